@@ -1,0 +1,1 @@
+"""WeChat's API: client, tokens, transport. Knows no database."""

@@ -1,0 +1,29 @@
+"""Run the migrations on the connection that syncjob hands over, or on SYNCJOB_DATABASE_URL."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from syncjob.database.tables import metadata
+
+
+def run(connection: Connection) -> None:
+    """Run them inside the caller's transaction."""
+    # SQLite cannot alter a table in place: Alembic copies it ("batch").
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+handed_over = context.config.attributes.get("connection")
+if handed_over is not None:
+    run(handed_over)
+else:
+    from syncjob.config import open_settings
+    from syncjob.database.engine import open_engine, writing
+
+    engine = open_engine(open_settings().database().database_url.reveal(), create=True)
+    try:
+        with writing(engine) as own_connection:
+            run(own_connection)
+    finally:
+        engine.dispose()

@@ -1,0 +1,84 @@
+"""From settings to a store and a client: the only place that picks a token source or a database."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from syncjob.config import Settings
+from syncjob.database.store import Store, open_store
+from syncjob.model import AccessToken, Account
+from syncjob.wechat.client import WeChatClient
+from syncjob.wechat.tokens import (
+    ClassicToken,
+    FixedToken,
+    StableToken,
+    TokenCommand,
+    Tokens,
+    TokenSource,
+    TokenURL,
+)
+from syncjob.wechat.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run works with."""
+
+    store: Store
+    client: WeChatClient
+    account: Account
+
+
+@contextmanager
+def open_job(settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[Job]:
+    """Open the database and the client of the settings' account, and close both at the end.
+
+    Raises DatabaseError before anything is touched if the database is not ready.
+    """
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(settings.database_url.reveal()))
+        account = store.save_account(settings.appid)
+        transport = Transport(settings.api_url, timeout=settings.timeout, sleep=sleep)
+        stack.callback(transport.close)
+        source = _token_source(settings, transport, stack, sleep)
+        tokens = Tokens(source, _AccountShelf(store, account.id))
+        client = WeChatClient(transport, tokens, lang=settings.lang)
+        yield Job(store, client, account)
+
+
+@dataclass(frozen=True, slots=True)
+class _AccountShelf:
+    """The store's tokens, of one account."""
+
+    store: Store
+    account_id: int
+
+    def get_token(self) -> str | None:
+        return self.store.get_token(self.account_id)
+
+    def save_token(self, token: AccessToken) -> None:
+        self.store.save_token(self.account_id, token)
+
+
+def _token_source(
+    settings: Settings, transport: Transport, stack: ExitStack, sleep: Callable[[float], None]
+) -> TokenSource:
+    match settings.token_source:
+        case "stable":
+            return StableToken(transport, settings.appid, settings.appsecret.reveal())
+        case "classic":
+            return ClassicToken(transport, settings.appid, settings.appsecret.reveal())
+        case "url":
+            server = Transport(
+                settings.token_url.reveal(),
+                timeout=settings.timeout,
+                name="the token server of SYNCJOB_TOKEN_URL",
+                sleep=sleep,
+            )
+            stack.callback(server.close)
+            return TokenURL(server)
+        case "command":
+            return TokenCommand(settings.token_command)
+        case "fixed":
+            return FixedToken(settings.access_token.reveal())

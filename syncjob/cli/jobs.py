@@ -1,0 +1,79 @@
+"""The commands that do something: migrate, sync, backfill."""
+
+import click
+
+from syncjob.cli.options import Command, settings_of
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+EXAMPLE
+  SYNCJOB_DATABASE_URL=postgresql://syncjob@db/crm syncjob migrate""",
+)
+@click.pass_context
+def migrate(context: click.Context) -> None:
+    """Bring the database to the newest schema.
+
+    Creates the tables the first time (and a SQLite file, readable by you alone); safe to repeat.
+    """
+    settings = settings_of(context).database()
+    from syncjob.database.schema import upgrade
+
+    before, after = upgrade(settings.database_url.reveal())
+    if before == after:
+        click.echo(f"The database is at revision {after} already; nothing to do.")
+    elif before is None:
+        click.echo(f"Created the tables, at revision {after}.")
+    else:
+        click.echo(f"Brought the database from revision {before} to {after}.")
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+EXAMPLE (a line for cron; it prints something only when a person should look)
+  */15 * * * *  . /etc/syncjob/env && syncjob sync""",
+)
+@click.pass_context
+def sync(context: click.Context) -> None:
+    """Run the job once: list the followers, then enrich them.
+
+    Goes on with an interrupted sweep of the follower list, or starts a new one when it is time to
+    (SYNCJOB_SWEEP_EVERY), then fetches the profiles of the followers that have none yet. Says
+    nothing when all is well.
+    """
+    _run(context, "sync")
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+EXAMPLE
+  syncjob -v backfill""",
+)
+@click.option(
+    "--restart", is_flag=True, help="Start over even if an earlier backfill is unfinished."
+)
+@click.pass_context
+def backfill(context: click.Context, restart: bool) -> None:
+    """Run the job from scratch: list everybody again, enrich everybody again.
+
+    Interrupted, it goes on when it is started again, or at the next sync. Nothing stored is lost.
+    """
+    _run(context, "backfill", restart=restart)
+
+
+def _run(context: click.Context, command: str, *, restart: bool = False) -> None:
+    settings = settings_of(context).job()
+    from syncjob.bootstrap import open_job
+    from syncjob.sync.run import Plan, run_job
+
+    plan = Plan(
+        command="backfill" if command == "backfill" else "sync",
+        batch_size=settings.batch_size,
+        sweep_every=settings.sweep_every,
+        restart=restart,
+    )
+    with open_job(settings) as job:
+        run_job(job.store, job.client, job.account, plan)

@@ -1,0 +1,108 @@
+"""The command line: options in, one call, words and an exit code out. No logic of the job."""
+
+import logging
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from syncjob import __version__
+from syncjob.cli.jobs import backfill, migrate, sync
+from syncjob.cli.options import Group
+from syncjob.cli.reports import runs, status
+from syncjob.cli.simulate import simulate
+from syncjob.errors import ExitCode, Interrupted, SyncjobError
+
+logger = logging.getLogger("syncjob")
+
+_EPILOG = """\b
+EXIT CODES
+   0  done
+   1  failed; the message says why (status: the last run failed)
+   2  usage or settings; nothing was touched
+   3  WeChat wants a person: credentials, IP whitelist, permission, account
+   4  the database cannot be reached, or needs: syncjob migrate
+  75  try again later, nothing is lost: another run is at work, the quota is
+      used up, WeChat is busy or unreachable, or a signal stopped the run
+
+\b
+EXAMPLE
+  export SYNCJOB_DATABASE_URL=sqlite:////var/lib/syncjob/syncjob.db
+  export SYNCJOB_APPID=wx0123456789abcdef
+  export SYNCJOB_APPSECRET_FILE=/etc/syncjob/appsecret
+  syncjob migrate
+  syncjob sync
+
+Without an account of your own, try: syncjob simulate --help
+"""
+
+
+@click.group(cls=Group, epilog=_EPILOG, context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="syncjob")
+def cli() -> None:
+    """Keep the followers of a WeChat Official Account in your own database.
+
+    Settings come from SYNCJOB_… variables or a TOML file; the README lists them.
+    """
+
+
+for command in (migrate, sync, backfill, status, runs, simulate):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; return its exit code, any error said in words on stderr."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, _interrupt) for number in signals}
+    try:
+        code = cli.main(arguments, prog_name="syncjob", standalone_mode=False)
+        return int(code or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except SyncjobError as error:
+        _say(str(error))
+        return int(error.exit_code)
+    except (KeyboardInterrupt, click.Abort) as error:
+        _say(
+            f"stopped by {error}; nothing is lost, the next run goes on"
+            if str(error)
+            else "stopped"
+        )
+        return int(ExitCode.TRY_AGAIN_LATER)
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        sys.stderr.close()
+        return int(ExitCode.DONE)
+    except Exception as error:  # noqa: BLE001 - the last place where a bug can get its exit code
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        _say(
+            f"internal error: {type(error).__name__} at {Path(last.filename).name}:{last.lineno}\n"
+            "please report it, with what -vv shows"
+        )
+        return int(ExitCode.FAILED)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # Once is enough: the end of the run must be recorded before the process ends.
+    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)
+    raise Interrupted(signal.Signals(number).name)
+
+
+def _say(words: str) -> None:
+    """Print an error on stderr; with -vv, its traceback before it."""
+    if logger.isEnabledFor(logging.DEBUG):
+        click.echo(traceback.format_exc(), err=True)
+    click.echo(f"syncjob: {words}", err=True)

@@ -1,0 +1,79 @@
+"""What every command understands: `-v`, `-vv` and `--config`, before or after its name."""
+
+import logging
+import sys
+from typing import Any
+
+import click
+
+from syncjob.config import SettingsReader, open_settings
+
+_VERBOSITY = "syncjob.verbosity"
+_CONFIG = "syncjob.config"
+
+
+def _add_verbosity(context: click.Context, parameter: click.Parameter, value: int) -> None:
+    context.meta[_VERBOSITY] = context.meta.get(_VERBOSITY, 0) + value
+
+
+def _keep_config(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.meta[_CONFIG] = value
+
+
+def _common_options() -> list[click.Option]:
+    return [
+        click.Option(
+            ["-v", "--verbose"],
+            count=True,
+            expose_value=False,
+            callback=_add_verbosity,
+            help="Say what happens on stderr; -vv also why, with tracebacks.",
+        ),
+        click.Option(
+            ["--config"],
+            metavar="FILE",
+            expose_value=False,
+            callback=_keep_config,
+            help="A TOML file with settings (or SYNCJOB_CONFIG); the environment wins over it.",
+        ),
+    ]
+
+
+class Command(click.Command):
+    """A command with the common options; it starts with logging set up."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common_options())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Set logging up as the options say, then run the command."""
+        _log_to_stderr(ctx.meta.get(_VERBOSITY, 0))
+        return super().invoke(ctx)
+
+
+class Group(click.Group):
+    """A group whose common options count for its commands too."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(_common_options())
+
+
+def settings_of(context: click.Context) -> SettingsReader:
+    """Return the settings of the environment and of the file that `--config` names."""
+    return open_settings(context.meta.get(_CONFIG))
+
+
+def _log_to_stderr(verbosity: int) -> None:
+    """Show syncjob's own log only: at DEBUG, urllib3's would print the token in every URL."""
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("syncjob")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(level)

@@ -1,0 +1,170 @@
+"""Runs and status as words for a person and as JSON for a machine. Pure: values in, text out."""
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from syncjob.model import AccountStatus, Run, Sweep
+
+
+def status_in_words(status: AccountStatus) -> str:
+    """Return some lines, each a name and what is known of it."""
+    lines = [
+        ("last success", _age(status.last_success_at, status.as_of)),
+        ("last run", _run_in_words(status.last_run) if status.last_run else "none yet"),
+    ]
+    if status.running is not None:
+        run = status.running
+        beat = f"last heartbeat {_span(status.as_of - run.heartbeat_at)} ago"
+        lines.append(
+            (
+                "running",
+                f"{run.command} #{run.id} since {_minute(run.started_at)}, {beat}",
+            )
+        )
+    lines.append(("account", status.account.appid))
+    quarantined = f", {status.quarantined:,} in quarantine" if status.quarantined else ""
+    lines.append(
+        (
+            "followers",
+            f"{status.followers:,} ({status.subscribed:,} subscribed, "
+            f"{status.unenriched:,} unenriched{quarantined})",
+        )
+    )
+    lines.append(("sweep", _sweep_in_words(status.open_sweep, status.sealed_sweep)))
+    if status.account.backfilling:
+        started = status.account.backfill_started_at
+        lines.append(("backfill", f"under way since {_minute(started)}; the next run goes on"))
+    return "\n".join(f"{name:<14}{text}" for name, text in lines)
+
+
+def status_as_json(status: AccountStatus) -> dict[str, Any]:
+    """Return the same for `json.dumps`: instants in ISO 8601, no OpenID."""
+    age = status.as_of - status.last_success_at if status.last_success_at else None
+    return {
+        "appid": status.account.appid,
+        "as_of": status.as_of.isoformat(),
+        "last_success_at": _iso(status.last_success_at),
+        "last_success_age_seconds": None if age is None else round(age.total_seconds()),
+        "followers": status.followers,
+        "subscribed": status.subscribed,
+        "unenriched": status.unenriched,
+        "quarantined": status.quarantined,
+        "backfill_started_at": _iso(status.account.backfill_started_at),
+        "backfill_finished_at": _iso(status.account.backfill_finished_at),
+        "open_sweep": _sweep_as_json(status.open_sweep),
+        "last_sealed_sweep": _sweep_as_json(status.sealed_sweep),
+        "running": run_as_json(status.running) if status.running else None,
+        "last_run": run_as_json(status.last_run) if status.last_run else None,
+    }
+
+
+def runs_in_words(runs: list[Run]) -> str:
+    """Return a table of runs, in the order given; what went wrong stands below its row."""
+    counted = ("pages", "new", "returned", "enriched", "skipped", "calls", "retries")
+    heads = ("run", "command", "started (UTC)", "took", "status", *counted)
+    rows: list[tuple[str, ...]] = [heads]
+    for run in runs:
+        took = "" if run.finished_at is None else _span(run.finished_at - run.started_at)
+        rows.append(
+            (
+                str(run.id),
+                run.command,
+                f"{run.started_at:%Y-%m-%d %H:%M:%S}",
+                took,
+                run.status,
+                *(f"{getattr(run, name):,}" for name in counted),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    lines = []
+    for row, below in zip(rows, [None, *runs], strict=True):
+        cells = (
+            cell.ljust(width) if index in (1, 2, 4) else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join(cells).rstrip())
+        if below is not None and below.message:
+            lines.append(f"{'':>{widths[0]}}  {below.message}")
+    return "\n".join(lines)
+
+
+def run_as_json(run: Run) -> dict[str, Any]:
+    """Return a run for `json.dumps`: its columns, without the ids of other tables."""
+    hidden = ("account_id", "holder")
+    return {
+        name: _iso(value) if isinstance(value, datetime) else value
+        for name, value in asdict(run).items()
+        if name not in hidden
+    }
+
+
+def _sweep_as_json(sweep: Sweep | None) -> dict[str, Any] | None:
+    if sweep is None:
+        return None
+    return {
+        "id": sweep.id,
+        "started_at": _iso(sweep.started_at),
+        "finished_at": _iso(sweep.finished_at),
+        "pages": sweep.pages,
+        "openids": sweep.openids,
+        "total_first": sweep.total_first,
+        "total_last": sweep.total_last,
+        "share_done": _share(sweep),
+    }
+
+
+def _run_in_words(run: Run) -> str:
+    took = "" if run.finished_at is None else f" after {_span(run.finished_at - run.started_at)}"
+    text = (
+        f"{run.command} #{run.id} of {_minute(run.started_at)} {run.status}{took}: "
+        f"{run.pages:,} pages, {run.new:,} new, {run.enriched:,} enriched, {run.calls:,} calls"
+    )
+    return f"{text}\n{'':<14}{run.message}" if run.message else text
+
+
+def _sweep_in_words(open_sweep: Sweep | None, sealed: Sweep | None) -> str:
+    if open_sweep is not None:
+        share = _share(open_sweep)
+        done = "" if share is None else f" ({share:.0%})"
+        return (
+            f"open since {_minute(open_sweep.started_at)}, page {open_sweep.pages} stored, "
+            f"{open_sweep.openids:,} of {_total(open_sweep)} listed{done}; the next run goes on"
+        )
+    if sealed is not None:
+        return (
+            f"complete at {_minute(sealed.finished_at)}: {sealed.pages} pages, "
+            f"{sealed.openids:,} listed, WeChat said {_total(sealed)}"
+        )
+    return "none yet"
+
+
+def _total(sweep: Sweep) -> str:
+    return "an unknown number" if sweep.total_last is None else f"{sweep.total_last:,}"
+
+
+def _share(sweep: Sweep) -> float | None:
+    """Return the part of the list that is stored, from 0 to 1; None where WeChat says no total."""
+    if sweep.status == "sealed":
+        return 1.0
+    return min(1.0, sweep.openids / sweep.total_last) if sweep.total_last else None
+
+
+def _age(moment: datetime | None, now: datetime) -> str:
+    return "never" if moment is None else f"{_span(now - moment)} ago ({_minute(moment)})"
+
+
+def _minute(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _span(span: timedelta) -> str:
+    seconds = max(0, round(span.total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

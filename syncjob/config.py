@@ -1,0 +1,331 @@
+"""Settings: read from the environment and a TOML file, checked, secrets hidden.
+
+The only file that reads `os.environ`. It opens no connection; whether a database or a token server
+answers is found out later.
+"""
+
+import difflib
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+from urllib.parse import urlsplit
+
+from syncjob.errors import SettingsError
+
+TokenSourceName = Literal["stable", "classic", "url", "command", "fixed"]
+
+DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?", re.ASCII)
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+T = TypeVar("T")
+
+
+class Secret:
+    """A value that shows itself only to who asks for it by name."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Which database, and which account in it (None: the only one there is)."""
+
+    database_url: Secret
+    appid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a run of the job needs. `sweep_every` None means `auto`; `timeout` is in seconds.
+
+    What the token source does not need is empty.
+    """
+
+    database_url: Secret
+    appid: str
+    appsecret: Secret
+    api_url: str
+    token_source: TokenSourceName
+    token_url: Secret
+    token_command: tuple[str, ...]
+    access_token: Secret
+    lang: str
+    batch_size: int
+    sweep_every: timedelta | None
+    timeout: float
+
+
+class SettingsReader:
+    """Every setting's name, form and default, over one environment and one optional file.
+
+    A variable of the environment wins over the file's. Raises SettingsError, one line that names
+    the setting, what was found (never a secret) and what is expected.
+    """
+
+    def __init__(self, environ: Mapping[str, str], file: Mapping[str, str] | None = None) -> None:
+        self._values = {**(file or {}), **{k: v for k, v in environ.items() if v != ""}}
+
+    def database(self) -> DatabaseSettings:
+        """Read what a command needs that only looks at the database."""
+        return DatabaseSettings(self._database_url(), self._appid())
+
+    def job(self) -> Settings:
+        """Read all that a run of the job needs."""
+        source: TokenSourceName = self._one_of(
+            "SYNCJOB_TOKEN_SOURCE", get_args(TokenSourceName), "stable"
+        )
+        return Settings(
+            database_url=self._database_url(),
+            appid=self._needed_appid(),
+            appsecret=self._needed_secret(
+                "SYNCJOB_APPSECRET", "the account's AppSecret", source in ("stable", "classic")
+            ),
+            api_url=self._api_url(),
+            token_source=source,
+            token_url=self._token_url(source == "url"),
+            token_command=self._token_command(source == "command"),
+            access_token=self._needed_secret(
+                "SYNCJOB_ACCESS_TOKEN", "the token to use", source == "fixed"
+            ),
+            lang=self._one_of("SYNCJOB_LANG", ("zh_CN", "zh_TW", "en"), "zh_CN"),
+            batch_size=self._parsed("SYNCJOB_BATCH_SIZE", _batch_size, "100"),
+            sweep_every=self._parsed("SYNCJOB_SWEEP_EVERY", _sweep_every, "auto"),
+            timeout=self._parsed("SYNCJOB_TIMEOUT", _timeout, "30s"),
+        )
+
+    # --- one setting each -----------------------------------------------------------------
+
+    def _database_url(self) -> Secret:
+        url = self._secret("SYNCJOB_DATABASE_URL") or Secret("sqlite:///syncjob.db")
+        scheme, found, _ = url.reveal().partition("://")
+        if not found or scheme not in DATABASE_SCHEMES:
+            kind = f"a {scheme!r} URL" if found and scheme.isprintable() else "no URL"
+            raise SettingsError(
+                f"SYNCJOB_DATABASE_URL is {kind}; expected postgresql://user@host/database "
+                "or sqlite:////path/to/file.db"
+            )
+        return url
+
+    def _needed_appid(self) -> str:
+        appid = self._appid()
+        if appid is None:
+            raise self._missing("SYNCJOB_APPID", "the account's AppID, such as wx0123456789abcdef")
+        return appid
+
+    def _appid(self) -> str | None:
+        appid = self._values.get("SYNCJOB_APPID", "").strip()
+        if not appid:
+            return None
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
+            raise SettingsError(
+                f"SYNCJOB_APPID is {appid!r}; expected an AppID such as wx0123456789abcdef"
+            )
+        return appid
+
+    def _token_url(self, needed: bool) -> Secret:
+        name, meaning = "SYNCJOB_TOKEN_URL", "the http(s) address of your token server"
+        if not needed:
+            return Secret("")
+        if not self._values.get(name):
+            raise self._missing(name, f"{meaning}, since SYNCJOB_TOKEN_SOURCE is url")
+        # A Secret, because such addresses often carry a key in their query.
+        if not _is_http_url(self._values[name]):
+            raise SettingsError(f"{name} is no http(s) address; expected {meaning}")
+        return Secret(self._values[name])
+
+    def _token_command(self, needed: bool) -> tuple[str, ...]:
+        name = "SYNCJOB_TOKEN_COMMAND"
+        if not needed:
+            return ()
+        try:
+            words = tuple(shlex.split(self._values.get(name, "")))
+        except ValueError as error:
+            raise SettingsError(
+                f"{name} cannot be split into words ({error}); quote it as for a shell"
+            ) from None
+        if not words:
+            raise self._missing(name, "the command to run, since SYNCJOB_TOKEN_SOURCE is command")
+        return words
+
+    def _api_url(self) -> str:
+        name, default = "SYNCJOB_API_URL", "https://api.weixin.qq.com"
+        url = self._values.get(name, default)
+        if not _is_http_url(url) or urlsplit(url).query or urlsplit(url).fragment:
+            raise SettingsError(
+                f"{name} is {_without_password(url)!r}; expected an address such as {default}"
+            )
+        return url.rstrip("/")
+
+    # --- forms ----------------------------------------------------------------------------
+
+    def _one_of(self, name: str, choices: tuple[str, ...], default: str) -> Any:
+        value = self._values.get(name, default)
+        if value not in choices:
+            raise SettingsError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+        return value
+
+    def _parsed(self, name: str, parse: Callable[[str], T], default: str) -> T:
+        value = self._values.get(name, default)
+        try:
+            return parse(value.strip())
+        except ValueError as error:
+            raise SettingsError(f"{name} is {value!r}; expected {error}") from None
+
+    def _needed_secret(self, name: str, meaning: str, needed: bool) -> Secret:
+        if not needed:
+            return Secret("")
+        secret = self._secret(name)
+        if secret is None:
+            raise self._missing(f"{name} (or {name}_FILE)", meaning)
+        return secret
+
+    def _secret(self, name: str) -> Secret | None:
+        """Read `NAME`, or the file that `NAME_FILE` names, without the newline at its end."""
+        value, path = self._values.get(name), self._values.get(f"{name}_FILE")
+        if value and path:
+            raise SettingsError(f"{name} and {name}_FILE are both set; expected only one of them")
+        if path:
+            try:
+                value = Path(path).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+                raise SettingsError(
+                    f"{name}_FILE names {path!r}, which cannot be read: {reason}"
+                ) from None
+            if not value:
+                raise SettingsError(f"{name}_FILE names {path!r}, which is empty")
+        if value and not value.isprintable():
+            raise SettingsError(
+                f"{name} holds a line break or a control character; check its quoting"
+            )
+        return Secret(value) if value else None
+
+    def _missing(self, name: str, meaning: str) -> SettingsError:
+        plain = name.split()[0]
+        known = {plain, f"{plain}_FILE"}
+        near = [
+            other
+            for other in difflib.get_close_matches(plain, self._values, n=3, cutoff=0.85)
+            if other not in known and other.startswith("SYNC")
+        ]
+        hint = f" (did you mean it by {near[0]}?)" if near else ""
+        return SettingsError(f"{name} is not set; expected {meaning}{hint}")
+
+
+def open_settings(path: str | None = None) -> SettingsReader:
+    """Read the environment and the TOML file named by `path` or SYNCJOB_CONFIG, if either is."""
+    path = path or os.environ.get("SYNCJOB_CONFIG") or None
+    return SettingsReader(os.environ, _read_file(Path(path)) if path else None)
+
+
+SETTING_NAMES = frozenset(
+    {
+        "SYNCJOB_DATABASE_URL",
+        "SYNCJOB_DATABASE_URL_FILE",
+        "SYNCJOB_APPID",
+        "SYNCJOB_APPSECRET",
+        "SYNCJOB_APPSECRET_FILE",
+        "SYNCJOB_API_URL",
+        "SYNCJOB_TOKEN_SOURCE",
+        "SYNCJOB_TOKEN_URL",
+        "SYNCJOB_TOKEN_COMMAND",
+        "SYNCJOB_ACCESS_TOKEN",
+        "SYNCJOB_ACCESS_TOKEN_FILE",
+        "SYNCJOB_LANG",
+        "SYNCJOB_BATCH_SIZE",
+        "SYNCJOB_SWEEP_EVERY",
+        "SYNCJOB_TIMEOUT",
+    }
+)
+
+
+def _read_file(path: Path) -> dict[str, str]:
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(
+            f"the settings file {str(path)!r} cannot be read: {error.strerror}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # The text of a decoding error is a place ("at line 3, column 9"), never the line itself.
+        raise SettingsError(f"the settings file {str(path)!r} is not TOML: {error}") from None
+    for name, value in content.items():
+        if name not in SETTING_NAMES:
+            near = difflib.get_close_matches(name.upper(), SETTING_NAMES, n=1)
+            hint = f"did you mean {near[0]}?" if near else "the README lists the settings"
+            raise SettingsError(f"the settings file {str(path)!r} has {name!r}; {hint}")
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise SettingsError(
+                f"{name} in the settings file {str(path)!r} is a {type(value).__name__}; "
+                "expected a text or a number"
+            )
+    return {name: str(value) for name, value in content.items()}
+
+
+def _batch_size(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 100):
+        raise ValueError("a whole number from 1 to 100")
+    return int(value)
+
+
+def _seconds(value: str) -> float:
+    """Parse `90`, `90s`, `30m`, `6h` or `1d`."""
+    match = DURATION.fullmatch(value)
+    if not match:
+        raise ValueError(value)
+    return float(match[1]) * SECONDS[match[2] or "s"]
+
+
+def _sweep_every(value: str) -> timedelta | None:
+    if value == "auto":
+        return None
+    try:
+        return timedelta(seconds=_seconds(value))
+    except (ValueError, OverflowError):
+        raise ValueError("auto, 0 (every run), or a time such as 30m, 6h or 1d") from None
+
+
+def _timeout(value: str) -> float:
+    try:
+        seconds = _seconds(value)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= 600:
+        raise ValueError("a time from 1s to 10m")
+    return seconds
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//***@", url)

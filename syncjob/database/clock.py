@@ -1,0 +1,34 @@
+"""Which clock the database's instants are read from.
+
+On PostgreSQL the server's, so that hosts whose clocks disagree agree on heartbeats and tokens; on
+SQLite, which has none of its own, the machine's. A test may put another in its place.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import ColumnElement, Engine, Interval, func, literal
+
+from syncjob.database.tables import UTCDateTime
+
+Clock = Callable[[], datetime]
+
+
+def machine_clock() -> datetime:
+    """Return the machine's time, aware UTC."""
+    return datetime.now(UTC)
+
+
+class DatabaseClock:
+    """Instants as SQL expressions, to be written or compared inside a statement."""
+
+    def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
+        asks_server = clock is None and engine.dialect.name == "postgresql"
+        self._clock = None if asks_server else clock or machine_clock
+
+    def now(self, offset: timedelta = timedelta()) -> ColumnElement[datetime]:
+        """Return now, moved by `offset`."""
+        if self._clock is not None:
+            return literal(self._clock() + offset, UTCDateTime)
+        now = func.clock_timestamp(type_=UTCDateTime())
+        return now + literal(offset, Interval) if offset else now

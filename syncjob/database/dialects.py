@@ -1,0 +1,42 @@
+"""What PostgreSQL and SQLite spell differently, so that the statements read alike on both."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import JSON, Connection, Select, Table, Text, func, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+def insert(connection: Connection) -> Any:
+    """Return the dialect's INSERT, which knows ON CONFLICT."""
+    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+
+
+def later(connection: Connection) -> Any:
+    """Return the dialect's function for the later of two instants."""
+    return func.greatest if connection.dialect.name == "postgresql" else func.max
+
+
+def openid_rows(connection: Connection, openids: Sequence[str]) -> Select[tuple[str]]:
+    """Return a SELECT of the OpenIDs: one parameter, however many there are."""
+    if connection.dialect.name == "postgresql":
+        array = literal(list(openids), postgresql.ARRAY(Text))
+        return select(func.unnest(array).column_valued("openid"))
+    return select(func.json_each(literal(list(openids), JSON)).table_valued("value").c.value)
+
+
+def insert_new(
+    connection: Connection, table: Table, values: Mapping[str, Any], openids: Sequence[str]
+) -> int:
+    """Insert a row of `values` for each OpenID that the table has not got; return how many."""
+    openid = openid_rows(connection, openids).subquery().c[0]
+    statement = insert(connection)(table).from_select(
+        [*values, "openid"],
+        # SQLite takes the ON of ON CONFLICT for a join's, unless a WHERE stands before it.
+        select(*values.values(), openid).where(openid.is_not(None)),
+    )
+    return connection.execute(
+        statement.on_conflict_do_nothing(),
+        # SQLAlchemy looks at the count of an INSERT only if it is asked to.
+        execution_options={"preserve_rowcount": True},
+    ).rowcount

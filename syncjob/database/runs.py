@@ -1,0 +1,152 @@
+"""Statements on runs. Each runs inside a transaction that the store opens."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from syncjob.database.clock import DatabaseClock
+from syncjob.database.tables import runs
+from syncjob.errors import RunInProgress, RunLost
+from syncjob.model import Command, Run, RunStatus, Traffic
+
+COLUMNS = [runs.c[name] for name in Run.__slots__]
+
+
+def start(
+    connection: Connection,
+    clock: DatabaseClock,
+    account_id: int,
+    command: Command,
+    holder: str,
+    abandon_after: timedelta,
+    is_dead: Callable[[str], bool],
+) -> Run:
+    """Insert a running run, after declaring abandoned one that is dead or silent for too long.
+
+    Raises RunInProgress while another one is alive. That there is at most one is the work of a
+    unique index, so that of two who start at once one fails here.
+    """
+    other = get_running(connection, account_id)
+    if other is not None:
+        silent = or_(
+            runs.c.heartbeat_at < clock.now(-abandon_after),
+            # Only a clock that was set back since leaves a heartbeat in the future.
+            runs.c.heartbeat_at > clock.now(abandon_after),
+        )
+        dead = other.holder is not None and is_dead(other.holder)
+        connection.execute(
+            update(runs)
+            .where(runs.c.id == other.id, runs.c.status == "running", *([] if dead else [silent]))
+            .values(
+                status="abandoned",
+                finished_at=clock.now(),
+                message="its process died" if dead else "it gave no heartbeat any more",
+            )
+        )
+    try:
+        run_id = connection.scalar(
+            insert(runs)
+            .values(
+                account_id=account_id,
+                command=command,
+                status="running",
+                started_at=clock.now(),
+                heartbeat_at=clock.now(),
+                holder=holder,
+            )
+            .returning(runs.c.id)
+        )
+    except IntegrityError:
+        which = f"run {other.id} since {other.started_at:%Y-%m-%d %H:%M} UTC" if other else "one"
+        raise RunInProgress(
+            f"another run of this account is at work ({which}); nothing was touched, "
+            "try again later"
+        ) from None
+    return _one(connection, runs.c.id == run_id)
+
+
+def advance(
+    connection: Connection,
+    clock: DatabaseClock,
+    run_id: int,
+    traffic: Traffic | None = None,
+    **added: int,
+) -> None:
+    """Add to the run's counts and renew its heartbeat; raise RunLost if it is not running any more.
+
+    The last statement of every transaction of a run: when it raises, the transaction is undone, so
+    that a run that was declared abandoned writes nothing more.
+    """
+    values: dict[str, Any] = {name: runs.c[name] + count for name, count in added.items()}
+    if traffic is not None:
+        values |= {"calls": traffic.calls, "retries": traffic.retries}
+    statement = (
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.status == "running")
+        .values(heartbeat_at=clock.now(), **values)
+    )
+    if connection.execute(statement).rowcount != 1:
+        raise _lost(run_id)
+
+
+def finish(
+    connection: Connection,
+    clock: DatabaseClock,
+    run_id: int,
+    status: RunStatus,
+    traffic: Traffic,
+    errcode: int | None = None,
+    message: str | None = None,
+    rid: str | None = None,
+) -> Run:
+    """End the run; raise RunLost if another one has declared it abandoned."""
+    statement = (
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.status == "running")
+        .values(
+            status=status,
+            heartbeat_at=clock.now(),
+            finished_at=clock.now(),
+            calls=traffic.calls,
+            retries=traffic.retries,
+            errcode=errcode,
+            message=message,
+            rid=rid,
+        )
+    )
+    if connection.execute(statement).rowcount != 1:
+        raise _lost(run_id)
+    return _one(connection, runs.c.id == run_id)
+
+
+def get_running(connection: Connection, account_id: int) -> Run | None:
+    """Return the account's running run, if there is one."""
+    row = connection.execute(
+        select(*COLUMNS).where(runs.c.account_id == account_id, runs.c.status == "running")
+    ).one_or_none()
+    return None if row is None else Run(*row)
+
+
+def get_latest(connection: Connection, account_id: int, *conditions: Any, limit: int) -> list[Run]:
+    """Return the account's newest runs first."""
+    rows = connection.execute(
+        select(*COLUMNS)
+        .where(runs.c.account_id == account_id, *conditions)
+        .order_by(runs.c.id.desc())
+        .limit(limit)
+    )
+    return [Run(*row) for row in rows]
+
+
+def _one(connection: Connection, condition: Any) -> Run:
+    return Run(*connection.execute(select(*COLUMNS).where(condition)).one())
+
+
+def _lost(run_id: int) -> RunLost:
+    return RunLost(
+        f"run {run_id} was declared abandoned by another run, which goes on in its place; "
+        "this one has written nothing since"
+    )

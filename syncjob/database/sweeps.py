@@ -1,0 +1,104 @@
+"""Statements on sweeps and on whom they have seen. Each runs inside a store's transaction."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, case, delete, exists, func, insert, literal, select, update
+
+from syncjob.database.clock import DatabaseClock
+from syncjob.database.dialects import insert_new
+from syncjob.database.tables import sweep_openids, sweeps
+from syncjob.errors import RunLost
+from syncjob.model import Sweep
+
+COLUMNS = [
+    func.coalesce(sweeps.c.next_openid, "") if name == "next_openid" else sweeps.c[name]
+    for name in Sweep.__slots__
+]
+
+
+def start(connection: Connection, clock: DatabaseClock, account_id: int) -> Sweep:
+    """Open a sweep before its first page."""
+    sweep_id = connection.scalar(
+        insert(sweeps)
+        .values(account_id=account_id, status="open", started_at=clock.now())
+        .returning(sweeps.c.id)
+    )
+    return _one(connection, sweep_id)
+
+
+def get_newest(connection: Connection, account_id: int, status: str) -> Sweep | None:
+    """Return the account's newest sweep of that status, if there is one."""
+    row = connection.execute(
+        select(*COLUMNS)
+        .where(sweeps.c.account_id == account_id, sweeps.c.status == status)
+        .order_by(sweeps.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else Sweep(*row)
+
+
+def has_seen(connection: Connection, sweep_id: int, openid: str) -> bool:
+    """Tell whether a page of this sweep has listed the OpenID."""
+    seen = exists().where(sweep_openids.c.sweep_id == sweep_id, sweep_openids.c.openid == openid)
+    return bool(connection.scalar(select(seen)))
+
+
+def add_seen(connection: Connection, sweep_id: int, openids: Sequence[str]) -> int:
+    """Remember whom this sweep has seen; return how many it had not seen before."""
+    return insert_new(connection, sweep_openids, {"sweep_id": literal(sweep_id)}, openids)
+
+
+def advance(
+    connection: Connection,
+    clock: DatabaseClock,
+    sweep_id: int,
+    *,
+    next_openid: str,
+    pages: int,
+    openids: int,
+    total: int | None,
+    seal: bool,
+) -> Sweep:
+    """Move the cursor behind a page that this transaction stores, and seal the sweep if it ends."""
+    values: dict[str, Any] = {
+        "pages": sweeps.c.pages + pages,
+        "openids": sweeps.c.openids + openids,
+        # The first page's total stays as it is, said or not.
+        "total_first": case((sweeps.c.pages == 0, total), else_=sweeps.c.total_first),
+        "total_last": func.coalesce(total, sweeps.c.total_last),
+    }
+    if next_openid:  # an empty cursor would ask for the first page again
+        values["next_openid"] = next_openid
+    if seal:
+        values |= {"status": "sealed", "finished_at": clock.now()}
+    _update_open(connection, sweep_id, values)
+    if seal:
+        _forget_seen(connection, sweep_id)
+    return _one(connection, sweep_id)
+
+
+def discard(connection: Connection, clock: DatabaseClock, sweep_id: int, reason: str) -> None:
+    """Give an open sweep up; what its pages brought stays."""
+    _update_open(
+        connection,
+        sweep_id,
+        {"status": "discarded", "finished_at": clock.now(), "reason": reason},
+    )
+    _forget_seen(connection, sweep_id)
+
+
+def _update_open(connection: Connection, sweep_id: int, values: dict[str, Any]) -> None:
+    statement = update(sweeps).where(sweeps.c.id == sweep_id, sweeps.c.status == "open")
+    if connection.execute(statement.values(**values)).rowcount != 1:
+        raise RunLost(
+            f"sweep {sweep_id} was ended by another run; this one has written nothing since"
+        )
+
+
+def _forget_seen(connection: Connection, sweep_id: int) -> None:
+    connection.execute(delete(sweep_openids).where(sweep_openids.c.sweep_id == sweep_id))
+
+
+def _one(connection: Connection, sweep_id: int | None) -> Sweep:
+    return Sweep(*connection.execute(select(*COLUMNS).where(sweeps.c.id == sweep_id)).one())

@@ -1,0 +1,228 @@
+"""The tables, as SQLAlchemy sees them. Only migrations/ changes what is in the database.
+
+Names are a contract with whoever selects from them. WeChat's fields keep WeChat's spelling, ours
+are plain; instants end in `_at` or `_time` and are UTC.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    TypeDecorator,
+    func,
+    text,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware UTC instant; SQLite, which keeps no zone, stores it as UTC text."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a naive instant, and store an aware one as UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant without a time zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the instant as aware UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# OpenIDs are case-sensitive: byte by byte, whatever the collation of the database is.
+OPENID = Text().with_variant(Text(collation="C"), "postgresql")
+# SQLite counts its row ids by itself only in a column of exactly the type INTEGER.
+ID = BigInteger().with_variant(Integer(), "sqlite")
+JSON_LIST = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", ID, Identity(), primary_key=True)
+
+
+def _account_id(**options: Any) -> Column[int]:
+    return Column("account_id", ForeignKey("accounts.id"), nullable=False, **options)
+
+
+def _instant(name: str, *, nullable: bool = True) -> Column[datetime]:
+    """Return a column for an instant; one that must be there defaults to now."""
+    default = None if nullable else func.now()
+    return Column(name, UTCDateTime, nullable=nullable, server_default=default)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"))
+
+
+accounts = Table(
+    "accounts",
+    metadata,
+    _id(),
+    Column("appid", Text, nullable=False, unique=True),
+    _instant("created_at", nullable=False),
+    # A backfill makes every row that was enriched before it began due again.
+    _instant("backfill_started_at"),
+    _instant("backfill_finished_at"),
+)
+
+followers = Table(
+    "followers",
+    metadata,
+    _account_id(primary_key=True),
+    Column("openid", OPENID, primary_key=True),
+    # True until an answer of WeChat's says otherwise.
+    Column("subscribe", Boolean(create_constraint=False), nullable=False, server_default=true()),
+    Column("nickname", Text),
+    Column("sex", SmallInteger),
+    Column("language", Text),
+    Column("city", Text),
+    Column("province", Text),
+    Column("country", Text),
+    Column("headimgurl", Text),
+    _instant("subscribe_time"),
+    Column("unionid", Text),
+    Column("remark", Text),
+    Column("groupid", BigInteger),
+    Column("tagid_list", JSON_LIST),
+    Column("subscribe_scene", Text),
+    Column("qr_scene", BigInteger),  # up to 32 bits, unsigned
+    Column("qr_scene_str", Text),
+    _instant("first_seen_at", nullable=False),
+    _instant("enriched_at"),
+    _instant("unsubscribed_at"),
+)
+
+sweeps = Table(
+    "sweeps",
+    metadata,
+    _id(),
+    _account_id(),
+    # open: its cursor waits for the next page · sealed: its chain of pages ran to the end
+    # discarded: given up, see `reason`
+    Column("status", Text, nullable=False),
+    _instant("started_at", nullable=False),
+    _instant("finished_at"),
+    Column("next_openid", OPENID),
+    _count("pages"),
+    _count("openids"),
+    Column("total_first", BigInteger),
+    Column("total_last", BigInteger),
+    Column("reason", Text),
+    CheckConstraint("status IN ('open', 'sealed', 'discarded')", name="status"),
+    CheckConstraint("(status = 'open') = (finished_at IS NULL)", name="open_is_unfinished"),
+)
+Index(
+    "one_open_sweep",
+    sweeps.c.account_id,
+    unique=True,
+    sqlite_where=sweeps.c.status == "open",
+    postgresql_where=sweeps.c.status == "open",
+)
+
+# Whom the open sweep has seen: narrow, so that a sweep that finds nothing new leaves the wide
+# followers rows alone. Emptied when the sweep ends.
+sweep_openids = Table(
+    "sweep_openids",
+    metadata,
+    # No foreign key: checking it would cost more than writing the row.
+    Column("sweep_id", ID, primary_key=True, autoincrement=False),
+    Column("openid", OPENID, primary_key=True),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    _id(),
+    _account_id(),
+    Column("command", Text, nullable=False),
+    # running · succeeded · failed: see `message` · interrupted: by a signal
+    # abandoned: its process died, or gave no heartbeat for too long
+    Column("status", Text, nullable=False),
+    _instant("started_at", nullable=False),
+    _instant("heartbeat_at", nullable=False),
+    _instant("finished_at"),
+    _count("pages"),
+    _count("openids"),
+    _count("new"),
+    _count("returned"),
+    _count("enriched"),
+    _count("skipped"),
+    _count("calls"),
+    _count("retries"),
+    Column("errcode", BigInteger),
+    Column("message", Text),
+    Column("rid", Text),
+    Column("holder", Text),
+    CheckConstraint(
+        "status IN ('running', 'succeeded', 'failed', 'interrupted', 'abandoned')", name="status"
+    ),
+    CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="running_is_unfinished"),
+    Index(None, "account_id", "started_at"),
+)
+Index(
+    "one_running_run",
+    runs.c.account_id,
+    unique=True,
+    sqlite_where=runs.c.status == "running",
+    postgresql_where=runs.c.status == "running",
+)
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    _account_id(primary_key=True, autoincrement=False),
+    Column("access_token", Text, nullable=False),  # WeChat: keep room for 512 characters at least
+    _instant("fetched_at", nullable=False),
+    _instant("refresh_at", nullable=False),
+)
+
+# OpenIDs that make a whole batch fail; asked again at `next_try_at`.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("account_id", ID, primary_key=True, autoincrement=False),
+    Column("openid", OPENID, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("errcode", BigInteger),
+    Column("attempts", Integer, nullable=False, server_default=text("1")),
+    _instant("first_failed_at", nullable=False),
+    _instant("next_try_at", nullable=False),
+    ForeignKeyConstraint(
+        ["account_id", "openid"], ["followers.account_id", "followers.openid"], ondelete="CASCADE"
+    ),
+)

@@ -1,0 +1,125 @@
+"""The error tree: what can go wrong, which exit code it ends with and what the operator does next.
+
+Every error that leaves syncjob is one of these; its text is the one or two lines that the
+operator reads. No text ever holds a secret, a token or a plain OpenID.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process tells cron, systemd and monitors; a contract, documented in the README."""
+
+    DONE = 0
+    FAILED = 1
+    SETTINGS = 2
+    NEEDS_A_PERSON = 3
+    DATABASE = 4
+    TRY_AGAIN_LATER = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class SyncjobError(Exception):
+    """Look at the message: something failed that none of the narrower classes describes."""
+
+    exit_code = ExitCode.FAILED
+
+
+class SettingsError(SyncjobError):
+    """Mend the named setting; nothing was touched."""
+
+    exit_code = ExitCode.SETTINGS
+
+
+# --- the database -------------------------------------------------------------------------
+
+
+class DatabaseError(SyncjobError):
+    """The database cannot be reached or refuses the work; what was committed is safe."""
+
+    exit_code = ExitCode.DATABASE
+
+
+class SchemaNotCurrent(DatabaseError):
+    """Run `syncjob migrate` (or install the syncjob that the schema was made by)."""
+
+
+class RunInProgress(SyncjobError):
+    """Another run of the account is at work; come back later."""
+
+    exit_code = ExitCode.TRY_AGAIN_LATER
+
+
+class RunLost(SyncjobError):
+    """This run was declared abandoned by another one; it has written nothing since."""
+
+    exit_code = ExitCode.TRY_AGAIN_LATER
+
+
+# --- WeChat -------------------------------------------------------------------------------
+
+
+class WeChatError(SyncjobError):
+    """WeChat answered with an error: `errcode`, its text without hints, and the `rid`.
+
+    The rid names the request in WeChat's own records for seven days (openapi/rid/get).
+    """
+
+    def __init__(self, message: str, *, errcode: int | None = None, rid: str | None = None) -> None:
+        super().__init__(message)
+        self.errcode = errcode
+        self.rid = rid
+
+
+class UnexpectedReply(WeChatError):
+    """WeChat said something this version does not know how to act on."""
+
+
+class NeedsOperator(WeChatError):
+    """Only a person can mend this: credentials, IP whitelist, permission, state of the account."""
+
+    exit_code = ExitCode.NEEDS_A_PERSON
+
+
+class TokenContested(NeedsOperator):
+    """Find the other program that refreshes this account's token, and share one token with it."""
+
+
+class WeChatUnavailable(WeChatError):
+    """WeChat is busy or cannot be reached, after all retries; a later run goes on."""
+
+    exit_code = ExitCode.TRY_AGAIN_LATER
+
+
+class QuotaExhausted(WeChatError):
+    """The day's quota is used up; a run after midnight in Beijing goes on."""
+
+    exit_code = ExitCode.TRY_AGAIN_LATER
+
+
+class ListBroken(WeChatError):
+    """WeChat's list contradicted itself; the sweep was discarded and the next run starts over."""
+
+    exit_code = ExitCode.TRY_AGAIN_LATER
+
+
+class TokenRejected(WeChatError):
+    """A business call refused its access token; the client gets another one and asks once more."""
+
+    exit_code = ExitCode.NEEDS_A_PERSON
+
+
+class InvalidOpenID(WeChatError):
+    """WeChat refused an OpenID (40003): a cursor, or one among those of a batch."""
+
+
+class BatchSizeRefused(WeChatError):
+    """WeChat refused the size of a batch (40032)."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGTERM, SIGINT or SIGHUP arrived; the run is recorded as interrupted.
+
+    A KeyboardInterrupt, because the database drivers know how to leave a statement on one.
+    """
+
+    exit_code = ExitCode.TRY_AGAIN_LATER

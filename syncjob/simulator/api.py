@@ -1,0 +1,189 @@
+"""WeChat's endpoints as a pure function of requests: no sockets, no threads, no sleeping.
+
+`Api.answer` takes a parsed HTTP request and returns an answer. What each endpoint says is in the
+modules next door; the order in which a call is checked is here.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from syncjob.simulator.account import Account
+from syncjob.simulator.answers import Answer, ErrorBodies
+from syncjob.simulator.credentials import Credentials
+from syncjob.simulator.details import asked_openids, batch_info, user_info
+from syncjob.simulator.faults import FaultScript, spoil
+from syncjob.simulator.listing import list_page
+from syncjob.simulator.quotas import Quotas
+from syncjob.simulator.switches import ENDPOINTS, Switches
+
+_PREFIX = "/cgi-bin/"
+_SECRETS = ("access_token", "secret")
+_POST_ONLY = ("stable_token", "user/info/batchget")
+
+
+@dataclass
+class Request:
+    """A call as it came in: `params` without token and secret, `openids` of a batchget.
+
+    `errcode` (None for success) and `fault` (the spec that was hit) are known once answered.
+    """
+
+    endpoint: str
+    params: dict[str, str] = field(default_factory=dict)
+    openids: tuple[str, ...] = ()
+    errcode: int | None = None
+    fault: str | None = None
+
+
+class Api:
+    """One account's WeChat. Not thread-safe: one thread calls `answer`."""
+
+    def __init__(self, account: Account, switches: Switches, clock: Callable[[], float]) -> None:
+        self.account = account
+        self.switches = switches
+        self.credentials = Credentials(account.seed)
+        self.quotas = Quotas()
+        self.faults = FaultScript()
+        self.counts: Counter[str] = Counter()
+        self.requests: list[Request] = []
+        self.record = True
+        self.on_request: Callable[[Request], object] | None = None
+        self._clock = clock
+        self._errors = ErrorBodies(account.seed)
+        self._dice = random.Random(f"churn {account.seed}")
+        self._business_calls = 0
+
+    def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Answer one HTTP request; `target` is path and query, `headers` have lower-case names.
+
+        Counts and records the call, and lets the fault that hits it decide.
+        """
+        path, _, query = target.partition("?")
+        endpoint = path.removeprefix(_PREFIX) if path.startswith(_PREFIX) else path
+        params = dict(parse_qsl(query, keep_blank_values=True))
+        if endpoint == "user/get" and method == "POST":  # seen to work with a form, once
+            params |= dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
+        openids = asked_openids(body) if endpoint == "user/info/batchget" else None
+        shown = {name: value for name, value in params.items() if name not in _SECRETS}
+        if endpoint == "stable_token":
+            shown |= _shown(body)
+        request = Request(endpoint, shown, openids or ())
+        self.counts[endpoint] += 1
+        call, overall = self.counts[endpoint], self.counts.total()
+        if self.record:
+            self.requests.append(request)
+        if self.on_request is not None:
+            self.on_request(request)
+
+        def right() -> Answer:
+            return self._right(method, endpoint, params, headers, body, openids)
+
+        fault = self.faults.find(endpoint, call, overall)
+        if fault is None:
+            answer = right()
+        else:
+            request.fault = fault.spec
+            answer = spoil(fault.what, right, self._error)
+        request.errcode = answer.errcode
+        return answer
+
+    def _right(
+        self,
+        method: str,
+        endpoint: str,
+        params: dict[str, str],
+        headers: Mapping[str, str],
+        body: bytes,
+        openids: tuple[str, ...] | None,
+    ) -> Answer:
+        if method == "POST" and "chunked" in headers.get("transfer-encoding", "").lower():
+            return Answer(status=412)  # WeChat wants a Content-Length
+        if endpoint not in ENDPOINTS:
+            return self._error(40066)
+        if endpoint in _POST_ONLY and method != "POST":
+            return self._error(43002)
+        if endpoint == "token":
+            return self._token(params)
+        if endpoint == "stable_token":
+            return self._stable_token(body)
+        errcode = self.credentials.check(params.get("access_token"), self._clock())
+        errcode = errcode or self._spend(endpoint)
+        if errcode:
+            return self._error(errcode)
+        if endpoint == "user/get":
+            said = list_page(self.account, self.switches, params.get("next_openid"))
+        elif endpoint == "user/info":
+            said = user_info(self.account, params.get("openid", ""))
+        elif openids is None:
+            said = 47001 if body else 44002
+        else:
+            said = batch_info(self.account, self.switches, openids, self._dice)
+        self._let_time_pass()
+        if isinstance(said, int):
+            return self._error(said)
+        # Raw bytes that are no UTF-8 travel through str as lone surrogates.
+        return Answer(said.encode("utf-8", "surrogateescape"))
+
+    def _token(self, params: dict[str, str]) -> Answer:
+        names = ("grant_type", "appid", "secret")
+        errcode = self.credentials.refuse(*(params.get(name) for name in names))
+        errcode = errcode or self._spend("token")
+        if errcode:
+            return self._error(errcode)
+        return _issued(*self.credentials.issue(self._clock(), self.switches.token_lifetime))
+
+    def _stable_token(self, body: bytes) -> Answer:
+        try:
+            asked = json.loads(body)
+        except ValueError:
+            return self._error(47001 if body else 44002)
+        if not isinstance(asked, dict):
+            return self._error(47001)
+        names = ("grant_type", "appid", "secret")
+        errcode = self.credentials.refuse(*(asked.get(name) for name in names))
+        errcode = errcode or self._spend("stable_token")
+        if errcode:
+            return self._error(errcode)
+        force = asked.get("force_refresh") is True
+        lifetime = self.switches.token_lifetime
+        return _issued(*self.credentials.issue_stable(self._clock(), lifetime, force=force))
+
+    def _spend(self, endpoint: str) -> int:
+        daily = self.switches.daily_quota.get(endpoint)
+        minute = self.switches.minute_quota.get(endpoint)
+        return self.quotas.spend(endpoint, self._clock(), daily=daily, minute=minute)
+
+    def _let_time_pass(self) -> None:
+        """Do what other people do between two calls: refresh the token, follow, leave."""
+        self._business_calls += 1
+        switches, calls = self.switches, self._business_calls
+        if switches.intruder_every and calls % switches.intruder_every == 0:
+            self.credentials.kill(self._clock())
+        if switches.join_every and calls % switches.join_every == 0:
+            self.account.follow()
+        if switches.leave_every and calls % switches.leave_every == 0 and self.account.total:
+            index = self._dice.randrange(self.account.ever)
+            while not self.account.follows(index):
+                index = (index + 1) % self.account.ever
+            self.account.unfollow(self.account.openid(index))
+
+    def _error(self, errcode: int, quoted: bool = False) -> Answer:
+        return self._errors.answer(errcode, self._clock(), quoted=quoted)
+
+
+def _issued(token: str, expires_in: int) -> Answer:
+    return Answer(f'{{"access_token":"{token}","expires_in":{expires_in}}}'.encode())
+
+
+def _shown(body: bytes) -> dict[str, str]:
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        return {}
+    if not isinstance(asked, dict):
+        return {}
+    return {name: str(value) for name, value in asked.items() if name not in _SECRETS}

@@ -1,0 +1,67 @@
+"""The answer to user/get: one page of the list and the cursor after it.
+
+Reads the account and the switches; tokens, quotas and faults have been dealt with before.
+"""
+
+from syncjob.simulator.account import Account
+from syncjob.simulator.switches import Switches
+
+_PAST_END = {
+    "no-data": '{{"total":{total},"count":{count},"next_openid":""}}',
+    "empty-data": '{{"total":{total},"count":{count},"data":{{}},"next_openid":""}}',
+    "null-data": '{{"total":{total},"count":{count},"data":null,"next_openid":""}}',
+    "null-openid": '{{"total":{total},"count":{count},"data":{{"openid":null}},"next_openid":""}}',
+    "empty-openid": '{{"total":{total},"count":{count},"data":{{"openid":[]}},"next_openid":""}}',
+    "no-total": '{{"count":{count},"next_openid":""}}',
+}
+
+
+def list_page(account: Account, switches: Switches, cursor: str | None) -> str | int:
+    """Return the JSON of the page after `cursor`, None meaning the first, or an errcode.
+
+    A cursor that nobody ever had, or whose user is poisoned, is 40003. A page ends with the
+    cursor of the next one, and the last page does so too: only the page past the end has none.
+    """
+    start = _start(account, switches, cursor)
+    if start is None:
+        return 40003
+    openids, beyond = account.page(start, switches.page_size)
+    if not openids and start and switches.loop == "restart":
+        openids, beyond = account.page(0, switches.page_size)
+    total = account.total + switches.total_off
+    count = len(openids) + switches.count_off
+    if not openids:
+        return _PAST_END[switches.past_end].format(total=total, count=count)
+    listed = [""] if switches.blank_entry else []
+    listed += openids
+    if switches.repeat_entry:
+        listed.append(openids[0])
+        count += 1
+    following = openids[-1]
+    if switches.loop == "still" and cursor:
+        following = cursor
+    last_page = beyond == account.end
+    tail = f',"next_openid":"{following}"'
+    if last_page and switches.last_cursor != "last":
+        tail = {"empty": ',"next_openid":""', "space": ',"next_openid":" "', "absent": ""}[
+            switches.last_cursor
+        ]
+    quoted = '","'.join(listed)
+    return f'{{"total":{total},"count":{count},"data":{{"openid":["{quoted}"]}}{tail}}}'
+
+
+def _start(account: Account, switches: Switches, cursor: str | None) -> int | None:
+    """Return the place in the list that the page begins at, None for a refused cursor."""
+    if cursor == "" and switches.empty_cursor == "40003":
+        return None
+    if not cursor:
+        return 0
+    index = account.find(cursor)
+    place = account.place(cursor)
+    if index is None or place is None or account.refuses(cursor, index):
+        return None
+    if switches.unfollowed_cursor == "40003" and not account.follows(index):
+        return None
+    if switches.loop == "page-one":
+        return 0
+    return place if switches.cursor == "inclusive" else place + 1

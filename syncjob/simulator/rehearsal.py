@@ -1,0 +1,59 @@
+"""Runs another program against a served simulator: its environment, signals and exit code.
+
+What is printed, and what the operator may ask for, is the command line's business.
+"""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+
+def run_command(command: Sequence[str], settings: Mapping[str, str]) -> int:
+    """Run `command` with `settings` added to the environment and return its exit code.
+
+    SIGTERM is passed on, Ctrl-C is left to the command; either way it is waited for. Killed by
+    signal N counts as 128+N. Raises OSError if it cannot be started, FileNotFoundError if there
+    is no such command.
+    """
+    child: subprocess.Popen[bytes] | None = None
+    stopped = threading.Event()
+
+    def stop() -> None:
+        stopped.set()
+        if child is not None:
+            child.terminate()
+
+    # The terminal sends Ctrl-C to the command as well; here it only must not end the waiting.
+    with _caught(stop, signal.SIGTERM), _caught(lambda: None, signal.SIGINT):
+        child = subprocess.Popen(  # noqa: S603 - running what the operator typed is the point
+            command, env={**os.environ, **settings}
+        )
+        if stopped.is_set():  # SIGTERM came while the command was being started
+            child.terminate()
+        code = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+def wait_for_stop(ready: Callable[[], object]) -> None:
+    """Call `ready`, then wait for Ctrl-C or SIGTERM; either may come as soon as it is called."""
+    stopped = threading.Event()
+    with _caught(stopped.set, signal.SIGINT, signal.SIGTERM):
+        ready()
+        stopped.wait()
+
+
+@contextmanager
+def _caught(react: Callable[[], object], *signals: signal.Signals) -> Iterator[None]:
+    """Call `react` on these signals; one that the caller had ignored stays ignored."""
+    before = {number: signal.getsignal(number) for number in signals}
+    heeded = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in heeded:
+        signal.signal(number, lambda _number, _frame: react())
+    try:
+        yield
+    finally:
+        for number in heeded:
+            signal.signal(number, before[number])

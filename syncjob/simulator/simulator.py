@@ -1,0 +1,129 @@
+"""The simulator as tests and the command line use it: an account, served from a thread.
+
+What the served WeChat says is `api`'s business.
+"""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from syncjob.simulator.account import Account
+from syncjob.simulator.answers import Answer
+from syncjob.simulator.api import Api, Request
+from syncjob.simulator.faults import FaultScript
+from syncjob.simulator.server import serve
+from syncjob.simulator.switches import Switches
+
+
+class Simulator:
+    """A WeChat for `account` on loopback.
+
+    `latency` is in seconds, added to every answer. `record` keeps each call in `requests`; the
+    counts are kept anyway. `clock` returns unix seconds; tokens and quotas live by it. Any field
+    of `Switches` may be given by name. `latency` and `switches` may be changed while serving.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        latency: float = 0.0,
+        record: bool = True,
+        clock: Callable[[], float] = time.time,
+        **switches: Any,
+    ) -> None:
+        self.account = account
+        self.switches = Switches(**switches)
+        self.latency = latency
+        self._clock = clock
+        self._api = Api(account, self.switches, clock)
+        self._api.record = record
+        self._failure: Exception | None = None
+
+    @property
+    def appid(self) -> str:
+        """The account's AppID, made from its seed."""
+        return self._api.credentials.appid
+
+    @property
+    def secret(self) -> str:
+        """The account's AppSecret, made from its seed."""
+        return self._api.credentials.secret
+
+    @property
+    def requests(self) -> list[Request]:
+        """The calls that came in, in order; empty if they are not recorded."""
+        return self._api.requests
+
+    @property
+    def faults(self) -> FaultScript:
+        """The faults in force."""
+        return self._api.faults
+
+    @property
+    def on_request(self) -> Callable[[Request], object] | None:
+        """Called in the server's thread with each call before it is answered."""
+        return self._api.on_request
+
+    @on_request.setter
+    def on_request(self, function: Callable[[Request], object] | None) -> None:
+        self._api.on_request = function
+
+    def count(self, endpoint: str) -> int:
+        """Return how many calls of the endpoint came in, whatever they were answered."""
+        return self._api.counts[endpoint]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many calls came in, by endpoint."""
+        return dict(self._api.counts)
+
+    def kill_tokens(self) -> None:
+        """Make every token invalid, as if another program had refreshed."""
+        self._api.credentials.kill(self._clock())
+
+    def spend_quota(self, endpoint: str, calls: int) -> None:
+        """Count `calls` against today's quota, as if another program had made them."""
+        self._api.quotas.spend_elsewhere(endpoint, calls, self._clock())
+
+    @contextmanager
+    def serving(self, port: int = 0) -> Iterator[str]:
+        """Serve on 127.0.0.1 from a daemon thread and yield the base URL.
+
+        Port 0 takes any free one. On the way out every connection is closed, and what went wrong
+        inside the simulator or in `on_request` is raised. Raises OSError if the port is taken.
+        """
+        listener = socket.create_server(("127.0.0.1", port), backlog=1024)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        loop = asyncio.new_event_loop()
+        stop = asyncio.Event()
+
+        def run() -> None:
+            try:
+                loop.run_until_complete(serve(listener, self._respond, stop))
+            finally:
+                loop.close()
+
+        thread = threading.Thread(target=run, name="simulator", daemon=True)
+        thread.start()
+        try:
+            yield url
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _respond(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        try:
+            answer = self._api.answer(method, target, headers, body)
+        except Exception as error:  # noqa: BLE001 - raised again by `serving`, in the caller's thread
+            self._failure = self._failure or error
+            return Answer(action="drop")
+        return replace(answer, delay=answer.delay + self.latency)

@@ -1,0 +1,131 @@
+"""One run of the job, from its start to its recorded end."""
+
+import logging
+import traceback
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from syncjob.database.store import Store
+from syncjob.errors import RunLost, SyncjobError, WeChatError
+from syncjob.model import Account, Command, Run, RunStatus
+from syncjob.sync.enrich import enrich
+from syncjob.sync.heartbeat import Heartbeat
+from syncjob.sync.holder import is_dead, this_process
+from syncjob.sync.sweep import is_due, sweep_list
+from syncjob.wechat.client import WeChatClient
+
+logger = logging.getLogger(__name__)
+
+ABANDON_AFTER = timedelta(minutes=3)  # without a heartbeat
+BEATS = 6  # within ABANDON_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is asked to do. `sweep_every` None means `auto`.
+
+    `restart` lets a backfill start over although an earlier one has not come to its end.
+    """
+
+    command: Command = "sync"
+    batch_size: int = 100
+    sweep_every: timedelta | None = None
+    restart: bool = False
+
+
+def run_job(store: Store, client: WeChatClient, account: Account, plan: Plan) -> Run:
+    """Sweep if it is time to, enrich what is unenriched, and record how the run ended.
+
+    Raises RunInProgress before anything is touched while another run is alive, and otherwise what
+    ended the run early, after recording it.
+    """
+    run = store.start_run(
+        account.id,
+        plan.command,
+        holder=this_process(),
+        abandon_after=ABANDON_AFTER,
+        is_dead=is_dead,
+    )
+    logger.info("Started a run. run=%d command=%s appid=%s", run.id, run.command, account.appid)
+    try:
+        with Heartbeat(store, run.id, interval=ABANDON_AFTER.total_seconds() / BEATS):
+            # Read again: another run may have ended a backfill just before this one began.
+            _work(store, client, run, store.save_account(account.appid), plan)
+        run = store.finish_run(run.id, "succeeded", client.traffic)
+    except RunLost:
+        raise  # the row is another's now
+    except KeyboardInterrupt as signal:
+        _record_end(store, client, run, "interrupted", str(signal) or "by a signal")
+        raise
+    except WeChatError as error:
+        _record_end(store, client, run, "failed", str(error), error.errcode, error.rid)
+        raise
+    except SyncjobError as error:
+        _record_end(store, client, run, "failed", str(error))
+        raise
+    except Exception as error:
+        _record_end(store, client, run, "failed", f"internal error: {_place(error)}")
+        raise
+    logger.info(
+        "Finished the run. run=%d pages=%d openids=%d new=%d returned=%d enriched=%d skipped=%d "
+        "calls=%d retries=%d",
+        run.id,
+        run.pages,
+        run.openids,
+        run.new,
+        run.returned,
+        run.enriched,
+        run.skipped,
+        run.calls,
+        run.retries,
+    )
+    return run
+
+
+def _work(store: Store, client: WeChatClient, run: Run, account: Account, plan: Plan) -> None:
+    if plan.command == "backfill" and (plan.restart or not account.backfilling):
+        account = store.start_backfill(run.id, account)
+        logger.info("Started a backfill: every follower is due again.")
+    if _wants_sweep(store, account, plan.sweep_every):
+        sweep_list(store, client, run)
+    else:
+        logger.info("It is not time for a new sweep yet.")
+    enrich(store, client, run, batch_size=plan.batch_size)
+
+
+def _wants_sweep(store: Store, account: Account, every: timedelta | None) -> bool:
+    if store.get_open_sweep(account.id) is not None:
+        return True
+    sealed = store.get_sealed_sweep(account.id)
+    started = account.backfill_started_at if account.backfilling else None
+    if started is not None and (sealed is None or sealed.started_at < started):
+        return True  # the backfill's own sweep was discarded: it is owed another
+    return is_due(sealed, every, store.get_now())
+
+
+def _record_end(
+    store: Store,
+    client: WeChatClient,
+    run: Run,
+    status: RunStatus,
+    message: str,
+    errcode: int | None = None,
+    rid: str | None = None,
+) -> None:
+    """Record the end as well as can be: what ended the run matters more than that it is recorded.
+
+    If the database is what failed, the next run finds this process dead and says so in its place.
+    """
+    message = "; ".join(message.splitlines())
+    try:
+        store.finish_run(run.id, status, client.traffic, errcode=errcode, message=message, rid=rid)
+    except SyncjobError as error:
+        logger.warning("Could not record the end of the run. run=%d reason=%s", run.id, error)
+
+
+def _place(error: Exception) -> str:
+    """Say what broke and where, without the error's own text, which may hold anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"

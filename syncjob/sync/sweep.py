@@ -1,0 +1,126 @@
+"""The sweep: one pass over WeChat's follower list, resumable page by page.
+
+WeChat's list is in no order of following, new followers appear anywhere in it. So the cursor is
+only for resuming an interrupted sweep; a finished one is followed by another from the start.
+"""
+
+import logging
+from datetime import datetime, timedelta
+
+from syncjob.database.store import Store
+from syncjob.errors import InvalidOpenID, ListBroken
+from syncjob.model import PageSaved, Run, Sweep
+from syncjob.wechat.client import WeChatClient
+
+logger = logging.getLogger(__name__)
+
+# "auto" spends half of what a new account may list a day, so that the company's other programs
+# have the other half (doc/service/Message_Management/API_Call_Limits.html).
+LIST_CALLS_A_DAY = 500
+AUTO_SHARE = 0.5
+# A timer that fires once a day never fires exactly a day after the last time; without some slack
+# "1d" would mean every second day.
+EARLY = 0.95
+# A list that goes on for ever: far more OpenIDs than the account says it has, or absurdly many
+# pages where it does not say.
+ENDLESS_FACTOR, ENDLESS_SLACK = 2, 20_000
+ENDLESS_PAGES = 100_000
+
+
+def is_due(sealed: Sweep | None, every: timedelta | None, now: datetime) -> bool:
+    """Tell whether a new sweep should start; `sealed` is the newest one that came to its end.
+
+    `every` counts from start to start; None means as often as AUTO_SHARE of the day's list calls
+    allows: a sweep takes one call a page and one for the end.
+    """
+    if sealed is None:
+        return True
+    if every is None:
+        sweeps_a_day = LIST_CALLS_A_DAY * AUTO_SHARE / (sealed.pages + 1)
+        every = timedelta(days=1) / sweeps_a_day
+    # A sweep from the future means that the clock was set back.
+    return not timedelta(0) <= now - sealed.started_at < every * EARLY
+
+
+def sweep_list(store: Store, client: WeChatClient, run: Run) -> None:
+    """Go on with the open sweep, or start one, and follow its pages to the end.
+
+    A cursor that WeChat refuses starts the list over, once. Raises ListBroken where the list
+    contradicts itself; what its pages brought stays stored.
+    """
+    sweep = store.get_open_sweep(run.account_id)
+    if sweep is None:
+        sweep = store.start_sweep(run.id, run.account_id)
+        logger.info("Started a sweep. sweep=%d", sweep.id)
+    else:
+        logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
+    try:
+        _follow_pages(store, client, run, sweep)
+    except _CursorRefused as refused:
+        logger.info("WeChat refused the cursor, the list starts over. sweep=%d", refused.sweep.id)
+        store.discard_sweep(run.id, refused.sweep.id, f"WeChat refused its cursor: {refused}")
+        sweep = store.start_sweep(run.id, run.account_id)
+        try:
+            _follow_pages(store, client, run, sweep)
+        except _CursorRefused as again:
+            _give_up(store, run, again.sweep, f"WeChat refused its cursor twice: {again}")
+
+
+class _CursorRefused(Exception):
+    """WeChat answered 40003 to a cursor of its own; perhaps that follower has left."""
+
+    def __init__(self, sweep: Sweep, error: InvalidOpenID) -> None:
+        super().__init__(str(error).split("\n")[0])
+        self.sweep = sweep
+
+
+def _follow_pages(store: Store, client: WeChatClient, run: Run, sweep: Sweep) -> None:
+    while sweep.status == "open":
+        cursor = sweep.next_openid
+        try:
+            page = client.get_followers(cursor)
+        except InvalidOpenID as error:
+            if not cursor:
+                raise
+            raise _CursorRefused(sweep, error) from None
+        # The end is a page without OpenIDs, a page that names no next one, or one whose cursor
+        # does not move: WeChat's documents and answers disagree on which it is.
+        last = not page.openids or page.next_openid in ("", cursor)
+        saved = store.save_page(run.id, sweep, page, last=last, traffic=client.traffic)
+        sweep = saved.sweep
+        logger.info(
+            "Stored a page. sweep=%d page=%d openids=%d new=%d returned=%d seen=%d total=%s",
+            sweep.id,
+            sweep.pages,
+            len(page.openids),
+            saved.new,
+            saved.returned,
+            sweep.openids,
+            sweep.total_last,
+        )
+        fault = None if last else _fault(saved)
+        if fault is not None:
+            _give_up(store, run, sweep, fault)
+    logger.info("Sealed the sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
+
+
+def _fault(saved: PageSaved) -> str | None:
+    """Say what shows that the list does not lead on, or None."""
+    sweep = saved.sweep
+    if saved.fresh == 0:
+        return "the list started again: a page brought only OpenIDs that it had listed before"
+    if saved.led_back:
+        return "the list led back: a page's next_openid was that of an earlier page"
+    total = max(sweep.total_first or 0, sweep.total_last or 0)
+    endless = total * ENDLESS_FACTOR + ENDLESS_SLACK
+    if (total and sweep.openids > endless) or sweep.pages > ENDLESS_PAGES:
+        return f"the list does not end: {sweep.openids} OpenIDs where WeChat says {total}"
+    return None
+
+
+def _give_up(store: Store, run: Run, sweep: Sweep, reason: str) -> None:
+    store.discard_sweep(run.id, sweep.id, reason)
+    raise ListBroken(
+        f"WeChat's follower list contradicted itself: {reason}\n"
+        "what it brought is stored, nothing else was changed; the next run starts the list over"
+    )

@@ -1,0 +1,71 @@
+"""WeChat's API as the job needs it: one method an endpoint, the token taken care of."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from syncjob.errors import TokenRejected
+from syncjob.model import FollowerPage, Traffic, UserInfo, user_infos_from_json
+from syncjob.wechat.tokens import Tokens, contested
+from syncjob.wechat.transport import Transport
+
+T = TypeVar("T")
+
+
+class WeChatClient:
+    """The calls of one account. Raises the errors of syncjob.errors, and no others."""
+
+    def __init__(self, transport: Transport, tokens: Tokens, *, lang: str) -> None:
+        self._transport = transport
+        self._tokens = tokens
+        self._lang = lang
+
+    @property
+    def traffic(self) -> Traffic:
+        """The requests sent so far, those for tokens included."""
+        return self._transport.traffic
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    def get_followers(self, next_openid: str) -> FollowerPage:
+        """Return the page of the follower list behind `next_openid`, the first one for "".
+
+        The cursor is left out for the first page: an empty one was reported to give 40003
+        (node-webot/wechat#36). Raises InvalidOpenID where WeChat refuses the cursor.
+        """
+        params = {"next_openid": next_openid} if next_openid else {}
+        return self._call("GET", "/cgi-bin/user/get", FollowerPage.from_json, params=params)
+
+    def get_user_infos(self, openids: Sequence[str]) -> list[UserInfo]:
+        """Return what WeChat says of up to 100 OpenIDs, in any order, some perhaps missing.
+
+        Raises InvalidOpenID if one of them, it is not said which, is refused.
+        """
+        body = {"user_list": [{"openid": openid, "lang": self._lang} for openid in openids]}
+        return self._call("POST", "/cgi-bin/user/info/batchget", user_infos_from_json, body=body)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        parse: Callable[[dict[str, Any]], T],
+        *,
+        params: dict[str, str] | None = None,
+        body: dict[str, Any] | None = None,
+    ) -> T:
+        """Call with the account's token; with another one, once, if WeChat rejects it."""
+
+        def with_token(token: str) -> T:
+            query = {"access_token": token, **(params or {})}
+            return self._transport.call(method, path, parse, params=query, body=body)
+
+        token = self._tokens.get()
+        try:
+            return with_token(token)
+        except TokenRejected as rejected:
+            token = self._tokens.replace(token, rejected)
+        try:
+            return with_token(token)
+        except TokenRejected as rejected:
+            raise contested(rejected) from None

@@ -1,0 +1,134 @@
+"""WeChat's errcodes: what each one means for the job, and the cure that the operator reads.
+
+One table. Sources: the official return code tables (oplatform/Return_codes), and threads of the
+community where the tables are silent.
+"""
+
+import re
+from dataclasses import dataclass
+
+from syncjob.errors import (
+    BatchSizeRefused,
+    InvalidOpenID,
+    NeedsOperator,
+    QuotaExhausted,
+    TokenRejected,
+    UnexpectedReply,
+    WeChatError,
+    WeChatUnavailable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """How an errcode ends (`error`), the cure, and the seconds to wait before asking again.
+
+    `wait` is None where asking again cannot help, 0 where the usual backoff does.
+    """
+
+    error: type[WeChatError]
+    cure: str
+    wait: float | None = None
+
+
+_CREDENTIALS = Meaning(
+    NeedsOperator,
+    "check SYNCJOB_APPSECRET against the AppSecret in the console (开发接口管理 > 基本配置)",
+)
+_BUSY = Meaning(WeChatUnavailable, "WeChat is busy; the next run goes on", wait=0)
+_TOKEN = Meaning(TokenRejected, "the access token was refused")
+_PLATFORM = Meaning(
+    NeedsOperator,
+    "this account or token belongs to a third-party platform; have it grant user management, or "
+    "take the token from it (SYNCJOB_TOKEN_SOURCE=url or command)",
+)
+_UNKNOWN = Meaning(UnexpectedReply, "this errcode is unknown to syncjob; look it up with its rid")
+
+MEANINGS: dict[int, Meaning] = {
+    -1: _BUSY,
+    268487001: _BUSY,
+    268487002: _BUSY,
+    # the token of a business call
+    40001: _TOKEN,
+    40014: _TOKEN,
+    42001: _TOKEN,
+    # credentials
+    40013: Meaning(NeedsOperator, "check SYNCJOB_APPID against the AppID in the console"),
+    40125: _CREDENTIALS,
+    41002: Meaning(NeedsOperator, "check SYNCJOB_APPID: WeChat saw none"),
+    41004: _CREDENTIALS,
+    40243: Meaning(NeedsOperator, "the AppSecret is frozen; unfreeze it in the console"),
+    # where the call comes from
+    40164: Meaning(NeedsOperator, "add {ip} to the IP whitelist (开发接口管理 > IP白名单)"),
+    89501: Meaning(NeedsOperator, "the account's administrator must confirm {ip} in WeChat"),
+    89503: Meaning(NeedsOperator, "the account's administrator must confirm {ip} in WeChat"),
+    89506: Meaning(NeedsOperator, "the administrator refused {ip} twice; ask again after 24 hours"),
+    89507: Meaning(NeedsOperator, "the administrator refused {ip}; ask again after an hour"),
+    # what the account may do
+    48001: Meaning(
+        NeedsOperator,
+        "the account may not use this API: it must be certified (微信认证), or its platform must "
+        "grant user management",
+    ),
+    48004: Meaning(
+        NeedsOperator, "the API is barred for irregularities; see the console's notices"
+    ),
+    50002: Meaning(NeedsOperator, "the account is limited (frozen or closed); see the console"),
+    50004: Meaning(NeedsOperator, "the account is barred from access tokens; see the console"),
+    50007: Meaning(NeedsOperator, "the account is frozen; see the console"),
+    49003: Meaning(NeedsOperator, "these OpenIDs are of another account; check SYNCJOB_APPID"),
+    61004: _PLATFORM,
+    61007: _PLATFORM,
+    61016: _PLATFORM,
+    61024: _PLATFORM,
+    # quotas
+    45009: Meaning(
+        QuotaExhausted, "the day's quota of this API is used up; a run tomorrow (Beijing) goes on"
+    ),
+    45011: Meaning(
+        WeChatUnavailable,
+        "the minute's quota of this API is used up; the next run goes on",
+        wait=60,
+    ),
+    # one or some of the OpenIDs
+    40003: Meaning(InvalidOpenID, "an OpenID was refused"),
+    40032: Meaning(BatchSizeRefused, "the size of the batch was refused; lower SYNCJOB_BATCH_SIZE"),
+}
+
+# The same code says something else where a token is asked for.
+AT_THE_TOKEN_ENDPOINTS: dict[int, Meaning] = {
+    40001: _CREDENTIALS,
+    40014: _CREDENTIALS,
+}
+
+RID = re.compile(r"\brid:\s*([0-9a-fA-Fx]+-[0-9a-fA-Fx]+-[0-9a-fA-Fx]+)")
+HINT = re.compile(r"\s*hint:\s*\[[^\]]*\]")
+IP = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
+OPENID = re.compile(r"\bo[A-Za-z0-9_-]{27}\b")
+
+
+def error_of(errcode: int, errmsg: str, *, who: str, token_endpoint: bool) -> WeChatError:
+    """Return the error that an answer of `who` with this errcode means, its cure filled in."""
+    meaning = meaning_of(errcode, token_endpoint=token_endpoint)
+    said, rid = split_rid(errmsg)
+    ip = IP.search(said)
+    cure = meaning.cure.replace("{ip}", ip[0] if ip else "this machine's address")
+    text = f"{who} answered {errcode} {said}".rstrip()
+    if rid:
+        text += f" (rid {rid})"
+    return meaning.error(f"{text}\n{cure}", errcode=errcode, rid=rid)
+
+
+def meaning_of(errcode: int, *, token_endpoint: bool = False) -> Meaning:
+    """Return what the errcode means; an unknown one ends the run."""
+    if token_endpoint and errcode in AT_THE_TOKEN_ENDPOINTS:
+        return AT_THE_TOKEN_ENDPOINTS[errcode]
+    return MEANINGS.get(errcode, _UNKNOWN)
+
+
+def split_rid(errmsg: str) -> tuple[str, str | None]:
+    """Return the text fit for one log line, without hint and rid, and the rid."""
+    text = "".join(character if character.isprintable() else " " for character in errmsg)
+    rid = RID.search(text)
+    text = OPENID.sub("(an OpenID)", HINT.sub("", RID.sub("", text)))
+    return " ".join(text.split())[:300], rid[1] if rid else None

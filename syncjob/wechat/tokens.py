@@ -1,0 +1,261 @@
+"""Access tokens: where they come from, when to ask for another one, and when to stop asking.
+
+A token is a shared, global thing: fetching one may kill the one that the company's website uses.
+"""
+
+import json
+import logging
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from syncjob.errors import NeedsOperator, TokenContested, WeChatError
+from syncjob.model import AccessToken, MalformedReply
+from syncjob.wechat.transport import Transport
+
+logger = logging.getLogger(__name__)
+
+# Rejections within REJECTION_WINDOW seconds after which another program must be refreshing too:
+# the quota is 2 000 tokens a day, and each token it fetches is one that we kill, and back.
+MOST_REJECTIONS = 3
+REJECTION_WINDOW = 3600.0
+COMMAND_TIMEOUT = 60.0
+
+
+class TokenSource(Protocol):
+    """Where a new token comes from. `shared`: whether the token outlives this run in the shelf."""
+
+    shared: bool
+
+    def get_new(self) -> AccessToken:
+        """Return a token that WeChat should accept; raise WeChatError if there is none."""
+
+
+class TokenShelf(Protocol):
+    """Where a token is kept between runs."""
+
+    def get_token(self) -> str | None:
+        """Return the kept token, unless it is time for a new one."""
+
+    def save_token(self, token: AccessToken) -> None:
+        """Keep a token."""
+
+
+class StableToken:
+    """POST /cgi-bin/stable_token in normal mode: leaves every other program's token alone.
+
+    Repeated calls return the same token with the time it has left
+    (doc/service/api/base/api_getstableaccesstoken). Never with force_refresh, which kills it.
+    """
+
+    shared = True
+
+    def __init__(self, transport: Transport, appid: str, appsecret: str) -> None:
+        self._transport = transport
+        self._body = {
+            "grant_type": "client_credential",
+            "appid": appid,
+            "secret": appsecret,
+            "force_refresh": False,
+        }
+
+    def get_new(self) -> AccessToken:
+        """Ask WeChat for the account's stable token."""
+        return self._transport.call(
+            "POST", "/cgi-bin/stable_token", _from_answer, body=self._body, token_endpoint=True
+        )
+
+
+class ClassicToken:
+    """GET /cgi-bin/token: issues a new token and dooms the one before it.
+
+    (doc/oplatform/developers/dev/AccessToken.html)
+    """
+
+    shared = True
+
+    def __init__(self, transport: Transport, appid: str, appsecret: str) -> None:
+        self._transport = transport
+        self._params = {"grant_type": "client_credential", "appid": appid, "secret": appsecret}
+
+    def get_new(self) -> AccessToken:
+        """Ask WeChat for a new token."""
+        return self._transport.call(
+            "GET", "/cgi-bin/token", _from_answer, params=self._params, token_endpoint=True
+        )
+
+
+class TokenURL:
+    """A central token server (中控服务器): GET answers WeChat's JSON, or the bare token.
+
+    `transport` goes to the server's whole address, since that may hold a key of its own.
+    """
+
+    shared = False
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def get_new(self) -> AccessToken:
+        """Ask the server."""
+        return self._transport.call(
+            "GET", "", _from_answer, token_endpoint=True, bare="access_token"
+        )
+
+
+class TokenCommand:
+    """A command that prints what a token server answers. It is run without a shell."""
+
+    shared = False
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self._words = words
+
+    def get_new(self) -> AccessToken:
+        """Run the command; what it says on stderr goes where ours goes."""
+        name = "the command of SYNCJOB_TOKEN_COMMAND"
+        try:
+            # The operator's own words, split by shlex; no shell sees them.
+            done = subprocess.run(  # noqa: S603
+                self._words, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT, check=False
+            )
+        except FileNotFoundError:
+            raise NeedsOperator(f"{name} was not found: {self._words[0]}") from None
+        except OSError as error:
+            raise NeedsOperator(f"{name} cannot be run: {error.strerror}") from None
+        except subprocess.TimeoutExpired:
+            raise NeedsOperator(f"{name} did not end within {COMMAND_TIMEOUT:.0f} s") from None
+        if done.returncode != 0:
+            raise NeedsOperator(f"{name} ended with exit code {done.returncode}")
+        return _from_text(done.stdout.decode("utf-8", "replace"), name)
+
+
+class FixedToken:
+    """One token given by hand, for a one-off backfill."""
+
+    shared = False
+
+    def __init__(self, value: str) -> None:
+        self._token = AccessToken(value, None)
+
+    def get_new(self) -> AccessToken:
+        """Return the one there is."""
+        return self._token
+
+
+class Tokens:
+    """The token of one account for one run: kept while it is good, replaced when it is refused.
+
+    `monotonic` is the clock of its age, replaced by tests.
+    """
+
+    def __init__(
+        self,
+        source: TokenSource,
+        shelf: TokenShelf,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._shelf = shelf
+        self._monotonic = monotonic
+        self._value: str | None = None
+        self._until: float | None = None
+        self._rejections: list[float] = []
+
+    def get(self) -> str:
+        """Return the token to use now, fetching one only if none is stored that is still good."""
+        if self._value is not None and (self._until is None or self._monotonic() < self._until):
+            return self._value
+        if self._value is None and self._source.shared:
+            stored = self._shelf.get_token()
+            if stored is not None:
+                self._value, self._until = stored, None
+                return stored
+        return self._fetch()
+
+    def replace(self, rejected: str, error: WeChatError) -> str:
+        """Return another token than the one that a business call rejected with `error`.
+
+        Somebody may have refreshed it meanwhile: then the stored one is used, and nothing fetched.
+        Raises TokenContested where another try cannot help.
+        """
+        now = self._monotonic()
+        self._rejections = [at for at in self._rejections if now - at < REJECTION_WINDOW] + [now]
+        if len(self._rejections) > MOST_REJECTIONS:
+            raise contested(error)
+        if isinstance(self._source, FixedToken):
+            raise _like(
+                error,
+                "the token of SYNCJOB_ACCESS_TOKEN was refused; it lives two hours at most, "
+                "set a fresh one",
+            )
+        stored = self._shelf.get_token() if self._source.shared else None
+        if stored is not None and stored != rejected:
+            logger.info("Took the stored token, which is newer than the rejected one.")
+            self._value, self._until = stored, None
+            return stored
+        token = self._fetch()
+        if token == rejected and not self._source.shared:
+            raise _like(
+                error,
+                "the token source returned the very token that WeChat had just refused; "
+                "have it fetch a new one",
+            )
+        return token
+
+    def _fetch(self) -> str:
+        token = self._source.get_new()
+        logger.info("Got an access token. expires_in=%s", token.expires_in)
+        usable_for = token.usable_for
+        self._value = token.value
+        self._until = None if usable_for is None else self._monotonic() + usable_for
+        if self._source.shared:
+            self._shelf.save_token(token)
+        return token.value
+
+
+def contested(error: WeChatError) -> TokenContested:
+    """Return the error that says that another program keeps replacing the token."""
+    return _like(
+        error,
+        "another program is refreshing this account's token; let both use stable_token, or "
+        "take the token from one place (SYNCJOB_TOKEN_SOURCE=url or command)",
+    )
+
+
+def _like(error: WeChatError, cure: str) -> TokenContested:
+    said = str(error).split("\n")[0]
+    return TokenContested(f"{said}\n{cure}", errcode=error.errcode, rid=error.rid)
+
+
+def _from_answer(answer: dict[str, Any]) -> AccessToken:
+    """Parse `{"access_token": …, "expires_in": 7200}`."""
+    value, expires_in = answer.get("access_token"), answer.get("expires_in")
+    if not isinstance(value, str) or not _is_token(value):
+        raise MalformedReply("no usable access_token")
+    try:
+        seconds = None if expires_in is None else int(expires_in)
+    except (TypeError, ValueError):
+        raise MalformedReply("an expires_in that is no number") from None
+    return AccessToken(value, seconds)
+
+
+def _from_text(text: str, source: str) -> AccessToken:
+    text = text.strip()
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = {"access_token": text}
+    try:
+        return _from_answer(answer if isinstance(answer, dict) else {"access_token": answer})
+    except MalformedReply as malformed:
+        raise NeedsOperator(
+            f"{source} gave {malformed}; expected JSON with access_token and expires_in, or the "
+            "bare token"
+        ) from None
+
+
+def _is_token(value: str) -> bool:
+    return bool(value) and value.isascii() and value.isprintable() and " " not in value

@@ -1,0 +1,243 @@
+"""One HTTP call to WeChat: sent, retried where that can help, decoded, its error told apart.
+
+The only file that imports requests. No error that leaves it holds a URL: WeChat's tokens and
+secrets travel in query strings.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_random_exponential
+
+from syncjob import __version__
+from syncjob.errors import UnexpectedReply, WeChatError, WeChatUnavailable
+from syncjob.model import MalformedReply, Traffic
+from syncjob.wechat.errcodes import error_of, meaning_of
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 6
+LONGEST_BACKOFF = 16.0  # seconds
+CONNECT_TIMEOUT = 5.0
+RETRIED_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
+
+T = TypeVar("T")
+
+
+class _Passing(Exception):
+    """A failure that may pass: `error` is what it is when it does not; `wait` at least (s)."""
+
+    def __init__(self, error: WeChatError, wait: float = 0) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.wait = wait
+
+
+class Transport:
+    """A pooled session to one address, called `name` in messages. Tests may replace `sleep`."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: float,
+        name: str = "WeChat",
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._base_url = base_url
+        self._name = name
+        self._timeout = (CONNECT_TIMEOUT, timeout)
+        self._sleep = sleep
+        self._calls = self._retries = 0
+        self._backoff = wait_random_exponential(multiplier=1, max=LONGEST_BACKOFF)
+        self._session = requests.Session()
+        self._session.headers.update(
+            {"User-Agent": f"syncjob/{__version__}", "Accept": "application/json"}
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    @property
+    def traffic(self) -> Traffic:
+        """The requests sent so far."""
+        return Traffic(self._calls, self._retries)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        parse: Callable[[dict[str, Any]], T],
+        *,
+        params: dict[str, str] | None = None,
+        body: dict[str, Any] | None = None,
+        token_endpoint: bool = False,
+        bare: str | None = None,
+    ) -> T:
+        """Call `path` and return what `parse` makes of the answer.
+
+        With `bare`, an answer that is no JSON object is taken for the value of that key.
+
+        What may pass (busy, minute quota, network, gateway pages, answers that cannot be parsed) is
+        tried again, ATTEMPTS times in all, with exponential backoff and full jitter; then, and for
+        all else, raises the WeChatError that the answer means.
+        """
+
+        def attempt() -> T:
+            self._calls += 1
+            return self._attempt(method, path, parse, params, body, token_endpoint, bare)
+
+        retrying = Retrying(
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=self._wait,
+            retry=lambda state: isinstance(_error(state), _Passing),
+            before_sleep=self._before_retry,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except _Passing as passing:
+            raise passing.error from None
+
+    def _wait(self, state: RetryCallState) -> float:
+        error = _error(state)
+        least = error.wait if isinstance(error, _Passing) else 0
+        return least + self._backoff(state)
+
+    def _before_retry(self, state: RetryCallState) -> None:
+        self._retries += 1
+        logger.info(
+            "Asking again. attempt=%d wait=%.1fs reason=%s",
+            state.attempt_number + 1,
+            state.upcoming_sleep,
+            " ".join(str(_error(state)).split()),
+        )
+
+    def _attempt(
+        self,
+        method: str,
+        path: str,
+        parse: Callable[[dict[str, Any]], T],
+        params: dict[str, str] | None,
+        body: dict[str, Any] | None,
+        token_endpoint: bool,
+        bare: str | None,
+    ) -> T:
+        response = self._send(method, path, params, body)
+        answer = _decode(response.content)
+        if bare is not None and not isinstance(answer, dict):
+            answer = {bare: response.content.decode("utf-8", "replace").strip()}
+        errcode = _errcode(answer)
+        if errcode:
+            errmsg = answer.get("errmsg")
+            error = error_of(
+                errcode,
+                _redacted(errmsg if isinstance(errmsg, str) else "", params, body),
+                who=self._named(path),
+                token_endpoint=token_endpoint,
+            )
+            wait = meaning_of(errcode, token_endpoint=token_endpoint).wait
+            raise error if wait is None else _Passing(error, wait)
+        if not isinstance(answer, dict) or response.status_code >= 300:
+            raise self._not_an_answer(path, response.status_code)
+        try:
+            return parse(answer)
+        except MalformedReply as malformed:
+            raise _Passing(
+                WeChatUnavailable(f"{self._named(path)} answered {malformed}; the next run goes on")
+            ) from None
+
+    def _send(
+        self, method: str, path: str, params: dict[str, str] | None, body: dict[str, Any] | None
+    ) -> requests.Response:
+        # Encoded here, so that requests sends a Content-Length: WeChat refuses chunked bodies
+        # with 412, and some endpoints refuse Chinese written as \uXXXX.
+        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        headers = {} if body is None else {"Content-Type": "application/json; charset=utf-8"}
+        try:
+            return self._session.request(
+                method,
+                self._base_url + path,
+                params=params,
+                data=data,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            # The error's own text holds the URL, and so the token.
+            raise _Passing(
+                WeChatUnavailable(
+                    f"{self._named(path)} cannot be reached at {self._host}: "
+                    f"{_network_words(error)}\n"
+                    "check the network, the proxy and the address; the next run goes on"
+                )
+            ) from None
+
+    def _not_an_answer(self, path: str, status: int) -> Exception:
+        words = (
+            f"{self._named(path)} answered HTTP {status} and no JSON of WeChat's, at {self._host}"
+        )
+        if status in RETRIED_STATUSES or status < 300:
+            return _Passing(WeChatUnavailable(f"{words}; the next run goes on"))
+        return UnexpectedReply(f"{words}\ncheck the address and the proxy")
+
+    def _named(self, path: str) -> str:
+        return f"{self._name} {path}".rstrip()
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self._base_url).netloc.rpartition("@")[2]
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _redacted(text: str, params: dict[str, str] | None, body: dict[str, Any] | None) -> str:
+    """Take out what was sent as a credential, should the answer echo it."""
+    sent = {**(params or {}), **(body or {})}
+    for name in ("access_token", "secret"):
+        if sent.get(name):
+            text = text.replace(str(sent[name]), "***")
+    return text
+
+
+def _decode(content: bytes) -> Any:
+    """Decode an answer as WeChat sends it, or return None.
+
+    requests would guess a charset (ISO-8859-1 for text/plain); answers hold raw control characters,
+    bytes that are no UTF-8 and at times a BOM. (wechatpy#147, lanrion/weixin_authorize#52)
+    """
+    try:
+        return json.loads(content.decode("utf-8-sig", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _errcode(answer: Any) -> int:
+    """Return the errcode, 0 for none: successes carry none at all, and some SDKs met strings."""
+    try:
+        return int(answer.get("errcode") or 0) if isinstance(answer, dict) else 0
+    except (TypeError, ValueError):
+        return -1
+
+
+def _network_words(error: requests.RequestException) -> str:
+    words: tuple[tuple[type[Exception], str], ...] = (
+        (requests.exceptions.SSLError, "its TLS certificate was not accepted"),
+        (requests.exceptions.ProxyError, "the proxy refused"),
+        (requests.exceptions.ConnectTimeout, "no connection within the time allowed"),
+        (requests.exceptions.ReadTimeout, "no answer within the time allowed"),
+        (requests.exceptions.ConnectionError, "the connection failed or broke off"),
+        (requests.exceptions.ChunkedEncodingError, "the answer broke off"),
+        (requests.exceptions.ContentDecodingError, "the answer's compression is broken"),
+    )
+    return next((text for kind, text in words if isinstance(error, kind)), type(error).__name__)
