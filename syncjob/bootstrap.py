@@ -1,9 +1,9 @@
 """From settings to a store and a client: the only place that picks a token source or a database."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from time import sleep
 
 from syncjob.config import Settings
 from syncjob.database.store import Store, open_store
@@ -31,7 +31,7 @@ class Job:
 
 
 @contextmanager
-def open_job(settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[Job]:
+def open_job(settings: Settings) -> Iterator[Job]:
     """Open the database and the client of the settings' account, and close both at the end.
 
     Raises DatabaseError before anything is touched if the database is not ready.
@@ -41,7 +41,7 @@ def open_job(settings: Settings, *, sleep: Callable[[float], None] = time.sleep)
         account = store.save_account(settings.appid)
         transport = Transport(settings.api_url, timeout=settings.timeout, sleep=sleep)
         stack.callback(transport.close)
-        source = _token_source(settings, transport, stack, sleep)
+        source = _token_source(settings, transport, stack)
         tokens = Tokens(source, _AccountShelf(store, account.id))
         client = WeChatClient(transport, tokens, lang=settings.lang)
         yield Job(store, client, account)
@@ -61,9 +61,7 @@ class _AccountShelf:
         self.store.save_token(self.account_id, token)
 
 
-def _token_source(
-    settings: Settings, transport: Transport, stack: ExitStack, sleep: Callable[[float], None]
-) -> TokenSource:
+def _token_source(settings: Settings, transport: Transport, stack: ExitStack) -> TokenSource:
     match settings.token_source:
         case "stable":
             return StableToken(transport, settings.appid, settings.appsecret.reveal())

@@ -8,7 +8,6 @@ import difflib
 import os
 import re
 import shlex
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +16,7 @@ from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from syncjob.errors import SettingsError
+from syncjob.settings_file import read_settings_file
 
 TokenSourceName = Literal["stable", "classic", "url", "command", "fixed"]
 
@@ -238,52 +238,7 @@ class SettingsReader:
 def open_settings(path: str | None = None) -> SettingsReader:
     """Read the environment and the TOML file named by `path` or SYNCJOB_CONFIG, if either is."""
     path = path or os.environ.get("SYNCJOB_CONFIG") or None
-    return SettingsReader(os.environ, _read_file(Path(path)) if path else None)
-
-
-SETTING_NAMES = frozenset(
-    {
-        "SYNCJOB_DATABASE_URL",
-        "SYNCJOB_DATABASE_URL_FILE",
-        "SYNCJOB_APPID",
-        "SYNCJOB_APPSECRET",
-        "SYNCJOB_APPSECRET_FILE",
-        "SYNCJOB_API_URL",
-        "SYNCJOB_TOKEN_SOURCE",
-        "SYNCJOB_TOKEN_URL",
-        "SYNCJOB_TOKEN_COMMAND",
-        "SYNCJOB_ACCESS_TOKEN",
-        "SYNCJOB_ACCESS_TOKEN_FILE",
-        "SYNCJOB_LANG",
-        "SYNCJOB_BATCH_SIZE",
-        "SYNCJOB_SWEEP_EVERY",
-        "SYNCJOB_TIMEOUT",
-    }
-)
-
-
-def _read_file(path: Path) -> dict[str, str]:
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except OSError as error:
-        raise SettingsError(
-            f"the settings file {str(path)!r} cannot be read: {error.strerror}"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        # The text of a decoding error is a place ("at line 3, column 9"), never the line itself.
-        raise SettingsError(f"the settings file {str(path)!r} is not TOML: {error}") from None
-    for name, value in content.items():
-        if name not in SETTING_NAMES:
-            near = difflib.get_close_matches(name.upper(), SETTING_NAMES, n=1)
-            hint = f"did you mean {near[0]}?" if near else "the README lists the settings"
-            raise SettingsError(f"the settings file {str(path)!r} has {name!r}; {hint}")
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
-            raise SettingsError(
-                f"{name} in the settings file {str(path)!r} is a {type(value).__name__}; "
-                "expected a text or a number"
-            )
-    return {name: str(value) for name, value in content.items()}
+    return SettingsReader(os.environ, read_settings_file(Path(path)) if path else None)
 
 
 def _batch_size(value: str) -> int:

@@ -72,11 +72,11 @@ def subscribe_again(
     return connection.execute(statement).rowcount
 
 
-def is_unenriched(backfill_started_at: ColumnElement[Any]) -> ColumnElement[bool]:
+def is_unenriched(due_before: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the condition of a row that batchget is still to be asked about."""
     return and_(
         followers.c.subscribe.is_(True),
-        or_(followers.c.enriched_at.is_(None), followers.c.enriched_at < backfill_started_at),
+        or_(followers.c.enriched_at.is_(None), followers.c.enriched_at < due_before),
     )
 
 
@@ -98,7 +98,7 @@ def get_unenriched(
         .where(
             followers.c.account_id == account_id,
             followers.c.openid > after,
-            is_unenriched(_backfill_started_at(account_id)),
+            is_unenriched(backfill_started_at(account_id)),
             ~waits,
         )
         .order_by(followers.c.openid)
@@ -116,7 +116,7 @@ def save_profiles(
     """Fill the followers' rows, and let those that answered out of quarantine."""
     infos = list(infos)
     # A clock that was set back must not leave a row due for the same backfill again.
-    enriched_at = later(connection)(now, func.coalesce(_backfill_started_at(account_id), now))
+    enriched_at = later(connection)(now, func.coalesce(backfill_started_at(account_id), now))
     this_row = (followers.c.account_id == account_id, followers.c.openid == bindparam("key"))
     following = [_parameters(info) for info in infos if info.subscribe is not False]
     if following:
@@ -197,7 +197,8 @@ def _parameters(info: UserInfo) -> dict[str, Any]:
     return {"key": info.openid, **{f"new_{name}": getattr(info, name) for name in PROFILE_FIELDS}}
 
 
-def _backfill_started_at(account_id: int) -> ColumnElement[Any]:
+def backfill_started_at(account_id: int) -> ColumnElement[Any]:
+    """Return when the account's last backfill began, as a subquery; NULL if there was none."""
     return (
         select(accounts.c.backfill_started_at).where(accounts.c.id == account_id).scalar_subquery()
     )

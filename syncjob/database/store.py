@@ -9,17 +9,12 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection, Engine, exists, func, select, update
+from sqlalchemy import Engine, select
 
-from syncjob.database import followers, runs, sweeps
+from syncjob.database import access_tokens, accounts, followers, report, runs, sweeps
 from syncjob.database.clock import Clock, DatabaseClock
-from syncjob.database.dialects import insert
 from syncjob.database.engine import open_engine, reading, writing
 from syncjob.database.schema import require_current
-from syncjob.database.tables import access_tokens, accounts
-from syncjob.database.tables import followers as followers_table
-from syncjob.database.tables import quarantine as quarantine_table
-from syncjob.database.tables import runs as runs_table
 from syncjob.model import (
     AccessToken,
     Account,
@@ -83,22 +78,18 @@ class Store:
     def save_account(self, appid: str) -> Account:
         """Return the account of that AppID, added if it is new."""
         with writing(self._engine) as connection:
-            if not _exists(connection, appid):
-                values = {"appid": appid, "created_at": self._clock.now()}
-                connection.execute(
-                    insert(connection)(accounts).values(values).on_conflict_do_nothing()
-                )
-            return _get_account(connection, appid)
+            accounts.add(connection, self._clock, appid)
+            return accounts.get(connection, appid)
 
     def get_account(self, appid: str) -> Account | None:
         """Return the account of that AppID, or None if no run has added it."""
         with reading(self._engine) as connection:
-            return _get_account(connection, appid) if _exists(connection, appid) else None
+            return accounts.find(connection, appid)
 
     def get_appids(self) -> list[str]:
         """Return the AppIDs of all accounts, sorted."""
         with reading(self._engine) as connection:
-            return list(connection.scalars(select(accounts.c.appid).order_by(accounts.c.appid)))
+            return accounts.get_appids(connection)
 
     # --- runs -----------------------------------------------------------------------------
 
@@ -142,15 +133,7 @@ class Store:
                 connection, self._clock, run_id, status, traffic, errcode, message, rid
             )
             if status == "succeeded":
-                connection.execute(
-                    update(accounts)
-                    .where(
-                        accounts.c.id == run.account_id,
-                        accounts.c.backfill_started_at.is_not(None),
-                        accounts.c.backfill_finished_at.is_(None),
-                    )
-                    .values(backfill_finished_at=self._clock.now())
-                )
+                accounts.finish_backfill(connection, self._clock, run.account_id)
             return run
 
     def get_runs(self, account_id: int, limit: int) -> list[Run]:
@@ -163,16 +146,12 @@ class Store:
     def start_backfill(self, run_id: int, account: Account) -> Account:
         """Make every follower due again, and give up the open sweep."""
         with writing(self._engine) as connection:
-            connection.execute(
-                update(accounts)
-                .where(accounts.c.id == account.id)
-                .values(backfill_started_at=self._clock.now(), backfill_finished_at=None)
-            )
+            accounts.start_backfill(connection, self._clock, account.id)
             sweep = sweeps.get_newest(connection, account.id, "open")
             if sweep is not None:
                 sweeps.discard(connection, self._clock, sweep.id, "a backfill was started")
             runs.advance(connection, self._clock, run_id)
-            return _get_account(connection, account.appid)
+            return accounts.get(connection, account.appid)
 
     def get_open_sweep(self, account_id: int) -> Sweep | None:
         """Return the sweep whose next page is still to be asked for, if there is one."""
@@ -192,9 +171,9 @@ class Store:
             return sweep
 
     def save_page(
-        self, run_id: int, sweep: Sweep, page: FollowerPage, *, last: bool, traffic: Traffic
+        self, run_id: int, sweep: Sweep, page: FollowerPage, traffic: Traffic
     ) -> PageSaved:
-        """Store a page, the cursor behind it and the run's counts; seal the sweep with the last."""
+        """Store a page, the cursor behind it and the run's counts."""
         account_id = sweep.account_id
         with writing(self._engine) as connection:
             led_back = sweeps.has_seen(connection, sweep.id, page.next_openid)
@@ -205,28 +184,34 @@ class Store:
                     connection, account_id, page.openids, self._clock.now()
                 )
                 fresh = sweeps.add_seen(connection, sweep.id, page.openids)
+            # A last page may hold nothing but the cursor itself: that is an end, not a page.
+            pages = 1 if fresh else 0
             moved = sweeps.advance(
                 connection,
-                self._clock,
                 sweep.id,
                 next_openid=page.next_openid,
-                pages=1 if page.openids else 0,
+                pages=pages,
                 openids=fresh,
                 total=page.total,
-                seal=last,
             )
             runs.advance(
                 connection,
                 self._clock,
                 run_id,
                 traffic,
-                pages=1 if page.openids else 0,
+                pages=pages,
                 openids=len(page.openids),
                 new=new,
                 returned=returned,
                 skipped=page.skipped,
             )
         return PageSaved(moved, fresh, new, returned, led_back)
+
+    def seal_sweep(self, run_id: int, sweep_id: int) -> None:
+        """End the sweep whose last page is stored."""
+        with writing(self._engine) as connection:
+            sweeps.seal(connection, self._clock, sweep_id)
+            runs.advance(connection, self._clock, run_id)
 
     def discard_sweep(self, run_id: int, sweep_id: int, reason: str) -> None:
         """Give the sweep up and record why; the followers it brought stay."""
@@ -279,74 +264,16 @@ class Store:
     def get_token(self, account_id: int) -> str | None:
         """Return the stored token, unless it is time for a new one."""
         with reading(self._engine) as connection:
-            return connection.scalar(
-                select(access_tokens.c.access_token).where(
-                    access_tokens.c.account_id == account_id,
-                    access_tokens.c.refresh_at > self._clock.now(),
-                )
-            )
+            return access_tokens.get(connection, self._clock, account_id)
 
     def save_token(self, account_id: int, token: AccessToken) -> None:
         """Keep a token for this and later runs, until it is time for a new one."""
-        usable_for = timedelta(seconds=token.usable_for or 0)
-        values = {
-            "access_token": token.value,
-            "fetched_at": self._clock.now(),
-            "refresh_at": self._clock.now(usable_for),
-        }
         with writing(self._engine) as connection:
-            statement = insert(connection)(access_tokens).values(account_id=account_id, **values)
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["account_id"], set_=values)
-            )
+            access_tokens.save(connection, self._clock, account_id, token)
 
     # --- status ---------------------------------------------------------------------------
 
     def get_status(self, account: Account) -> AccountStatus:
         """Return what is in the database about the account, as of one moment."""
-        table = followers_table
         with reading(self._engine) as connection:
-            unenriched = followers.is_unenriched(
-                select(accounts.c.backfill_started_at)
-                .where(accounts.c.id == account.id)
-                .scalar_subquery()
-            )
-            count, subscribed, to_enrich = connection.execute(
-                select(
-                    func.count(),
-                    func.count().filter(table.c.subscribe.is_(True)),
-                    func.count().filter(unenriched),
-                ).where(table.c.account_id == account.id)
-            ).one()
-            quarantined = connection.scalar(
-                select(func.count()).where(quarantine_table.c.account_id == account.id)
-            )
-            ended = runs_table.c.status != "running"
-            last = runs.get_latest(connection, account.id, ended, limit=1)
-            success: datetime | None = connection.scalar(
-                select(func.max(runs_table.c.finished_at)).where(
-                    runs_table.c.account_id == account.id, runs_table.c.status == "succeeded"
-                )
-            )
-            return AccountStatus(
-                account=account,
-                followers=count,
-                subscribed=subscribed,
-                unenriched=to_enrich,
-                quarantined=quarantined or 0,
-                open_sweep=sweeps.get_newest(connection, account.id, "open"),
-                sealed_sweep=sweeps.get_newest(connection, account.id, "sealed"),
-                running=runs.get_running(connection, account.id),
-                last_run=last[0] if last else None,
-                last_success_at=success,
-                as_of=connection.execute(select(self._clock.now())).scalar_one(),
-            )
-
-
-def _exists(connection: Connection, appid: str) -> bool:
-    return bool(connection.scalar(select(exists().where(accounts.c.appid == appid))))
-
-
-def _get_account(connection: Connection, appid: str) -> Account:
-    columns = (accounts.c[name] for name in Account.__slots__)
-    return Account(*connection.execute(select(*columns).where(accounts.c.appid == appid)).one())
+            return report.get_status(connection, self._clock, account)

@@ -51,16 +51,14 @@ def add_seen(connection: Connection, sweep_id: int, openids: Sequence[str]) -> i
 
 def advance(
     connection: Connection,
-    clock: DatabaseClock,
     sweep_id: int,
     *,
     next_openid: str,
     pages: int,
     openids: int,
     total: int | None,
-    seal: bool,
 ) -> Sweep:
-    """Move the cursor behind a page that this transaction stores, and seal the sweep if it ends."""
+    """Move the cursor behind a page that this transaction stores."""
     values: dict[str, Any] = {
         "pages": sweeps.c.pages + pages,
         "openids": sweeps.c.openids + openids,
@@ -70,12 +68,14 @@ def advance(
     }
     if next_openid:  # an empty cursor would ask for the first page again
         values["next_openid"] = next_openid
-    if seal:
-        values |= {"status": "sealed", "finished_at": clock.now()}
     _update_open(connection, sweep_id, values)
-    if seal:
-        _forget_seen(connection, sweep_id)
     return _one(connection, sweep_id)
+
+
+def seal(connection: Connection, clock: DatabaseClock, sweep_id: int) -> None:
+    """End an open sweep whose chain of pages ran to the end."""
+    _update_open(connection, sweep_id, {"status": "sealed", "finished_at": clock.now()})
+    _forget_seen(connection, sweep_id)
 
 
 def discard(connection: Connection, clock: DatabaseClock, sweep_id: int, reason: str) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from syncjob.database.store import Store
 from syncjob.errors import InvalidOpenID, ListBroken
-from syncjob.model import PageSaved, Run, Sweep
+from syncjob.model import FollowerPage, PageSaved, Run, Sweep
 from syncjob.wechat.client import WeChatClient
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class _CursorRefused(Exception):
 
 
 def _follow_pages(store: Store, client: WeChatClient, run: Run, sweep: Sweep) -> None:
-    while sweep.status == "open":
+    while True:
         cursor = sweep.next_openid
         try:
             page = client.get_followers(cursor)
@@ -83,10 +83,7 @@ def _follow_pages(store: Store, client: WeChatClient, run: Run, sweep: Sweep) ->
             if not cursor:
                 raise
             raise _CursorRefused(sweep, error) from None
-        # The end is a page without OpenIDs, a page that names no next one, or one whose cursor
-        # does not move: WeChat's documents and answers disagree on which it is.
-        last = not page.openids or page.next_openid in ("", cursor)
-        saved = store.save_page(run.id, sweep, page, last=last, traffic=client.traffic)
+        saved = store.save_page(run.id, sweep, page, client.traffic)
         sweep = saved.sweep
         logger.info(
             "Stored a page. sweep=%d page=%d openids=%d new=%d returned=%d seen=%d total=%s",
@@ -98,15 +95,31 @@ def _follow_pages(store: Store, client: WeChatClient, run: Run, sweep: Sweep) ->
             sweep.openids,
             sweep.total_last,
         )
-        fault = None if last else _fault(saved)
+        if _is_end(page, cursor, saved):
+            store.seal_sweep(run.id, sweep.id)
+            logger.info("Sealed the sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
+            return
+        fault = _fault(page, cursor, saved)
         if fault is not None:
             _give_up(store, run, sweep, fault)
-    logger.info("Sealed the sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
 
 
-def _fault(saved: PageSaved) -> str | None:
+def _is_end(page: FollowerPage, cursor: str, saved: PageSaved) -> bool:
+    """Tell whether the list ends with this page.
+
+    WeChat's documents and answers disagree on how it ends: with a page without OpenIDs, with one
+    that names no next one, or with one that repeats the cursor it was asked for.
+    """
+    if not page.openids or not page.next_openid:
+        return True
+    return page.next_openid == cursor and saved.fresh == 0
+
+
+def _fault(page: FollowerPage, cursor: str, saved: PageSaved) -> str | None:
     """Say what shows that the list does not lead on, or None."""
     sweep = saved.sweep
+    if page.next_openid == cursor:
+        return "the list stood still: a page's next_openid was the cursor it was asked for"
     if saved.fresh == 0:
         return "the list started again: a page brought only OpenIDs that it had listed before"
     if saved.led_back:

@@ -1,0 +1,46 @@
+"""What `status` asks of the database, in one read transaction that the store opens."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from syncjob.database import runs, sweeps
+from syncjob.database.clock import DatabaseClock
+from syncjob.database.followers import backfill_started_at, is_unenriched
+from syncjob.database.tables import followers, quarantine
+from syncjob.database.tables import runs as runs_table
+from syncjob.model import Account, AccountStatus
+
+
+def get_status(connection: Connection, clock: DatabaseClock, account: Account) -> AccountStatus:
+    """Count the followers, and collect the sweeps and runs that matter now."""
+    unenriched = is_unenriched(backfill_started_at(account.id))
+    count, subscribed, to_enrich = connection.execute(
+        select(
+            func.count(),
+            func.count().filter(followers.c.subscribe.is_(True)),
+            func.count().filter(unenriched),
+        ).where(followers.c.account_id == account.id)
+    ).one()
+    quarantined = connection.execute(
+        select(func.count()).where(quarantine.c.account_id == account.id)
+    ).scalar_one()
+    ended = runs.get_latest(connection, account.id, runs_table.c.status != "running", limit=1)
+    last_success_at: datetime | None = connection.scalar(
+        select(func.max(runs_table.c.finished_at)).where(
+            runs_table.c.account_id == account.id, runs_table.c.status == "succeeded"
+        )
+    )
+    return AccountStatus(
+        account=account,
+        followers=count,
+        subscribed=subscribed,
+        unenriched=to_enrich,
+        quarantined=quarantined,
+        open_sweep=sweeps.get_newest(connection, account.id, "open"),
+        sealed_sweep=sweeps.get_newest(connection, account.id, "sealed"),
+        running=runs.get_running(connection, account.id),
+        last_run=ended[0] if ended else None,
+        last_success_at=last_success_at,
+        as_of=connection.execute(select(clock.now())).scalar_one(),
+    )

