@@ -117,9 +117,13 @@ class BatchSizeRefused(WeChatError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGTERM, SIGINT or SIGHUP arrived; the run is recorded as interrupted.
+    """SIGTERM, SIGINT or SIGHUP arrived, and ends what is under way; its text is the signal's name.
 
     A KeyboardInterrupt, because the database drivers know how to leave a statement on one.
     """
+
+
+class Stopped(SyncjobError):
+    """A signal stopped the command; the run is recorded as interrupted and the next one goes on."""
 
     exit_code = ExitCode.TRY_AGAIN_LATER

@@ -28,7 +28,7 @@ SETTING_NAMES = frozenset(
 
 
 def read_settings_file(path: Path) -> dict[str, str]:
-    """Return the file's settings as texts; raise SettingsError for a file or a key that is wrong."""
+    """Return the file's settings as texts; raise SettingsError for a wrong file or key."""
     try:
         with path.open("rb") as file:
             content = tomllib.load(file)

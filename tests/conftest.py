@@ -178,7 +178,7 @@ def _no_sleeping(naps: list[float]) -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the machine reaches a test, and no file a test forgets lands in the checkout."""
+    """No setting of the machine reaches a test, and no file of a test lands in the checkout."""
     for name in os.environ:
         if name.startswith("SYNCJOB_") and name != "SYNCJOB_TEST_DATABASE_URL":
             monkeypatch.delenv(name)

@@ -27,12 +27,11 @@ print(json.dumps(get("user/get?access_token=" + token)))
 
 WAIT = """
 import signal, sys
-def stop(*_):
-    print("stopped", flush=True)
-    sys.exit(5)
-signal.signal(signal.SIGTERM, stop)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 print("up", flush=True)
-signal.pause()
+signal.sigwait({signal.SIGTERM})
+print("stopped")
+sys.exit(5)
 """
 
 

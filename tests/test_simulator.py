@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,11 +52,14 @@ class Caller:
             answer = self.session.get(f"{self.url}/cgi-bin/token", params=asked, timeout=5)
         else:
             answer = self.session.post(f"{self.url}/cgi-bin/stable_token", json=asked, timeout=5)
-        return answer.json()
+        told: dict[str, Any] = answer.json()
+        return told
 
     def page(self, cursor: str | None = None) -> dict[str, Any]:
         """Ask for the page after `cursor`."""
-        return self.get("user/get", **({} if cursor is None else {"next_openid": cursor})).json()
+        params = {} if cursor is None else {"next_openid": cursor}
+        told: dict[str, Any] = self.get("user/get", **params).json()
+        return told
 
     def batch(self, openids: list[str]) -> requests.Response:
         """Ask batchget about the users."""
@@ -65,7 +69,8 @@ class Caller:
 
     def users(self, openids: list[str]) -> list[dict[str, Any]]:
         """Return the entries of a batch that goes well."""
-        return self.batch(openids).json()["user_info_list"]
+        told: list[dict[str, Any]] = self.batch(openids).json()["user_info_list"]
+        return told
 
     def sweep(self) -> list[str]:
         """Return all OpenIDs, following next_openid until a page is empty."""
@@ -617,16 +622,21 @@ def test_answers_look_like_wechats() -> None:
 
 
 def test_pipelined_and_split_requests_are_answered_in_order() -> None:
-    """Bytes may arrive in any portions; the answers keep the order of the requests."""
+    """Bytes may arrive in any portions; a late first answer still comes before the second."""
     with calling(small()) as wechat:
+        wechat.simulator.faults.add("*=slow-30@2")
         host, port = wechat.url.removeprefix("http://").split(":")
-        sent = (
-            b"GET /cgi-bin/nothing HTTP/1.1\r\nHost: x\r\n\r\n"
-            b"GET /cgi-bin/user/get HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        first, second = (
+            f"GET /cgi-bin/{endpoint} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode()
+            for endpoint, more in (("nothing", ""), ("user/get", "Connection: close\r\n"))
         )
+        arrived = threading.Event()
+        wechat.simulator.on_request = lambda _request: arrived.set()
         with socket.create_connection((host, int(port)), timeout=5) as plain:
-            plain.sendall(sent[:10])
-            plain.sendall(sent[10:])
+            plain.sendall(first[:10])
+            plain.sendall(first[10:])
+            assert arrived.wait(5)
+            plain.sendall(second)
             told = plain.makefile("rb").read()
         assert re.findall(rb'"errcode":(\d+)', told) == [b"40066", b"41001"]
 

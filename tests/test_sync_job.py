@@ -303,7 +303,7 @@ def test_a_quarantined_openid_that_answers_again_is_let_out(
 def test_a_missing_entry_stays_unenriched_and_is_asked_once_a_run(
     world: Callable[..., World], query: Query
 ) -> None:
-    """An OpenID that a batch leaves out is neither enriched nor unfollowed, nor asked in a circle."""
+    """An OpenID that a batch leaves out is not enriched, not unfollowed, not asked in circles."""
     wechat = world(150)
     openid = wechat.account.openid(42)
     wechat.account.forget(openid)

@@ -69,16 +69,12 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _say("stopped")
+        return int(ExitCode.TRY_AGAIN_LATER)
     except SyncjobError as error:
         _say(str(error))
         return int(error.exit_code)
-    except (KeyboardInterrupt, click.Abort) as error:
-        _say(
-            f"stopped by {error}; nothing is lost, the next run goes on"
-            if str(error)
-            else "stopped"
-        )
-        return int(ExitCode.TRY_AGAIN_LATER)
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         sys.stderr.close()
         return int(ExitCode.DONE)

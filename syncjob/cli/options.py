@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from syncjob.config import SettingsReader, open_settings
+from syncjob.errors import Interrupted, Stopped
 
 _VERBOSITY = "syncjob.verbosity"
 _CONFIG = "syncjob.config"
@@ -50,7 +51,10 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Set logging up as the options say, then run the command."""
         _log_to_stderr(ctx.meta.get(_VERBOSITY, 0))
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except Interrupted as signal:  # click would print an empty line and forget which it was
+            raise Stopped(f"stopped by {signal}; nothing is lost, the next run goes on") from None
 
 
 class Group(click.Group):

@@ -59,7 +59,7 @@ def _require_file(url: URL, *, create: bool) -> None:
         raise SettingsError(
             "SYNCJOB_DATABASE_URL names no SQLite file; expected sqlite:////path/to/file.db"
         )
-    path = Path(url.database)
+    path = Path(url.database.removeprefix("file:"))  # SQLite's own URIs begin so
     try:
         if create:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))

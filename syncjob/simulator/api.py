@@ -163,7 +163,8 @@ class Api:
         switches, calls = self.switches, self._business_calls
         if switches.intruder_every and calls % switches.intruder_every == 0:
             self.credentials.kill(self._clock())
-        if switches.join_every and calls % switches.join_every == 0:
+        room = self.account.ever < self.account.end
+        if switches.join_every and calls % switches.join_every == 0 and room:
             self.account.follow()
         if switches.leave_every and calls % switches.leave_every == 0 and self.account.total:
             index = self._dice.randrange(self.account.ever)

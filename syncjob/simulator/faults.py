@@ -11,6 +11,10 @@ from syncjob.simulator.answers import Answer
 from syncjob.simulator.switches import ENDPOINTS
 
 _SPEC = re.compile(r"([^=@]+)=([^=@]+)(?:@([0-9]+)(-)?([0-9]+)?)?")
+_WHAT = re.compile(
+    r"-?[1-9][0-9]{0,8}|string-(?:errcode|0|-?[1-9][0-9]{0,8})|zero-errcode|html|http-[3-5][0-9]{2}"
+    r"|empty|cut|tear|drop|hang|slow-[0-9]{1,7}|garbage|text-plain|bom"
+)
 _PAGE = (
     b"<html>\r\n<head><title>%(title)s</title></head>\r\n<body>\r\n<center><h1>%(title)s</h1>"
     b"</center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
@@ -94,12 +98,6 @@ def parse_fault(spec: str) -> Fault:
     if first < 1 or last < first:
         raise ValueError(f"fault {spec!r}: calls count from 1 up, and the first comes first")
     return Fault(spec, endpoint, what, first, last)
-
-
-_WHAT = re.compile(
-    r"-?[1-9][0-9]{0,8}|string-(?:errcode|0|-?[1-9][0-9]{0,8})|zero-errcode|html|http-[3-5][0-9]{2}"
-    r"|empty|cut|tear|drop|hang|slow-[0-9]{1,7}|garbage|text-plain|bom"
-)
 
 
 def spoil(what: str, right: Callable[[], Answer], error: Callable[[int, bool], Answer]) -> Answer:

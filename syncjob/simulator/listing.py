@@ -19,8 +19,8 @@ _PAST_END = {
 def list_page(account: Account, switches: Switches, cursor: str | None) -> str | int:
     """Return the JSON of the page after `cursor`, None meaning the first, or an errcode.
 
-    A cursor that nobody ever had, or whose user is poisoned, is 40003. A page ends with the
-    cursor of the next one, and the last page does so too: only the page past the end has none.
+    A cursor that nobody ever had is 40003. A page ends with the cursor of the next one, and the
+    last page does so too: only the page past the end has none.
     """
     start = _start(account, switches, cursor)
     if start is None:
@@ -58,7 +58,7 @@ def _start(account: Account, switches: Switches, cursor: str | None) -> int | No
         return 0
     index = account.find(cursor)
     place = account.place(cursor)
-    if index is None or place is None or account.refuses(cursor, index):
+    if index is None or place is None:
         return None
     if switches.unfollowed_cursor == "40003" and not account.follows(index):
         return None

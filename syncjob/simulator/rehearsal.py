@@ -6,7 +6,6 @@ What is printed, and what the operator may ask for, is the command line's busine
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -19,10 +18,11 @@ def run_command(command: Sequence[str], settings: Mapping[str, str]) -> int:
     is no such command.
     """
     child: subprocess.Popen[bytes] | None = None
-    stopped = threading.Event()
+    stopped = False
 
     def stop() -> None:
-        stopped.set()
+        nonlocal stopped
+        stopped = True
         if child is not None:
             child.terminate()
 
@@ -31,7 +31,7 @@ def run_command(command: Sequence[str], settings: Mapping[str, str]) -> int:
         child = subprocess.Popen(  # noqa: S603 - running what the operator typed is the point
             command, env={**os.environ, **settings}
         )
-        if stopped.is_set():  # SIGTERM came while the command was being started
+        if stopped:  # SIGTERM came while the command was being started
             child.terminate()
         code = child.wait()
     return code if code >= 0 else 128 - code
@@ -39,10 +39,15 @@ def run_command(command: Sequence[str], settings: Mapping[str, str]) -> int:
 
 def wait_for_stop(ready: Callable[[], object]) -> None:
     """Call `ready`, then wait for Ctrl-C or SIGTERM; either may come as soon as it is called."""
-    stopped = threading.Event()
-    with _caught(stopped.set, signal.SIGINT, signal.SIGTERM):
-        ready()
-        stopped.wait()
+    # A pipe, because an Event's own lock may be held by the very code that the signal interrupts.
+    heard, told = os.pipe()
+    try:
+        with _caught(lambda: os.write(told, b"."), signal.SIGINT, signal.SIGTERM):
+            ready()
+            os.read(heard, 1)
+    finally:
+        os.close(heard)
+        os.close(told)
 
 
 @contextmanager

@@ -25,7 +25,8 @@ class Simulator:
 
     `latency` is in seconds, added to every answer. `record` keeps each call in `requests`; the
     counts are kept anyway. `clock` returns unix seconds; tokens and quotas live by it. Any field
-    of `Switches` may be given by name. `latency` and `switches` may be changed while serving.
+    of `Switches` may be given by name. The account, the switches, the faults and `latency` may be
+    changed from any thread while serving.
     """
 
     def __init__(
