@@ -36,16 +36,16 @@ EXAMPLES
   the first call to the real WeChat. Use an empty database: the followers
   are made up, and belong to a made-up AppID.
     export SYNCJOB_DATABASE_URL=postgresql://localhost/rehearsal
-    syncjob simulate --followers 1000000 -- syncjob run
+    syncjob simulate --followers 1000000 -- syncjob sync
 \b
   The same with answers as slow as real ones, a busy WeChat and another
   program that keeps taking the token away:
     syncjob simulate --followers 1000000 --latency 80 \\
-        --fault user/info/batchget=-1@100-103 --intruder 2000 -- syncjob run
+        --fault user/info/batchget=-1@100-103 --intruder 2000 -- syncjob sync
 \b
   See the job stop at the daily quota of user/get; run it again, and it goes on:
     syncjob simulate --followers 50000 --page-size 100 \\
-        --daily-quota user/get=300 -- syncjob run
+        --daily-quota user/get=300 -- syncjob sync
 \b
   Serve on port 8080 until Ctrl-C, and point another terminal at it:
     syncjob simulate --followers 5000 --port 8080
