@@ -9,9 +9,13 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+_LEADS_ELSEWHERE = ("SYNCJOB_APPSECRET_FILE", "no_proxy")
+
 
 def run_command(command: Sequence[str], settings: Mapping[str, str]) -> int:
     """Run `command` with `settings` added to the environment and return its exit code.
+
+    What would lead it elsewhere is taken out: the file of a real secret, and a proxy in between.
 
     SIGTERM is passed on, Ctrl-C is left to the command; either way it is waited for. Killed by
     signal N counts as 128+N. Raises OSError if it cannot be started, FileNotFoundError if there
@@ -29,7 +33,7 @@ def run_command(command: Sequence[str], settings: Mapping[str, str]) -> int:
     # The terminal sends Ctrl-C to the command as well; here it only must not end the waiting.
     with _caught(stop, signal.SIGTERM), _caught(lambda: None, signal.SIGINT):
         child = subprocess.Popen(  # noqa: S603 - running what the operator typed is the point
-            command, env={**os.environ, **settings}
+            command, env=_environment(settings)
         )
         if stopped:  # SIGTERM came while the command was being started
             child.terminate()
@@ -62,3 +66,9 @@ def _caught(react: Callable[[], object], *signals: signal.Signals) -> Iterator[N
     finally:
         for number in heeded:
             signal.signal(number, before[number])
+
+
+def _environment(settings: Mapping[str, str]) -> dict[str, str]:
+    around = {name: value for name, value in os.environ.items() if name not in _LEADS_ELSEWHERE}
+    unproxied = ",".join(filter(None, (os.environ.get("NO_PROXY", ""), "127.0.0.1")))
+    return {**around, "NO_PROXY": unproxied, "no_proxy": unproxied, **settings}

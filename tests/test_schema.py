@@ -1,0 +1,177 @@
+"""The schema: migrations make exactly the tables that the code sees, from anywhere, once."""
+
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import IntegrityError
+
+from syncjob.database.schema import CURRENT_REVISION, migrations_folder, upgrade
+from syncjob.database.tables import metadata
+from tests.conftest import Databases, World
+
+Query = Callable[..., list[Any]]
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def test_the_migrations_make_the_tables_that_the_code_sees(database_url: str) -> None:
+    """Nothing is in the migrated schema that is not in tables.py, and the other way round."""
+    url = make_url(database_url)
+    if url.get_backend_name() == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        differences = [
+            difference
+            for difference in compare_metadata(context, metadata)
+            # SQLite has no IDENTITY: a key of type INTEGER counts by itself.
+            if not (engine.dialect.name == "sqlite" and difference[0][0] == "modify_default")
+        ]
+    engine.dispose()
+    assert differences == []
+
+
+def test_the_current_revision_is_the_newest_migration() -> None:
+    """The revision that the code asks for is the one that the migrations lead to."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    assert ScriptDirectory.from_config(config).get_current_head() == CURRENT_REVISION
+
+
+def test_migrate_says_what_it_did_and_is_safe_to_repeat(
+    serve: Callable[..., World], databases: Databases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first migrate makes the tables, the second finds nothing to do."""
+    wechat = serve()
+    wechat.set(SYNCJOB_DATABASE_URL=databases.make_empty())
+
+    assert wechat.run("migrate") == 0
+    assert capsys.readouterr().out == f"Created the tables, at revision {CURRENT_REVISION}.\n"
+    assert wechat.run("migrate") == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert wechat.run("sync") == 0
+
+
+def test_two_migrations_at_once_wait_for_each_other(databases: Databases) -> None:
+    """Hosts that are deployed together may all migrate: one does it, the others find it done."""
+    url = databases.make_empty()
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(upgrade, [url] * 4))
+    assert sorted(done, key=str) == sorted([("0001", "0001")] * 3 + [(None, "0001")], key=str)
+
+
+def test_a_password_full_of_signs_migrates(postgresql_databases: Databases) -> None:
+    """A URL with %-escapes is handed to Alembic unharmed."""
+    url = postgresql_databases.make_empty()
+    separator = "&" if "?" in url else "?"
+    upgrade(f"{url}{separator}application_name=100%25%20sync%3A%2F%40")
+
+
+def test_a_postgres_url_is_understood(postgresql_databases: Databases) -> None:
+    """`postgres://`, as hosting companies print it, is a PostgreSQL URL."""
+    url = postgresql_databases.make_empty()
+    assert upgrade(url.replace("postgresql://", "postgres://"))[1] == CURRENT_REVISION
+
+
+WRONG = {
+    "a second running run": "INSERT INTO runs (account_id, command, status) "
+    "SELECT id, 'sync', 'running' FROM accounts",
+    "a second open sweep": "INSERT INTO sweeps (account_id, status) "
+    "SELECT id, 'open' FROM accounts",
+    "a running run that is finished": "UPDATE runs SET finished_at = started_at",
+    "a succeeded run that is not": "UPDATE runs SET status = 'succeeded'",
+    "a status of no meaning": "UPDATE runs SET status = 'fine', finished_at = started_at",
+    "an open sweep that is finished": "UPDATE sweeps SET finished_at = started_at",
+    "an account twice": "INSERT INTO accounts (appid) SELECT appid FROM accounts",
+    "a follower twice": "INSERT INTO followers (account_id, openid) "
+    "SELECT account_id, openid FROM followers",
+}
+
+
+@pytest.mark.parametrize("statement", WRONG.values(), ids=WRONG.keys())
+def test_the_database_itself_refuses_what_may_not_be(query: Query, statement: str) -> None:
+    """Invariants are held by constraints, whoever writes."""
+    query("INSERT INTO accounts (appid) VALUES ('wx1')")
+    query(
+        "INSERT INTO runs (account_id, command, status) SELECT id, 'sync', 'running' FROM accounts"
+    )
+    query("INSERT INTO sweeps (account_id, status) SELECT id, 'open' FROM accounts")
+    query("INSERT INTO followers (account_id, openid) SELECT id, 'oA' FROM accounts")
+    with pytest.raises(IntegrityError):
+        query(statement)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from this checkout, by way of its source distribution."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = "from hatchling.build import build_{0}; print(build_{0}({1!r}))"
+    sdist = _python(build.format("sdist", str(folder)), CHECKOUT)
+    with tarfile.open(folder / sdist) as archive:
+        archive.extractall(folder, filter="data")
+    source = folder / sdist.removesuffix(".tar.gz")
+    return folder / _python(build.format("wheel", str(folder)), source)
+
+
+def _python(code: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()[-1]
+
+
+def test_a_wheel_migrates_and_syncs_from_the_root_folder(
+    serve: Callable[..., World], wheel: Path, databases: Databases, tmp_path: Path
+) -> None:
+    """Installed from its wheel, away from any checkout, the command works from `/`."""
+    environment = tmp_path / "env"
+    venv.create(environment, with_pip=False)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    # The dependencies are lent by this environment, syncjob itself is not: its editable install
+    # works through a .pth file, which is read only in a site folder.
+    lent = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "lent.pth").write_text(
+        "\n".join(f"import sys; sys.path.append({path!r})" for path in lent)
+    )
+    wechat = serve(250, page_size=100)
+    wechat.set(SYNCJOB_DATABASE_URL=databases.make_empty())
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [environment / "bin/python", "-m", "syncjob", *arguments],
+            cwd="/",
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert (
+        str(packages)
+        in subprocess.run(
+            [environment / "bin/python", "-c", "import syncjob; print(syncjob.__file__)"],
+            cwd="/",
+            capture_output=True,
+            text=True,
+        ).stdout
+    )
+    assert run("migrate").startswith("Created the tables")
+    assert run("sync") == ""
+    assert "250 subscribed" in run("status")
