@@ -5,24 +5,26 @@ answers is found out later.
 """
 
 import difflib
+import ipaddress
 import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from syncjob.errors import SettingsError
-from syncjob.settings_file import read_settings_file
+from syncjob.settings_file import SETTING_NAMES, read_settings_file
 
 TokenSourceName = Literal["stable", "classic", "url", "command", "fixed"]
 
 DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?", re.ASCII)
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+HOST_NAME = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})*\.?")
 
 T = TypeVar("T")
 
@@ -61,16 +63,17 @@ class DatabaseSettings:
 class Settings:
     """All that a run of the job needs. `sweep_every` None means `auto`; `timeout` is in seconds.
 
-    What the token source does not need is empty.
+    What the token source does not need is empty. Address and command are kept out of the repr,
+    since either may carry a password.
     """
 
     database_url: Secret
     appid: str
     appsecret: Secret
-    api_url: str
+    api_url: str = field(repr=False)
     token_source: TokenSourceName
     token_url: Secret
-    token_command: tuple[str, ...]
+    token_command: tuple[str, ...] = field(repr=False)
     access_token: Secret
     lang: str
     batch_size: int
@@ -81,12 +84,17 @@ class Settings:
 class SettingsReader:
     """Every setting's name, form and default, over one environment and one optional file.
 
-    A variable of the environment wins over the file's. Raises SettingsError, one line that names
-    the setting, what was found (never a secret) and what is expected.
+    A variable of the environment wins over the file's, and NAME and NAME_FILE are two ways to say
+    one thing: either of them hides both of the file's. Blank is not set. Raises SettingsError, one
+    line that names the setting, what was found (never a secret) and what is expected.
     """
 
     def __init__(self, environ: Mapping[str, str], file: Mapping[str, str] | None = None) -> None:
-        self._values = {**(file or {}), **{k: v for k, v in environ.items() if v != ""}}
+        given, kept = _without_blanks(environ), _without_blanks(file or {})
+        said = {name.removesuffix("_FILE") for name in given}
+        self._values = given | {
+            name: value for name, value in kept.items() if name.removesuffix("_FILE") not in said
+        }
 
     def database(self) -> DatabaseSettings:
         """Read what a command needs that only looks at the database."""
@@ -122,7 +130,8 @@ class SettingsReader:
         url = self._secret("SYNCJOB_DATABASE_URL") or Secret("sqlite:///syncjob.db")
         scheme, found, _ = url.reveal().partition("://")
         if not found or scheme not in DATABASE_SCHEMES:
-            kind = f"a {scheme!r} URL" if found and scheme.isprintable() else "no URL"
+            is_scheme = found and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,30}", scheme)
+            kind = f"a {scheme!r} URL" if is_scheme else "no URL"
             raise SettingsError(
                 f"SYNCJOB_DATABASE_URL is {kind}; expected postgresql://user@host/database "
                 "or sqlite:////path/to/file.db"
@@ -136,10 +145,8 @@ class SettingsReader:
         return appid
 
     def _appid(self) -> str | None:
-        appid = self._values.get("SYNCJOB_APPID", "").strip()
-        if not appid:
-            return None
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
+        appid = self._values.get("SYNCJOB_APPID")
+        if appid is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
             raise SettingsError(
                 f"SYNCJOB_APPID is {appid!r}; expected an AppID such as wx0123456789abcdef"
             )
@@ -160,8 +167,11 @@ class SettingsReader:
         name = "SYNCJOB_TOKEN_COMMAND"
         if not needed:
             return ()
+        command = self._values.get(name, "")
+        if "\0" in command:
+            raise SettingsError(f"{name} holds a NUL character; expected a command to run")
         try:
-            words = tuple(shlex.split(self._values.get(name, "")))
+            words = tuple(shlex.split(command))
         except ValueError as error:
             raise SettingsError(
                 f"{name} cannot be split into words ({error}); quote it as for a shell"
@@ -173,10 +183,10 @@ class SettingsReader:
     def _api_url(self) -> str:
         name, default = "SYNCJOB_API_URL", "https://api.weixin.qq.com"
         url = self._values.get(name, default)
-        if not _is_http_url(url) or urlsplit(url).query or urlsplit(url).fragment:
-            raise SettingsError(
-                f"{name} is {_without_password(url)!r}; expected an address such as {default}"
-            )
+        if not _is_http_url(url) or "?" in url or "#" in url:
+            # What follows these, or stands before an @, may be a password.
+            found = "an address with ? or # or @" if re.search("[@?#]", url) else repr(url)
+            raise SettingsError(f"{name} is {found}; expected an address such as {default}")
         return url.rstrip("/")
 
     # --- forms ----------------------------------------------------------------------------
@@ -190,7 +200,7 @@ class SettingsReader:
     def _parsed(self, name: str, parse: Callable[[str], T], default: str) -> T:
         value = self._values.get(name, default)
         try:
-            return parse(value.strip())
+            return parse(value)
         except ValueError as error:
             raise SettingsError(f"{name} is {value!r}; expected {error}") from None
 
@@ -203,14 +213,14 @@ class SettingsReader:
         return secret
 
     def _secret(self, name: str) -> Secret | None:
-        """Read `NAME`, or the file that `NAME_FILE` names, without the newline at its end."""
+        """Read `NAME`, or the file that `NAME_FILE` names, without the blanks around it."""
         value, path = self._values.get(name), self._values.get(f"{name}_FILE")
         if value and path:
             raise SettingsError(f"{name} and {name}_FILE are both set; expected only one of them")
         if path:
             try:
-                value = Path(path).read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
+                value = Path(path).read_text("utf-8-sig").strip()
+            except (OSError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
                 raise SettingsError(
                     f"{name}_FILE names {path!r}, which cannot be read: {reason}"
@@ -224,14 +234,9 @@ class SettingsReader:
         return Secret(value) if value else None
 
     def _missing(self, name: str, meaning: str) -> SettingsError:
-        plain = name.split()[0]
-        known = {plain, f"{plain}_FILE"}
-        near = [
-            other
-            for other in difflib.get_close_matches(plain, self._values, n=3, cutoff=0.85)
-            if other not in known and other.startswith("SYNC")
-        ]
-        hint = f" (did you mean it by {near[0]}?)" if near else ""
+        others = {other.upper(): other for other in self._values if other not in SETTING_NAMES}
+        near = difflib.get_close_matches(name.split()[0], others, n=1, cutoff=0.8)
+        hint = f" (did you mean it by {others[near[0]]}?)" if near else ""
         return SettingsError(f"{name} is not set; expected {meaning}{hint}")
 
 
@@ -241,8 +246,12 @@ def open_settings(path: str | None = None) -> SettingsReader:
     return SettingsReader(os.environ, read_settings_file(Path(path)) if path else None)
 
 
+def _without_blanks(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, value in values.items() if (text := value.strip())}
+
+
 def _batch_size(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 100):
+    if not re.fullmatch(r"[1-9][0-9]?|100", value):
         raise ValueError("a whole number from 1 to 100")
     return int(value)
 
@@ -270,17 +279,21 @@ def _timeout(value: str) -> float:
     except ValueError:
         seconds = 0
     if not 0 < seconds <= 600:
-        raise ValueError("a time from 1s to 10m")
+        raise ValueError("a time of at most 10m, such as 30s")
     return seconds
 
 
 def _is_http_url(url: str) -> bool:
+    """Tell whether a request can be sent there, as far as that can be told without sending one."""
+    if not url.isprintable() or re.search(r"[ \\]", url):
+        return False
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        host = parts.hostname or ""
+        if ":" in host:
+            ipaddress.IPv6Address(host)
+        elif not HOST_NAME.fullmatch(host) or not host.encode("idna"):
+            return False
+        return parts.scheme in ("http", "https") and parts.port != 0
     except ValueError:
         return False
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", url)

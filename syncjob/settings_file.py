@@ -30,14 +30,14 @@ SETTING_NAMES = frozenset(
 def read_settings_file(path: Path) -> dict[str, str]:
     """Return the file's settings as texts; raise SettingsError for a wrong file or key."""
     try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
+        content = tomllib.loads(path.read_text("utf-8-sig"))
+        texts = {name: str(value) for name, value in content.items()}
     except OSError as error:
         raise SettingsError(
             f"the settings file {str(path)!r} cannot be read: {error.strerror}"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        # The text of a decoding error is a place ("at line 3, column 9"), never the line itself.
+    except (ValueError, RecursionError) as error:
+        # The text of such an error is a place ("at line 3, column 9"), never the line itself.
         raise SettingsError(f"the settings file {str(path)!r} is not TOML: {error}") from None
     for name, value in content.items():
         if name not in SETTING_NAMES:
@@ -49,4 +49,4 @@ def read_settings_file(path: Path) -> dict[str, str]:
                 f"{name} in the settings file {str(path)!r} is a {type(value).__name__}; "
                 "expected a text or a number"
             )
-    return {name: str(value) for name, value in content.items()}
+    return texts

@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from syncjob.database.schema import upgrade
 from syncjob.database.store import Store, open_store
 from syncjob.simulator import Account, Simulator
+
+# The same examples every time, and no limit that a busy machine breaks.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, max_examples=300)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """A server on loopback that answers what a test wrote down, for answers no simulator gives."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +22,7 @@ def answering(
     *,
     status: int = 200,
     content_type: str = "application/json; encoding=utf-8",
+    headers: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """Answer the requests with these bodies in turn, the last one for ever."""
     left = list(bodies)
@@ -37,6 +38,8 @@ def answering(
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 

@@ -346,3 +346,28 @@ def test_a_file_of_the_database_is_for_its_owner_alone(
     assert wechat.run("migrate") == 0
 
     assert (tmp_path / "x.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_status_tells_a_dead_run_from_a_live_one(
+    world: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A killed run is still recorded as running; status sees that its process is gone."""
+    wechat = world(300, page_size=100)
+    process: list[Any] = []
+    seen: list[str] = []
+
+    def look_then_kill(request: Request) -> None:
+        if request.endpoint == "user/get" and wechat.simulator.count("user/get") == 2:
+            done = subprocess.run([*SYNCJOB, "status"], capture_output=True, text=True, timeout=20)
+            seen.append(done.stdout)
+            os.kill(process[0].pid, signal.SIGKILL)
+
+    wechat.simulator.on_request = look_then_kill
+    process.append(start("sync"))
+    process[0].communicate()
+
+    assert "last heartbeat" in seen[0]
+    assert "died" not in seen[0]
+    assert "page 1 stored, 100 of 300 listed (33%)" in seen[0]
+    wechat.run("status")
+    assert "its process died" in capsys.readouterr().out

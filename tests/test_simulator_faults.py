@@ -1,4 +1,4 @@
-"""What the simulator refuses or spoils, by rule, by quota or on demand, and how its answers look."""
+"""What the simulator refuses or spoils, by rule, quota or demand, and how its answers look."""
 
 import re
 import socket

@@ -7,8 +7,11 @@ from typing import Any
 from syncjob.model import AccountStatus, Run, Sweep
 
 
-def status_in_words(status: AccountStatus) -> str:
-    """Return some lines, each a name and what is known of it."""
+def status_in_words(status: AccountStatus, *, died: bool = False) -> str:
+    """Return some lines, each a name and what is known of it.
+
+    `died`: the process of the run that is recorded as running is known to be gone.
+    """
     lines = [
         ("last success", _age(status.last_success_at, status.as_of)),
         ("last run", _run_in_words(status.last_run) if status.last_run else "none yet"),
@@ -16,11 +19,9 @@ def status_in_words(status: AccountStatus) -> str:
     if status.running is not None:
         run = status.running
         beat = f"last heartbeat {_span(status.as_of - run.heartbeat_at)} ago"
+        state = f"its process died, {beat}; the next run goes on" if died else beat
         lines.append(
-            (
-                "running",
-                f"{run.command} #{run.id} since {_minute(run.started_at)}, {beat}",
-            )
+            ("running", f"{run.command} #{run.id} since {_minute(run.started_at)}, {state}")
         )
     lines.append(("account", status.account.appid))
     quarantined = f", {status.quarantined:,} in quarantine" if status.quarantined else ""
@@ -38,7 +39,7 @@ def status_in_words(status: AccountStatus) -> str:
     return "\n".join(f"{name:<14}{text}" for name, text in lines)
 
 
-def status_as_json(status: AccountStatus) -> dict[str, Any]:
+def status_as_json(status: AccountStatus, *, died: bool = False) -> dict[str, Any]:
     """Return the same for `json.dumps`: instants in ISO 8601, no OpenID."""
     age = status.as_of - status.last_success_at if status.last_success_at else None
     return {
@@ -55,6 +56,7 @@ def status_as_json(status: AccountStatus) -> dict[str, Any]:
         "open_sweep": _sweep_as_json(status.open_sweep),
         "last_sealed_sweep": _sweep_as_json(status.sealed_sweep),
         "running": run_as_json(status.running) if status.running else None,
+        "running_died": died,
         "last_run": run_as_json(status.last_run) if status.last_run else None,
     }
 

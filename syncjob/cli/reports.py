@@ -30,16 +30,18 @@ def status(context: click.Context, as_json: bool) -> None:
     Exits with 1 if the last finished run failed, or died. Needs no secret and asks WeChat nothing.
     """
     from syncjob.cli.render import status_as_json, status_in_words
+    from syncjob.sync.holder import is_dead
 
     with _open_account(context) as (store, account):
         if account is None:
             click.echo("{}" if as_json else "No run yet. Start with: syncjob sync")
             return
         found = store.get_status(account)
+    died = found.running is not None and is_dead(found.running.holder or "")
     click.echo(
-        json.dumps(status_as_json(found), indent=2, ensure_ascii=False)
+        json.dumps(status_as_json(found, died=died), indent=2, ensure_ascii=False)
         if as_json
-        else status_in_words(found)
+        else status_in_words(found, died=died)
     )
     if found.last_run is not None and found.last_run.status in ("failed", "abandoned"):
         context.exit(ExitCode.FAILED)

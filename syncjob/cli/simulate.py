@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from syncjob.cli.options import Command
+
 if TYPE_CHECKING:
     from syncjob.simulator import Simulator
     from syncjob.simulator.profiles import Era
@@ -65,6 +67,7 @@ def _read_quotas(
 
 
 @click.command(
+    cls=Command,
     epilog=_EPILOG,
     # The command to run keeps its own options, even without a "--" before it.
     context_settings={"allow_interspersed_args": False, "max_content_width": 100},

@@ -1,0 +1,163 @@
+"""The TOML file that may hold the settings, and who wins where the environment speaks too."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncjob.config import Secret, SettingsReader, open_settings
+from syncjob.errors import SettingsError
+from syncjob.settings_file import SETTING_NAMES, read_settings_file
+
+
+def refused(content: str | bytes) -> str:
+    """Return the one line in which a file with this content is refused."""
+    path = Path("job.toml")
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(SettingsError) as caught:
+        read_settings_file(path)
+    words = str(caught.value)
+    assert words.isprintable(), words
+    assert "'job.toml'" in words
+    assert "hunter2" not in words
+    return words
+
+
+def test_a_file_holds_every_setting_under_its_own_name() -> None:
+    """The keys of the file are the names of the variables; numbers may stand without quotes."""
+    Path("job.toml").write_text(
+        """
+# the nightly job
+SYNCJOB_DATABASE_URL = "postgresql://me:pw@db/crm"
+SYNCJOB_APPID = "wx1"
+SYNCJOB_APPSECRET = 's3"cret'
+SYNCJOB_API_URL = "http://127.0.0.1:8080"
+SYNCJOB_TOKEN_SOURCE = "classic"
+SYNCJOB_LANG = "en"
+SYNCJOB_BATCH_SIZE = 50
+SYNCJOB_SWEEP_EVERY = "6h"
+SYNCJOB_TIMEOUT = 2.5
+""",
+        "utf-8-sig",  # as some editors of Windows write it
+    )
+    read = open_settings("job.toml").job()
+    assert read.database_url == Secret("postgresql://me:pw@db/crm")
+    assert read.appsecret == Secret('s3"cret')
+    assert (read.appid, read.api_url) == ("wx1", "http://127.0.0.1:8080")
+    assert (read.token_source, read.lang) == ("classic", "en")
+    assert (read.batch_size, read.timeout) == (50, 2.5)
+    assert read.sweep_every is not None
+    assert read.sweep_every.total_seconds() == 6 * 3600
+
+
+@pytest.mark.parametrize("name", sorted(SETTING_NAMES))
+def test_every_setting_is_a_key(name: str) -> None:
+    """No variable is missing among the keys of the file."""
+    Path("job.toml").write_text(f"{name} = 'x'")
+    assert read_settings_file(Path("job.toml")) == {name: "x"}
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [("true", "bool"), ("[1]", "list"), ("{a = 1}", "dict"), ("2025-01-01", "date")],
+)
+def test_a_value_that_is_no_text_and_no_number_is_refused(value: str, kind: str) -> None:
+    """The key, the file and the kind of value that was found are named."""
+    assert refused(f"SYNCJOB_BATCH_SIZE = {value}") == (
+        f"SYNCJOB_BATCH_SIZE in the settings file 'job.toml' is a {kind}; "
+        "expected a text or a number"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("SYNCJOB_APPSECERT", "did you mean SYNCJOB_APPSECRET?"),
+        ("syncjob_appid", "did you mean SYNCJOB_APPID?"),
+        ("APPSECRET", "did you mean SYNCJOB_APPSECRET?"),
+        ("SYNCJOB_BATCHSIZE", "did you mean SYNCJOB_BATCH_SIZE?"),
+        ("colour", "the README lists the settings"),
+    ],
+)
+def test_a_key_that_is_no_setting_is_refused(key: str, hint: str) -> None:
+    """A misspelt key is not passed over: it is named, with the setting that may be meant."""
+    assert refused(f"{key} = 'hunter2'") == f"the settings file 'job.toml' has {key!r}; {hint}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "hunter2",
+        "SYNCJOB_APPSECRET = hunter2",
+        "SYNCJOB_APPSECRET = 'hunter2",
+        'SYNCJOB_APPSECRET = "\\hunter2"',
+        "SYNCJOB_APPSECRET = 'hunter2'\nSYNCJOB_APPSECRET = 'hunter2'",
+        b"SYNCJOB_APPSECRET = 'hunter2\xff'",
+        b"SYNCJOB_APPSECRET = 'hunter2\0'",
+        b"\x89PNG\r\n\x1a\n",
+        "SYNCJOB_TIMEOUT = " + "9" * 5000,
+        "SYNCJOB_TIMEOUT = 0x" + "f" * 5000,
+        "SYNCJOB_TIMEOUT = " + "[" * 5000,
+    ],
+    ids=range(11),
+)
+def test_a_file_that_is_no_toml_is_refused(content: str | bytes) -> None:
+    """What is wrong is said by its place in the file, without quoting the line."""
+    assert refused(content).startswith("the settings file 'job.toml' is not TOML: ")
+
+
+@given(st.one_of(st.binary(), st.text().map(str.encode)))
+def test_no_content_raises_anything_but_a_settings_error(content: bytes) -> None:
+    """Any file is either settings or refused in one line."""
+    Path("job.toml").write_bytes(content)
+    try:
+        settings = read_settings_file(Path("job.toml"))
+    except SettingsError as error:
+        assert str(error).isprintable()
+    else:
+        assert settings.keys() <= SETTING_NAMES
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("none.toml", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_file_that_cannot_be_read_is_refused(
+    monkeypatch: pytest.MonkeyPatch, path: str, reason: str
+) -> None:
+    """A file that is named must be there, whether an option or SYNCJOB_CONFIG names it."""
+    words = f"the settings file {path!r} cannot be read: {reason}"
+    with pytest.raises(SettingsError, match=words):
+        open_settings(path)
+    monkeypatch.setenv("SYNCJOB_CONFIG", path)
+    with pytest.raises(SettingsError, match=words):
+        open_settings()
+
+
+def test_the_environment_wins_over_the_file() -> None:
+    """A variable hides the file's key; an empty variable hides nothing."""
+    file = {"SYNCJOB_APPID": "wx_file", "SYNCJOB_LANG": "en", "SYNCJOB_TIMEOUT": ""}
+    environ = {"SYNCJOB_APPID": "wx_env", "SYNCJOB_LANG": "", "SYNCJOB_APPSECRET": "s"}
+    read = SettingsReader(environ, file).job()
+    assert (read.appid, read.lang, read.timeout) == ("wx_env", "en", 30.0)
+
+
+@pytest.mark.parametrize("name", ["SYNCJOB_APPSECRET", "SYNCJOB_APPSECRET_FILE"])
+@pytest.mark.parametrize("other", ["SYNCJOB_APPSECRET", "SYNCJOB_APPSECRET_FILE"])
+def test_either_form_of_a_secret_hides_both_of_the_files(
+    tmp_path: Path, name: str, other: str
+) -> None:
+    """A secret of the environment wins over the file's, in whichever of the two forms each is."""
+    texts = {"SYNCJOB_APPSECRET": "{}", "SYNCJOB_APPSECRET_FILE": str(tmp_path / "{}")}
+    for word in ("mine", "yours"):
+        (tmp_path / word).write_text(word)
+    environ = {"SYNCJOB_APPID": "wx1", name: texts[name].format("mine")}
+    for file in ({other: texts[other].format("yours")}, {**texts}):
+        assert SettingsReader(environ, file).job().appsecret == Secret("mine")
+
+
+def test_both_forms_in_one_file_are_refused() -> None:
+    """Within the file, too, a secret stands in one place."""
+    file = {"SYNCJOB_APPSECRET": "a", "SYNCJOB_APPSECRET_FILE": "b"}
+    with pytest.raises(SettingsError, match="are both set"):
+        SettingsReader({"SYNCJOB_APPID": "wx1"}, file).job()
