@@ -15,6 +15,7 @@ class ExitCode(IntEnum):
     SETTINGS = 2
     NEEDS_A_PERSON = 3
     DATABASE = 4
+    PARKED = 6
     TRY_AGAIN_LATER = 75  # EX_TEMPFAIL of sysexits.h
 
 
@@ -90,6 +91,10 @@ class WeChatUnavailable(WeChatError):
     exit_code = ExitCode.TRY_AGAIN_LATER
 
 
+class AnswerUnreadable(WeChatUnavailable):
+    """An answer of WeChat's own stays unreadable; of a batch, one user's text may be why."""
+
+
 class QuotaExhausted(WeChatError):
     """The day's quota is used up; a run after midnight in Beijing goes on."""
 
@@ -102,6 +107,12 @@ class ListBroken(WeChatError):
     exit_code = ExitCode.TRY_AGAIN_LATER
 
 
+class UnfollowsParked(SyncjobError):
+    """So many seem to have left that a person should look: `syncjob unfollows`."""
+
+    exit_code = ExitCode.PARKED
+
+
 class TokenRejected(WeChatError):
     """A business call refused its access token; the client gets another one and asks once more."""
 
@@ -110,6 +121,10 @@ class TokenRejected(WeChatError):
 
 class InvalidOpenID(WeChatError):
     """WeChat refused an OpenID (40003): a cursor, or one among those of a batch."""
+
+
+class NoSuchUser(WeChatError):
+    """WeChat says that an OpenID is nobody's, or not of a follower (43004, 46004 …)."""
 
 
 class BatchSizeRefused(WeChatError):

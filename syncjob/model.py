@@ -5,8 +5,9 @@ Pure: no HTTP, no SQL, no clock. The quirks of WeChat's JSON are met here, once 
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Literal
 
 Command = Literal["sync", "backfill"]
@@ -92,6 +93,7 @@ class UserInfo:
     subscribe_scene: str | None = None
     qr_scene: int | None = None
     qr_scene_str: str | None = field(default=None, repr=False)
+    extra: dict[str, Any] | None = field(default=None, repr=False)
 
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> "UserInfo":
@@ -118,7 +120,18 @@ class UserInfo:
             subscribe_scene=_text(entry.get("subscribe_scene")),
             qr_scene=_integer(entry.get("qr_scene")),
             qr_scene_str=_text(entry.get("qr_scene_str")),
+            extra=_cleaned({k: v for k, v in entry.items() if k not in KNOWN_FIELDS}) or None,
         )
+
+
+KNOWN_FIELDS = frozenset(f.name for f in fields(UserInfo)) - {"extra"}
+
+
+def user_info_from_json(body: dict[str, Any]) -> UserInfo:
+    """Parse an answer of user/info; raise MalformedReply for one without a usable OpenID."""
+    if not _is_openid(body.get("openid")):
+        raise MalformedReply("a user without an OpenID")
+    return UserInfo.from_json(body)
 
 
 def user_infos_from_json(body: dict[str, Any]) -> list[UserInfo]:
@@ -167,6 +180,17 @@ def _text(value: object) -> str | None:
     return value.encode("utf-8", "ignore").decode("utf-8")
 
 
+def _cleaned(value: Any) -> Any:
+    """Clean every text of a JSON value, however deep."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, dict):
+        return {_text(name): _cleaned(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
 def _integer(value: object, *, within: range = BIGINT, default: Any = None) -> Any:
     """Read a number that some endpoints send as a string; what no column can hold is absent."""
     if type(value) is not int:
@@ -199,11 +223,24 @@ def _instant(value: object) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """A number and a share (0 to 1); what is more than both exceeds it."""
+
+    count: int
+    share: float
+
+    def exceeded_by(self, number: int, *, of: int) -> bool:
+        """Tell whether `number` is more than the count and more than the share of `of`."""
+        return number > max(self.count, self.share * of)
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
-    """One Official Account, and the backfill that was last asked of it, if any."""
+    """One Official Account, the backfill that was last asked of it, and its parked unfollows."""
 
     id: int
     appid: str
+    parked_at: datetime | None = None
     backfill_started_at: datetime | None = None
     backfill_finished_at: datetime | None = None
 
@@ -247,6 +284,58 @@ class PageSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepSealed:
+    """What sealing a sweep found: subscribed followers whom it did not list, too many or not."""
+
+    candidates: int
+    parked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A subscribed follower whom the last sealed sweep did not list.
+
+    `following_at` is when they certainly still followed, as far as is known.
+    """
+
+    openid: str = field(repr=False)
+    following_at: datetime | None
+    first_seen_at: datetime
+    subscribe_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An OpenID that WeChat refused by itself, or whose answer is not to be believed."""
+
+    openid: str = field(repr=False)
+    errcode: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What WeChat says of some OpenIDs: each of them is in exactly one of these.
+
+    `following` and `gone` are sure; `missing` got no answer that decides anything.
+    """
+
+    following: list[UserInfo] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list, repr=False)
+    missing: list[str] = field(default_factory=list, repr=False)
+    refused: list[Refusal] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class UnionidConflict:
+    """An answer's unionid that is not the stored one, or that two OpenIDs claim (stored: None)."""
+
+    openid: str = field(repr=False)
+    told: str = field(repr=False)
+    stored: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """HTTP requests sent since the run began; `retries` are those of them that repeat another."""
 
@@ -271,6 +360,8 @@ class Run:
     returned: int
     enriched: int
     skipped: int
+    unfollowed: int
+    lagging: int
     calls: int
     retries: int
     errcode: int | None
@@ -288,6 +379,7 @@ class AccountStatus:
     subscribed: int
     unenriched: int
     quarantined: int
+    candidates: int
     open_sweep: Sweep | None
     sealed_sweep: Sweep | None
     running: Run | None

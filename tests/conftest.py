@@ -21,7 +21,7 @@ from syncjob.database.store import Store, open_store
 from syncjob.simulator import Account, Simulator
 
 # The same examples every time, and no limit that a busy machine breaks.
-hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, max_examples=300)
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("steady")
 
 

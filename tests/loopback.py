@@ -29,6 +29,7 @@ def answering(
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer goes out in one piece, not held up by a delayed acknowledgement
 
         def answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)

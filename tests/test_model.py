@@ -157,6 +157,7 @@ READ_AT = datetime(2025, 6, 15, tzinfo=UTC)
 EMPTIED: dict[str, Any] = dict.fromkeys(
     ("nickname", "city", "province", "country", "headimgurl"), ""
 )
+ABSENT: dict[str, Any] = dict.fromkeys(EMPTIED)
 LEFT = {"subscribe": 0, "openid": FIRST}
 GONE = UserInfo(openid=FIRST, subscribe=False)
 
@@ -173,7 +174,7 @@ ENTRIES: dict[str, tuple[dict[str, Any], UserInfo]] = {
     ),
     "as documented today": (
         {name: value for name, value in FULL.items() if name not in (*EMPTIED, "sex")},
-        replace(READ, **dict.fromkeys(EMPTIED), sex=None),
+        replace(READ, **ABSENT, sex=None),
     ),
     "without unionid and scene, as before 2018": (
         {name: FULL[name] for name in ("subscribe", "openid", "nickname", "remark")},
@@ -239,12 +240,23 @@ def test_a_field_that_no_column_can_hold_is_cleaned_or_absent(
     """Texts lose what cannot be stored, numbers and instants out of range count as absent."""
     (user,) = user_infos_from_json({"user_info_list": [{"openid": FIRST, name: sent}]})
     assert getattr(user, name) == read
-    assert user == replace(UserInfo(openid=FIRST), **{name: read})
+    changed: dict[str, Any] = {name: read}
+    assert user == replace(UserInfo(openid=FIRST), **changed)
 
 
 def test_entries_without_an_openid_do_not_cost_the_others() -> None:
     """What is no entry of a user is left out of a batch, and the rest is read."""
-    entries = [None, 7, [], "o", {}, {"openid": 1}, {"openid": " "}, {"openid": "a\0"}, LEFT]
+    entries: list[object] = [
+        None,
+        7,
+        [],
+        "o",
+        {},
+        {"openid": 1},
+        {"openid": " "},
+        {"openid": "a\0"},
+        LEFT,
+    ]
     assert user_infos_from_json({"user_info_list": entries}) == [GONE]
 
 

@@ -4,7 +4,7 @@ from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncjob.model import FollowerPage, MalformedReply, user_infos_from_json
@@ -20,7 +20,11 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=12,
 )
-ENTRY = st.fixed_dictionaries({}, optional=dict.fromkeys(FULL, JSON | st.integers(-(2**70), 2**70)))
+NUMBER = st.integers(-(2**70), 2**70) | st.sampled_from([40_000, 10**12, 10**17]) | st.floats()
+ENTRY = st.fixed_dictionaries(
+    {"openid": st.just(FIRST) | TEXT},
+    optional={name: JSON | NUMBER for name in FULL if name != "openid"},
+)
 PAGE = st.fixed_dictionaries(
     {},
     optional={
@@ -53,6 +57,7 @@ def assert_storable(value: object) -> None:
             raise AssertionError(f"an unexpected {type(value).__name__}")
 
 
+@settings(max_examples=500)
 @given(OBJECTS | PAGE)
 def test_any_object_is_a_page_or_malformed(body: dict[str, Any]) -> None:
     """Whatever user/get answers can be stored, or is MalformedReply and nothing else."""
@@ -68,6 +73,7 @@ def test_any_object_is_a_page_or_malformed(body: dict[str, Any]) -> None:
     assert read.skipped >= 0
 
 
+@settings(max_examples=500)
 @given(OBJECTS | st.fixed_dictionaries({"user_info_list": st.lists(ENTRY | JSON)}))
 def test_any_object_is_a_batch_or_malformed(body: dict[str, Any]) -> None:
     """Whatever batchget answers can be stored, or is MalformedReply and nothing else."""

@@ -72,7 +72,7 @@ def test_two_migrations_at_once_wait_for_each_other(databases: Databases) -> Non
     url = databases.make_empty()
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(upgrade, [url] * 4))
-    assert sorted(done, key=str) == sorted([("0001", "0001")] * 3 + [(None, "0001")], key=str)
+    assert sorted(done, key=str) == sorted([("0002", "0002")] * 3 + [(None, "0002")], key=str)
 
 
 def test_a_password_full_of_signs_migrates(postgresql_databases: Databases) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Select, Table, Text, func, literal, select
+from sqlalchemy import JSON, ColumnElement, Connection, Select, Table, Text, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -12,9 +12,11 @@ def insert(connection: Connection) -> Any:
     return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
-def later(connection: Connection) -> Any:
-    """Return the dialect's function for the later of two instants."""
-    return func.greatest if connection.dialect.name == "postgresql" else func.max
+def later(connection: Connection, one: Any, other: Any) -> ColumnElement[Any]:
+    """Return the later of two instants; the one that is known, if one is NULL."""
+    if connection.dialect.name == "postgresql":
+        return func.greatest(one, other)
+    return func.coalesce(func.max(one, other), one, other)
 
 
 def openid_rows(connection: Connection, openids: Sequence[str]) -> Select[tuple[str]]:

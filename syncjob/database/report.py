@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from syncjob.database import runs, sweeps
+from syncjob.database import runs, sweeps, unfollows
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.followers import backfill_started_at, is_unenriched
 from syncjob.database.tables import followers, quarantine
@@ -37,6 +37,7 @@ def get_status(connection: Connection, clock: DatabaseClock, account: Account) -
         subscribed=subscribed,
         unenriched=to_enrich,
         quarantined=quarantined,
+        candidates=unfollows.count_candidates(connection, account.id),
         open_sweep=sweeps.get_newest(connection, account.id, "open"),
         sealed_sweep=sweeps.get_newest(connection, account.id, "sealed"),
         running=runs.get_running(connection, account.id),

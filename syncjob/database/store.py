@@ -9,9 +9,19 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
-from syncjob.database import access_tokens, accounts, followers, report, runs, sweeps
+from syncjob.database import (
+    access_tokens,
+    accounts,
+    followers,
+    profiles,
+    quarantine,
+    report,
+    runs,
+    sweeps,
+    unfollows,
+)
 from syncjob.database.clock import Clock, DatabaseClock
 from syncjob.database.engine import open_engine, reading, writing
 from syncjob.database.schema import require_current
@@ -19,13 +29,18 @@ from syncjob.model import (
     AccessToken,
     Account,
     AccountStatus,
+    Allowance,
+    Answers,
+    Candidate,
     Command,
     FollowerPage,
     PageSaved,
     Run,
     RunStatus,
     Sweep,
+    SweepSealed,
     Traffic,
+    UnionidConflict,
     UserInfo,
 )
 
@@ -127,14 +142,11 @@ class Store:
         message: str | None = None,
         rid: str | None = None,
     ) -> Run:
-        """End the run; one that succeeded also ends the account's backfill."""
+        """End the run; raise RunLost if another one has declared it abandoned."""
         with writing(self._engine) as connection:
-            run = runs.finish(
+            return runs.finish(
                 connection, self._clock, run_id, status, traffic, errcode, message, rid
             )
-            if status == "succeeded":
-                accounts.finish_backfill(connection, self._clock, run.account_id)
-            return run
 
     def get_runs(self, account_id: int, limit: int) -> list[Run]:
         """Return the newest runs first."""
@@ -153,6 +165,12 @@ class Store:
             runs.advance(connection, self._clock, run_id)
             return accounts.get(connection, account.appid)
 
+    def finish_backfill(self, run_id: int, account_id: int) -> None:
+        """End the backfill that is under way, if one is: everybody was listed and asked about."""
+        with writing(self._engine) as connection:
+            accounts.finish_backfill(connection, self._clock, account_id)
+            runs.advance(connection, self._clock, run_id)
+
     def get_open_sweep(self, account_id: int) -> Sweep | None:
         """Return the sweep whose next page is still to be asked for, if there is one."""
         with reading(self._engine) as connection:
@@ -162,6 +180,11 @@ class Store:
         """Return the newest sweep that came to its end, if there is one."""
         with reading(self._engine) as connection:
             return sweeps.get_newest(connection, account_id, "sealed")
+
+    def get_newest_sweeps(self, account_id: int, limit: int) -> list[Sweep]:
+        """Return the account's newest sweeps of any status, the newest first."""
+        with reading(self._engine) as connection:
+            return sweeps.get_latest(connection, account_id, limit)
 
     def start_sweep(self, run_id: int, account_id: int) -> Sweep:
         """Open a new sweep; its cursor stands before the first page."""
@@ -179,10 +202,10 @@ class Store:
             led_back = sweeps.has_seen(connection, sweep.id, page.next_openid)
             returned = new = fresh = 0
             if page.openids:
-                returned = followers.subscribe_again(connection, account_id, sweep.id, page.openids)
-                new = followers.add_followers(
-                    connection, account_id, page.openids, self._clock.now()
+                returned = followers.subscribe_again(
+                    connection, self._clock, account_id, sweep.id, page.openids
                 )
+                new = followers.add(connection, self._clock, account_id, page.openids)
                 fresh = sweeps.add_seen(connection, sweep.id, page.openids)
             # A last page may hold nothing but the cursor itself: that is an end, not a page.
             pages = 1 if fresh else 0
@@ -207,11 +230,16 @@ class Store:
             )
         return PageSaved(moved, fresh, new, returned, led_back)
 
-    def seal_sweep(self, run_id: int, sweep_id: int) -> None:
-        """End the sweep whose last page is stored."""
+    def seal_sweep(self, run_id: int, sweep: Sweep, max_unfollow: Allowance) -> SweepSealed:
+        """End the sweep whose last page is stored, and note the subscribed whom it did not list.
+
+        They are candidates, to be asked about; more of them than `max_unfollow` are parked.
+        """
         with writing(self._engine) as connection:
-            sweeps.seal(connection, self._clock, sweep_id)
+            sealed = unfollows.add_candidates(connection, self._clock, sweep, max_unfollow)
+            sweeps.seal(connection, self._clock, sweep.id)
             runs.advance(connection, self._clock, run_id)
+            return sealed
 
     def discard_sweep(self, run_id: int, sweep_id: int, reason: str) -> None:
         """Give the sweep up and record why; the followers it brought stay."""
@@ -219,45 +247,85 @@ class Store:
             sweeps.discard(connection, self._clock, sweep_id, reason)
             runs.advance(connection, self._clock, run_id)
 
-    # --- enrichment -----------------------------------------------------------------------
+    # --- what WeChat says of people ---------------------------------------------------------
 
     def get_unenriched(self, account_id: int, *, after: str, limit: int) -> list[str]:
         """Return the next OpenIDs to enrich, in byte order, behind `after` ("" is the start)."""
         with reading(self._engine) as connection:
-            return followers.get_unenriched(connection, account_id, after, limit, self._clock.now())
+            return followers.get_unenriched(connection, self._clock, account_id, after, limit)
 
-    def save_user_infos(
-        self,
-        run_id: int,
-        account_id: int,
-        infos: Sequence[UserInfo],
-        *,
-        missing: int,
-        traffic: Traffic,
+    def get_stale(self, account_id: int, *, refresh_after: timedelta, limit: int) -> list[str]:
+        """Return the OpenIDs whose profile is older than `refresh_after`, the oldest first."""
+        with reading(self._engine) as connection:
+            return followers.get_stale(connection, self._clock, account_id, refresh_after, limit)
+
+    def get_unionid_conflicts(
+        self, account_id: int, infos: Sequence[UserInfo]
+    ) -> list[UnionidConflict]:
+        """Return where these answers would change a unionid, or give it to a second OpenID."""
+        with reading(self._engine) as connection:
+            return profiles.get_unionid_conflicts(connection, account_id, infos)
+
+    def save_answers(
+        self, run_id: int, account_id: int, answers: Answers, traffic: Traffic
     ) -> None:
-        """Store what batchget said; `missing` is how many it was asked about and left out."""
+        """Store what WeChat says of followers who are listed, and the run's counts."""
         with writing(self._engine) as connection:
-            followers.save_profiles(connection, account_id, infos, self._clock.now())
+            profiles.save(connection, self._clock, account_id, answers.following)
+            gone = self._mark_gone(connection, account_id, answers.gone)
+            for refusal in answers.refused:
+                quarantine.put(connection, self._clock, account_id, refusal)
             runs.advance(
-                connection, self._clock, run_id, traffic, enriched=len(infos), skipped=missing
+                connection,
+                self._clock,
+                run_id,
+                traffic,
+                enriched=len(answers.following) + len(answers.gone),
+                unfollowed=gone,
+                skipped=len(answers.refused) + len(answers.missing),
             )
 
-    def save_quarantined(
-        self,
-        run_id: int,
-        account_id: int,
-        openid: str,
-        *,
-        errcode: int | None,
-        reason: str,
-        traffic: Traffic,
-    ) -> None:
-        """Put an OpenID that WeChat refuses by itself aside, to be asked again much later."""
+    # --- who is gone ------------------------------------------------------------------------
+
+    def get_candidates(self, account_id: int, *, after: str, limit: int) -> list[Candidate]:
+        """Return the next candidates behind `after`, in byte order, without the undecided."""
+        with reading(self._engine) as connection:
+            return unfollows.get_candidates(connection, account_id, after, limit)
+
+    def count_candidates(self, account_id: int) -> int:
+        """Return how many candidates wait, parked or to be asked about."""
+        with reading(self._engine) as connection:
+            return unfollows.count_candidates(connection, account_id)
+
+    def save_proofs(self, run_id: int, account_id: int, answers: Answers, traffic: Traffic) -> None:
+        """Decide candidates as WeChat says: gone, still following, or not decided."""
+        following = [info.openid for info in answers.following]
+        undecided = [*answers.missing, *(refusal.openid for refusal in answers.refused)]
         with writing(self._engine) as connection:
-            followers.put_in_quarantine(
-                connection, account_id, openid, errcode, reason, self._clock
+            gone = self._mark_gone(connection, account_id, answers.gone)
+            unfollows.drop_candidates(connection, account_id, following)
+            unfollows.leave_undecided(connection, account_id, undecided)
+            runs.advance(
+                connection,
+                self._clock,
+                run_id,
+                traffic,
+                unfollowed=gone,
+                lagging=len(following),
             )
-            runs.advance(connection, self._clock, run_id, traffic, skipped=1)
+
+    def decide_parked(self, account_id: int, *, approve: bool) -> int:
+        """Let the next run ask about the parked candidates, or leave them; return how many."""
+        with writing(self._engine) as connection:
+            count = unfollows.count_candidates(connection, account_id)
+            unfollows.unpark(connection, account_id, approve=approve)
+            return count
+
+    def _mark_gone(self, connection: Connection, account_id: int, gone: Sequence[str]) -> int:
+        if not gone:
+            return 0
+        quarantine.let_out(connection, account_id, gone)
+        return unfollows.mark_gone(connection, self._clock, account_id, gone)
 
     # --- access tokens --------------------------------------------------------------------
 

@@ -38,6 +38,17 @@ def get_newest(connection: Connection, account_id: int, status: str) -> Sweep | 
     return None if row is None else Sweep(*row)
 
 
+def get_latest(connection: Connection, account_id: int, limit: int) -> list[Sweep]:
+    """Return the account's newest sweeps first."""
+    rows = connection.execute(
+        select(*COLUMNS)
+        .where(sweeps.c.account_id == account_id)
+        .order_by(sweeps.c.id.desc())
+        .limit(limit)
+    )
+    return [Sweep(*row) for row in rows]
+
+
 def has_seen(connection: Connection, sweep_id: int, openid: str) -> bool:
     """Tell whether a page of this sweep has listed the OpenID."""
     seen = exists().where(sweep_openids.c.sweep_id == sweep_id, sweep_openids.c.openid == openid)

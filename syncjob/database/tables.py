@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     func,
     text,
     true,
@@ -58,7 +59,7 @@ class UTCDateTime(TypeDecorator[datetime]):
 OPENID = Text().with_variant(Text(collation="C"), "postgresql")
 # SQLite counts its row ids by itself only in a column of exactly the type INTEGER.
 ID = BigInteger().with_variant(Integer(), "sqlite")
-JSON_LIST = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+JSON_VALUE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 metadata = MetaData(
     naming_convention={
@@ -95,6 +96,8 @@ accounts = Table(
     _id(),
     Column("appid", Text, nullable=False, unique=True),
     _instant("created_at", nullable=False),
+    # Set while the candidates of the last sealed sweep are too many to be believed.
+    _instant("parked_at"),
     # A backfill makes every row that was enriched before it began due again.
     _instant("backfill_started_at"),
     _instant("backfill_finished_at"),
@@ -118,13 +121,50 @@ followers = Table(
     Column("unionid", Text),
     Column("remark", Text),
     Column("groupid", BigInteger),
-    Column("tagid_list", JSON_LIST),
+    Column("tagid_list", JSON_VALUE),
     Column("subscribe_scene", Text),
     Column("qr_scene", BigInteger),  # up to 32 bits, unsigned
     Column("qr_scene_str", Text),
+    Column("extra", JSON_VALUE),  # what WeChat sent and this version has no column for
     _instant("first_seen_at", nullable=False),
     _instant("enriched_at"),
     _instant("unsubscribed_at"),
+    _instant("changed_at"),
+    # The latest period of following, as bounds: it began not before `followed_after` and not after
+    # `followed_before`, and ended likewise. Earlier periods are in past_follow_periods; the view
+    # follow_periods has them all. While a return is not confirmed, the period is the one before.
+    _instant("followed_after"),
+    _instant("followed_before"),
+    _instant("unfollowed_after"),
+    _instant("unfollowed_before"),
+    # People are looked up by it, and no two OpenIDs of an account should share one.
+    Index(None, "account_id", "unionid"),
+)
+
+past_follow_periods = Table(
+    "past_follow_periods",
+    metadata,
+    _id(),
+    Column("account_id", ID, nullable=False),
+    Column("openid", OPENID, nullable=False),
+    _instant("followed_after"),
+    _instant("followed_before"),
+    _instant("unfollowed_after"),
+    _instant("unfollowed_before"),
+    Index(None, "account_id", "openid"),
+)
+
+# Followers whom the last sealed sweep did not list: to be asked about, never marked for that alone.
+unfollow_candidates = Table(
+    "unfollow_candidates",
+    metadata,
+    Column("account_id", ID, primary_key=True, autoincrement=False),
+    Column("openid", OPENID, primary_key=True),
+    Column("sweep_id", ID, nullable=False),
+    # When they certainly still followed, as far as is known.
+    _instant("following_at"),
+    # Asked, without an answer that decides; or rejected by the operator. The next sweep asks anew.
+    Column("undecided", Boolean(create_constraint=False), nullable=False, server_default=false()),
 )
 
 sweeps = Table(
@@ -182,6 +222,8 @@ runs = Table(
     _count("returned"),
     _count("enriched"),
     _count("skipped"),
+    _count("unfollowed"),
+    _count("lagging"),
     _count("calls"),
     _count("retries"),
     Column("errcode", BigInteger),

@@ -5,14 +5,17 @@ million people cost no more memory than five. Nothing here knows about HTTP, tok
 """
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import get_args
 
+from syncjob.simulator.membership import Membership, Period
 from syncjob.simulator.openids import ListOrder, OpenIds
-from syncjob.simulator.profiles import QUIRKS, Era, Profiles, Shape
+from syncjob.simulator.overrides import Changes, Overrides, as_json, from_json
+from syncjob.simulator.profiles import Era, Profiles, Shape
 
 _FIRST_FOLLOW = 1_420_041_600  # 2015-01-01, Beijing time
-_LAST_FOLLOW = 1_735_660_800  # 2025-01-01; whoever follows later does so a second apart
+_LAST_FOLLOW = 1_735_660_800  # 2025-01-01; later ones are stamped by the clock
 _SMALLEST_CAPACITY = 1 << 14
 
 
@@ -23,7 +26,8 @@ class Account:
     16 384). `profiles` picks the era: "today" (names and avatars empty), "full" (as before
     2021) or "docs" (keys absent). `unfollowed` picks the shape of someone who left. `unionid`
     False means no Open Platform. Every `quirk_every`-th person to follow has one of the byte
-    sequences of `profiles.QUIRKS` in a field; some of them no JSON parser can read.
+    sequences of `profiles.QUIRKS` in a field; some of them no JSON parser can read. `clock` returns
+    unix seconds, of 2025 or later, and stamps who comes and goes; a Simulator sets it to its own.
     Raises ValueError for a number or a name that makes no sense.
     """
 
@@ -37,6 +41,7 @@ class Account:
         unfollowed: Shape = "wire-2025",
         unionid: bool = True,
         quirk_every: int = 0,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         capacity = max(2 * followers, _SMALLEST_CAPACITY) if capacity is None else capacity
         if followers < 0 or quirk_every < 0 or capacity < max(followers, 1):
@@ -49,13 +54,9 @@ class Account:
         self._unionids = OpenIds(seed, "unionid", self._order.size)
         self._profiles = Profiles(seed, profiles, unfollowed)
         self._unionid = unionid
-        self._quirk_every = quirk_every
         self._founders = followers
-        self._ever = followers
-        self._returns = 0
-        self._gone: set[int] = set()
-        self._returned: dict[int, int] = {}
-        self._changed: dict[int, dict[str, str | None]] = {}
+        self._members = Membership(followers, self._founded_at, clock)
+        self._overrides = Overrides(quirk_every)
         self._poisoned: set[int] = set()
         self._forgotten: set[int] = set()
         self._blank: set[int] = set()
@@ -64,50 +65,77 @@ class Account:
     @property
     def total(self) -> int:
         """How many people follow now."""
-        return self._ever - len(self._gone)
+        return self._members.total
+
+    @property
+    def listed(self) -> int:
+        """How many people the list shows now; as many as follow, unless somebody lags."""
+        return self._members.listed
 
     @property
     def ever(self) -> int:
         """How many people ever followed."""
-        return self._ever
+        return self._members.ever
 
     @property
     def end(self) -> int:
         """The place in the list after the last one that there can be."""
         return self._order.size
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What stamps who comes and goes."""
+        return self._members.clock
+
+    @clock.setter
+    def clock(self, clock: Callable[[], float]) -> None:
+        self._members.clock = clock
+
     def follow(self, n: int = 1) -> list[str]:
         """Let `n` new people follow and return their OpenIDs, in the order of following."""
-        if self._ever + n > self._order.size:
+        if self.ever + n > self._order.size:
             raise ValueError(f"the account is full: capacity {self._order.size}")
-        first, self._ever = self._ever, self._ever + n
-        return [self.openid(index) for index in range(first, first + n)]
+        return [self.openid(index) for index in self._members.join(n)]
 
     def unfollow(self, openid: str) -> None:
         """Let the user leave; someone who already left stays gone."""
-        self._gone.add(self._index(openid))
+        self._members.leave(self._index(openid))
 
     def refollow(self, openid: str) -> None:
         """Let the user come back, with a new subscribe_time."""
-        index = self._index(openid)
-        if index in self._gone:
-            self._returns += 1
-            self._returned[index] = _LAST_FOLLOW + self._ever + self._returns
-            self._gone.remove(index)
+        self._members.come_back(self._index(openid))
+
+    def periods(self, openid: str) -> list[Period]:
+        """Return since when and until when the user followed, each time, in unix seconds."""
+        return self._members.periods(self._index(openid))
+
+    def hide(self, openid: str) -> None:
+        """Keep the user out of the list until `show`; all else says the truth about them."""
+        self._members.tell(self._index(openid), False)
+
+    def linger(self, openid: str) -> None:
+        """Keep the user in the list until `show`, even one who left; all else says the truth."""
+        self._members.tell(self._index(openid), True)
+
+    def show(self, openid: str) -> None:
+        """End `hide` and `linger`: the list says the truth about the user."""
+        self._members.tell(self._index(openid), None)
 
     def override(self, openid: str, **fields: object) -> None:
         """Have WeChat send these values, of any JSON type, in the user's fields."""
-        changes = {name: _json(value) for name, value in fields.items()}
-        self._changed.setdefault(self._index(openid), {}).update(changes)
+        self._overrides.set(self._index(openid), fields)
 
     def omit(self, openid: str, *fields: str) -> None:
         """Have WeChat leave these keys out of the user's entry."""
-        self._changed.setdefault(self._index(openid), {}).update(dict.fromkeys(fields))
+        self._overrides.omit(self._index(openid), fields)
 
     def wire(self, openid: str, fields: dict[str, bytes]) -> None:
         """Put raw bytes where the fields' JSON values would stand, quotes included."""
-        raw = {name: value.decode("utf-8", "surrogateescape") for name, value in fields.items()}
-        self._changed.setdefault(self._index(openid), {}).update(raw)
+        self._overrides.wire(self._index(openid), fields)
+
+    def garble(self, openid: str) -> None:
+        """Have every body that describes the user be one that no JSON parser can read."""
+        self._overrides.garble(self._index(openid), True)
 
     def poison(self, openid: str) -> None:
         """Make every batch with this OpenID fail with 40003, and user/info for it too."""
@@ -126,20 +154,21 @@ class Account:
         self._unionless.add(self._index(openid))
 
     def cure(self, openid: str) -> None:
-        """Undo `poison`, `forget`, `blank` and `hide_unionid` for the user."""
+        """Undo `poison`, `forget`, `blank`, `hide_unionid` and `garble` for the user."""
         index = self._index(openid)
+        self._overrides.garble(index, False)
         for marked in (self._poisoned, self._forgotten, self._blank, self._unionless):
             marked.discard(index)
 
     def openid(self, index: int) -> str:
         """Return the OpenID of the `index`-th person to follow, counted from 0."""
-        if not 0 <= index < self._ever:
+        if not 0 <= index < self.ever:
             raise ValueError(f"nobody followed as number {index}")
         return self._openids.encode(self._order.key(index))
 
     def stranger(self, n: int = 0) -> str:
         """Return the n-th of the well-formed OpenIDs that belong to nobody."""
-        if self._ever + n >= self._order.size:
+        if self.ever + n >= self._order.size:
             raise ValueError("the account is full: every OpenID belongs to somebody")
         return self._openids.encode(self._order.key(self._order.size - 1 - n))
 
@@ -157,13 +186,13 @@ class Account:
         Raises ValueError for an OpenID that was never given out.
         """
         index = self._index(openid)
-        changes = self._changes(index)
+        changes = self._overrides.of(index)
         user: dict[str, object] = json.loads(self._plain(index, openid, batch=False))
-        if index not in self._gone:
+        if self.follows(index):
             for name, value in changes.items():
                 user.pop(name, None)
                 if value is not None:
-                    user[name] = _read(value)
+                    user[name] = from_json(value)
         return user
 
     # What follows is for the endpoints.
@@ -174,30 +203,42 @@ class Account:
         if key is None:
             return None
         index = self._order.index(key)
-        return index if index < self._ever else None
+        return index if index < self.ever else None
 
     def place(self, openid: str) -> int | None:
         """Return the user's place in the list, followed or not, None if nobody has the OpenID."""
         return None if self.find(openid) is None else self._openids.decode(openid)
 
-    def page(self, start: int, size: int) -> tuple[list[str], int]:
+    def page(self, start: int, size: int, end: int | None = None) -> tuple[list[str], int]:
         """Return up to `size` OpenIDs from place `start` on, and the place to go on from.
 
-        The place to go on from is past the list exactly when nobody follows after the page.
+        The list stops before place `end`, if there is one. The place to go on from is not before
+        it exactly when nobody is listed after the page.
         """
         found: list[str] = []
-        order, ever, gone, encode = self._order.index, self._ever, self._gone, self._openids.encode
-        for key in range(start, self._order.size):
+        order, ever, encode = self._order.index, self.ever, self._openids.encode
+        unlisted = self._members.unlisted
+        end = self._order.size if end is None else end
+        for key in range(start, end):
             index = order(key)
-            if index < ever and index not in gone:
+            if index < ever and index not in unlisted:
                 if len(found) == size:
                     return found, key
                 found.append(encode(key))
-        return found, self._order.size
+        return found, end
 
     def follows(self, index: int) -> bool:
         """Tell whether the user follows now."""
-        return index not in self._gone
+        return self._members.follows(index)
+
+    def lost(self, index: int | None) -> bool:
+        """Tell whether batchget has no follower's entry for someone: unknown, gone or wrong."""
+        return (
+            index is None
+            or not self.follows(index)
+            or index in self._blank
+            or index in self._forgotten
+        )
 
     def refuses(self, openid: str, index: int | None) -> bool:
         """Tell whether WeChat calls the OpenID invalid: malformed, another account's, poisoned."""
@@ -218,10 +259,10 @@ class Account:
         if index is None:
             return self._profiles.unfollowed(openid, None)
         text = self._plain(index, openid, batch=batch)
-        changes = self._changes(index)
+        changes: Changes = self._overrides.of(index)
         if not changes or not text.startswith('{"subscribe":1'):
             return text
-        fields = {name: _json(value) for name, value in json.loads(text).items()}
+        fields: Changes = {name: as_json(value) for name, value in json.loads(text).items()}
         for name, value in changes.items():
             if value is None or (batch and name == "unionid" and index in self._unionless):
                 fields.pop(name, None)
@@ -241,41 +282,11 @@ class Account:
 
     def _plain(self, index: int, openid: str, *, batch: bool) -> str:
         unionid = self.unionid(index)
-        if index in self._gone or (batch and index in self._blank):
+        if not self.follows(index) or (batch and index in self._blank):
             return self._profiles.unfollowed(openid, unionid)
         if batch and index in self._unionless:
             unionid = None
-        return self._profiles.followed(index, openid, self._subscribe_time(index), unionid)
+        return self._profiles.followed(index, openid, self._members.since(index), unionid)
 
-    def _changes(self, index: int) -> dict[str, str | None]:
-        changes = self._changed.get(index, {})
-        if self._quirk_every and index % self._quirk_every == 0:
-            quirk = QUIRKS[index // self._quirk_every % len(QUIRKS)]
-            raw = {name: value.decode("utf-8", "surrogateescape") for name, value in quirk.items()}
-            return raw | changes
-        return changes
-
-    def _subscribe_time(self, index: int) -> int:
-        if index in self._returned:
-            return self._returned[index]
-        if index >= self._founders:
-            return _LAST_FOLLOW + index - self._founders
+    def _founded_at(self, index: int) -> int:
         return _FIRST_FOLLOW + (_LAST_FOLLOW - _FIRST_FOLLOW) * index // self._founders
-
-
-def _json(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate can travel as an escape only
-        return json.dumps(value, separators=(",", ":"))
-    return text
-
-
-def _read(value: str) -> object:
-    raw = value.encode("utf-8", "surrogateescape")
-    try:
-        read: object = json.loads(raw.decode("utf-8", "replace"), strict=False)
-    except ValueError:
-        return raw
-    return read

@@ -44,16 +44,23 @@ def batch_info(
     found = [account.find(openid) for openid in openids]
     if any(account.refuses(openid, index) for openid, index in zip(openids, found, strict=True)):
         return 40003
-    entries = [
-        account.describe(index, openid, batch=True)
+    described = [
+        None
+        if index is not None and account.forgets(index)
+        # Someone unknown is described like anybody who left.
+        else account.describe(index, openid, batch=True)
         for openid, index in zip(openids, found, strict=True)
-        if index is None or not account.forgets(index)
     ]
-    if switches.unionid_shift and None in found:
-        # The unknown one is described like anybody who left, and is the first in line.
-        unknown = f'"openid":"{openids[found.index(None)]}"'
-        position = next(n for n, entry in enumerate(entries) if unknown in entry)
-        entries[position:] = _shift_unionids(entries[position:])
+    shifters = [
+        position
+        for position, index in enumerate(found)
+        if (switches.unionid_shift and index is None)
+        or (switches.shift_after_lost and account.lost(index))
+    ]
+    entries = [entry for entry in described if entry is not None]
+    if shifters:
+        before = sum(1 for entry in described[: shifters[0]] if entry is not None)
+        entries[before:] = _shift_unionids(entries[before:])
     if switches.repeat_user and entries:
         entries.append(entries[0])
     if switches.shuffle:

@@ -25,10 +25,11 @@ def list_page(account: Account, switches: Switches, cursor: str | None) -> str |
     start = _start(account, switches, cursor)
     if start is None:
         return 40003
-    openids, beyond = account.page(start, switches.page_size)
+    end = _end(account, switches)
+    openids, beyond = account.page(start, switches.page_size, end)
     if not openids and start and switches.loop == "restart":
-        openids, beyond = account.page(0, switches.page_size)
-    total = account.total + switches.total_off
+        openids, beyond = account.page(0, switches.page_size, end)
+    total = _total(account, switches) + switches.total_off
     count = len(openids) + switches.count_off
     if not openids:
         return _PAST_END[switches.past_end].format(total=total, count=count)
@@ -40,7 +41,7 @@ def list_page(account: Account, switches: Switches, cursor: str | None) -> str |
     following = openids[-1]
     if switches.loop == "still" and cursor:
         following = cursor
-    last_page = beyond == account.end
+    last_page = beyond >= end
     tail = f',"next_openid":"{following}"'
     if last_page and switches.last_cursor != "last":
         tail = {"empty": ',"next_openid":""', "space": ',"next_openid":" "', "absent": ""}[
@@ -48,6 +49,20 @@ def list_page(account: Account, switches: Switches, cursor: str | None) -> str |
         ]
     quoted = '","'.join(listed)
     return f'{{"total":{total},"count":{count},"data":{{"openid":["{quoted}"]}}{tail}}}'
+
+
+def _end(account: Account, switches: Switches) -> int:
+    """Return the place before which the list ends."""
+    if switches.list_cut is None:
+        return account.end
+    _, end = account.page(0, switches.list_cut)
+    return end
+
+
+def _total(account: Account, switches: Switches) -> int:
+    if not switches.total_cut:
+        return account.total
+    return min(account.listed, account.end if switches.list_cut is None else switches.list_cut)
 
 
 def _start(account: Account, switches: Switches, cursor: str | None) -> int | None:

@@ -6,7 +6,6 @@ What the served WeChat says is `api`'s business.
 import asyncio
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,8 +23,9 @@ class Simulator:
     """A WeChat for `account` on loopback.
 
     `latency` is in seconds, added to every answer. `record` keeps each call in `requests`; the
-    counts are kept anyway. `clock` returns unix seconds; tokens and quotas live by it. Any field
-    of `Switches` may be given by name. The account, the switches, the faults and `latency` may be
+    counts are kept anyway. `clock` returns unix seconds (default: the account's own clock);
+    tokens and quotas live by it, and the account too. Any field of `Switches` may be given by
+    name. The account, the switches, the faults and `latency` may be
     changed from any thread while serving.
     """
 
@@ -35,14 +35,16 @@ class Simulator:
         *,
         latency: float = 0.0,
         record: bool = True,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         **switches: Any,
     ) -> None:
         self.account = account
         self.switches = Switches(**switches)
         self.latency = latency
-        self._clock = clock
-        self._api = Api(account, self.switches, clock)
+        if clock is not None:
+            account.clock = clock
+        self._clock = account.clock
+        self._api = Api(account, self.switches, self._clock)
         self._api.record = record
         self._failure: Exception | None = None
 

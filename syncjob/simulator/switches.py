@@ -34,7 +34,9 @@ class Switches:
     loop: Literal["never", "still", "restart", "page-one"] = "never"
     blank_entry: bool = False  # a "" leads the openid list, not counted, as in old documentation
     repeat_entry: bool = False  # each page lists its first OpenID a second time, at its end
-    total_off: int = 0  # added to the true total
+    list_cut: int | None = None  # the list ends after so many OpenIDs, total knows nothing of it
+    total_cut: bool = False  # total says how many the list shows, not how many follow
+    total_off: int = 0  # added to the total
     count_off: int = 0  # added to the true count
 
     # user/info/batchget: OpenIDs a call; entries in any order; the first entry twice; after an
@@ -43,6 +45,7 @@ class Switches:
     shuffle: bool = False
     repeat_user: bool = False
     unionid_shift: bool = False
+    shift_after_lost: bool = False  # the same after one who left, is called so or is left out
 
     # expires_in of a new token, seconds; calls a Beijing day and a minute by endpoint
     token_lifetime: int = 7200
@@ -61,6 +64,8 @@ class Switches:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
             if kind is int and value < 0 and not name.endswith("_off"):
                 raise ValueError(f"{name} cannot be negative: {value}")
+        if self.list_cut is not None and self.list_cut < 0:
+            raise ValueError(f"list_cut cannot be negative: {self.list_cut}")
         if min(self.page_size, self.batch_limit, self.token_lifetime) < 1:
             raise ValueError("page_size, batch_limit and token_lifetime must be at least 1")
         for endpoint in (*self.daily_quota, *self.minute_quota):

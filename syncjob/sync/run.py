@@ -7,12 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from syncjob.database.store import Store
-from syncjob.errors import RunLost, SyncjobError, WeChatError
+from syncjob.errors import ListBroken, RunLost, SyncjobError, UnfollowsParked, WeChatError
 from syncjob.model import Account, Command, Run, RunStatus
-from syncjob.sync.enrich import enrich
+from syncjob.sync.enrich import enrich, refresh
 from syncjob.sync.heartbeat import Heartbeat
 from syncjob.sync.holder import is_dead, this_process
-from syncjob.sync.sweep import is_due, sweep_list
+from syncjob.sync.sweep import DEFAULT_RULES, DISCARDED_IN_A_ROW, SweepRules, is_due, sweep_list
+from syncjob.sync.unfollow import prove_unfollows
 from syncjob.wechat.client import WeChatClient
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ BEATS = 6  # within ABANDON_AFTER
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is asked to do. `sweep_every` None means `auto`.
+    """What a run is asked to do. `sweep_every` None means `auto`, `refresh_after` None never.
 
     `restart` lets a backfill start over although an earlier one has not come to its end.
     """
@@ -31,6 +32,9 @@ class Plan:
     command: Command = "sync"
     batch_size: int = 100
     sweep_every: timedelta | None = None
+    rules: SweepRules = DEFAULT_RULES
+    refresh_after: timedelta | None = None
+    refresh_limit: int = 10_000
     restart: bool = False
 
 
@@ -87,21 +91,50 @@ def _work(store: Store, client: WeChatClient, run: Run, account: Account, plan: 
     if plan.command == "backfill" and (plan.restart or not account.backfilling):
         account = store.start_backfill(run.id, account)
         logger.info("Started a backfill: every follower is due again.")
+    if account.parked_at is None:  # what an interrupted run or an approval left to be asked about
+        prove_unfollows(store, client, run, batch_size=plan.batch_size)
+    fault = None
     if _wants_sweep(store, account, plan.sweep_every):
-        sweep_list(store, client, run)
+        fault = sweep_list(store, client, run, plan.rules)
+        account = store.save_account(account.appid)  # the seal may have parked, or lifted that
+        if account.parked_at is None:
+            prove_unfollows(store, client, run, batch_size=plan.batch_size)
     else:
         logger.info("It is not time for a new sweep yet.")
     enrich(store, client, run, batch_size=plan.batch_size)
+    if plan.refresh_after is not None:
+        refresh(
+            store,
+            client,
+            run,
+            batch_size=plan.batch_size,
+            refresh_after=plan.refresh_after,
+            limit=plan.refresh_limit,
+        )
+    if fault is not None:
+        raise ListBroken(
+            f"WeChat's follower list cannot be trusted this time: {fault}\n"
+            "what it brought is stored, nobody was marked as gone; the next run starts over"
+        )
+    if account.backfilling:
+        store.finish_backfill(run.id, account.id)
+    if account.parked_at is not None:
+        raise UnfollowsParked(
+            f"{store.count_candidates(account.id)} followers are missing from WeChat's list, too "
+            "many to be believed; nobody was marked as gone\n"
+            "look at them: syncjob unfollows; then: syncjob unfollows approve, or reject"
+        )
 
 
 def _wants_sweep(store: Store, account: Account, every: timedelta | None) -> bool:
     if store.get_open_sweep(account.id) is not None:
         return True
     sealed = store.get_sealed_sweep(account.id)
+    newest = store.get_newest_sweeps(account.id, DISCARDED_IN_A_ROW)
     started = account.backfill_started_at if account.backfilling else None
     if started is not None and (sealed is None or sealed.started_at < started):
-        return True  # the backfill's own sweep was discarded: it is owed another
-    return is_due(sealed, every, store.get_now())
+        sealed = None  # the backfill is owed a sweep of its own
+    return is_due(sealed, newest, every, store.get_now())
 
 
 def _record_end(

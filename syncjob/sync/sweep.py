@@ -5,11 +5,13 @@ only for resuming an interrupted sweep; a finished one is followed by another fr
 """
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from syncjob.database.store import Store
-from syncjob.errors import InvalidOpenID, ListBroken
-from syncjob.model import FollowerPage, PageSaved, Run, Sweep
+from syncjob.errors import InvalidOpenID
+from syncjob.model import Allowance, FollowerPage, PageSaved, Run, Sweep
 from syncjob.wechat.client import WeChatClient
 
 logger = logging.getLogger(__name__)
@@ -21,49 +23,84 @@ AUTO_SHARE = 0.5
 # A timer that fires once a day never fires exactly a day after the last time; without some slack
 # "1d" would mean every second day.
 EARLY = 0.95
+# From then on the quota is kept: a list of a hundred pages, read anew every few minutes, would use
+# up the day's calls of every program.
+DISCARDED_IN_A_ROW = 3
 # A list that goes on for ever: far more OpenIDs than the account says it has, or absurdly many
 # pages where it does not say.
 ENDLESS_FACTOR, ENDLESS_SLACK = 2, 20_000
 ENDLESS_PAGES = 100_000
 
 
-def is_due(sealed: Sweep | None, every: timedelta | None, now: datetime) -> bool:
-    """Tell whether a new sweep should start; `sealed` is the newest one that came to its end.
+def is_due(
+    sealed: Sweep | None, newest: Sequence[Sweep], every: timedelta | None, now: datetime
+) -> bool:
+    """Tell whether a new sweep should start.
 
-    `every` counts from start to start; None means as often as AUTO_SHARE of the day's list calls
-    allows: a sweep takes one call a page and one for the end.
+    `sealed` is the newest one that came to its end, `newest` are the last DISCARDED_IN_A_ROW of any
+    kind. `every` counts from start to start; None means as often as AUTO_SHARE of the day's list
+    calls allows: a sweep takes one call a page and one for the end. After a discarded sweep the
+    next one starts at once; after some in a row the list is likely to stay as it is.
     """
-    if sealed is None:
-        return True
+    if len(newest) == DISCARDED_IN_A_ROW and all(sweep.status == "discarded" for sweep in newest):
+        return not _is_recent(newest[0], every, now)
+    return sealed is None or not _is_recent(sealed, every, now)
+
+
+def _is_recent(sweep: Sweep, every: timedelta | None, now: datetime) -> bool:
     if every is None:
-        sweeps_a_day = LIST_CALLS_A_DAY * AUTO_SHARE / (sealed.pages + 1)
+        sweeps_a_day = LIST_CALLS_A_DAY * AUTO_SHARE / (sweep.pages + 1)
         every = timedelta(days=1) / sweeps_a_day
     # A sweep from the future means that the clock was set back.
-    return not timedelta(0) <= now - sealed.started_at < every * EARLY
+    return timedelta(0) <= now - sweep.started_at < every * EARLY
 
 
-def sweep_list(store: Store, client: WeChatClient, run: Run) -> None:
+@dataclass(frozen=True, slots=True)
+class SweepRules:
+    """When a sweep may speak.
+
+    How far its count may be from WeChat's total, how old it may be and still go on, and how many
+    followers it may miss before a person should look.
+    """
+
+    max_drift: Allowance
+    max_unfollow: Allowance
+    max_age: timedelta
+
+
+DEFAULT_RULES = SweepRules(
+    max_drift=Allowance(50, 0.01), max_unfollow=Allowance(100, 0.05), max_age=timedelta(days=1)
+)
+
+
+def sweep_list(store: Store, client: WeChatClient, run: Run, rules: SweepRules) -> str | None:
     """Go on with the open sweep, or start one, and follow its pages to the end.
 
-    A cursor that WeChat refuses starts the list over, once. Raises ListBroken where the list
-    contradicts itself; what its pages brought stays stored.
+    A cursor that WeChat refuses starts the list over, once. Returns None for a sealed sweep, else
+    why it was discarded; what its pages brought stays stored.
     """
     sweep = store.get_open_sweep(run.account_id)
+    if sweep is not None and not _is_recent(sweep, rules.max_age / EARLY, store.get_now()):
+        logger.info("The open sweep is too old to go on with. sweep=%d", sweep.id)
+        store.discard_sweep(run.id, sweep.id, "it was too old to go on with")
+        sweep = None
     if sweep is None:
         sweep = store.start_sweep(run.id, run.account_id)
         logger.info("Started a sweep. sweep=%d", sweep.id)
     else:
         logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
     try:
-        _follow_pages(store, client, run, sweep)
+        return _follow_pages(store, client, run, sweep, rules)
     except _CursorRefused as refused:
         logger.info("WeChat refused the cursor, the list starts over. sweep=%d", refused.sweep.id)
         store.discard_sweep(run.id, refused.sweep.id, f"WeChat refused its cursor: {refused}")
         sweep = store.start_sweep(run.id, run.account_id)
         try:
-            _follow_pages(store, client, run, sweep)
+            return _follow_pages(store, client, run, sweep, rules)
         except _CursorRefused as again:
-            _give_up(store, run, again.sweep, f"WeChat refused its cursor twice: {again}")
+            reason = f"WeChat refused its cursor twice: {again}"
+            store.discard_sweep(run.id, again.sweep.id, reason)
+            return reason
 
 
 class _CursorRefused(Exception):
@@ -74,7 +111,9 @@ class _CursorRefused(Exception):
         self.sweep = sweep
 
 
-def _follow_pages(store: Store, client: WeChatClient, run: Run, sweep: Sweep) -> None:
+def _follow_pages(
+    store: Store, client: WeChatClient, run: Run, sweep: Sweep, rules: SweepRules
+) -> str | None:
     while True:
         cursor = sweep.next_openid
         try:
@@ -95,13 +134,22 @@ def _follow_pages(store: Store, client: WeChatClient, run: Run, sweep: Sweep) ->
             sweep.openids,
             sweep.total_last,
         )
-        if _is_end(page, cursor, saved):
-            store.seal_sweep(run.id, sweep.id)
-            logger.info("Sealed the sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
-            return
-        fault = _fault(page, cursor, saved)
+        ends = _is_end(page, cursor, saved)
+        fault = _disagreement(sweep, rules) if ends else _fault(page, cursor, saved)
         if fault is not None:
-            _give_up(store, run, sweep, fault)
+            logger.info("Discarded the sweep. sweep=%d reason=%s", sweep.id, fault)
+            store.discard_sweep(run.id, sweep.id, fault)
+            return fault
+        if ends:
+            sealed = store.seal_sweep(run.id, sweep, rules.max_unfollow)
+            logger.info(
+                "Sealed the sweep. sweep=%d pages=%d not_listed=%d parked=%s",
+                sweep.id,
+                sweep.pages,
+                sealed.candidates,
+                sealed.parked,
+            )
+            return None
 
 
 def _is_end(page: FollowerPage, cursor: str, saved: PageSaved) -> bool:
@@ -131,9 +179,11 @@ def _fault(page: FollowerPage, cursor: str, saved: PageSaved) -> str | None:
     return None
 
 
-def _give_up(store: Store, run: Run, sweep: Sweep, reason: str) -> None:
-    store.discard_sweep(run.id, sweep.id, reason)
-    raise ListBroken(
-        f"WeChat's follower list contradicted itself: {reason}\n"
-        "what it brought is stored, nothing else was changed; the next run starts the list over"
-    )
+def _disagreement(sweep: Sweep, rules: SweepRules) -> str | None:
+    """Say how far the sweep's count is from what WeChat said, if that is too far, or None."""
+    for page, total in (("first", sweep.total_first), ("last", sweep.total_last)):
+        if total is None:
+            continue
+        if rules.max_drift.exceeded_by(abs(sweep.openids - total), of=total):
+            return f"it held {sweep.openids} OpenIDs, its {page} page said that there are {total}"
+    return None

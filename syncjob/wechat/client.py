@@ -4,7 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from syncjob.errors import TokenRejected
-from syncjob.model import FollowerPage, Traffic, UserInfo, user_infos_from_json
+from syncjob.model import (
+    FollowerPage,
+    Traffic,
+    UserInfo,
+    user_info_from_json,
+    user_infos_from_json,
+)
 from syncjob.wechat.tokens import Tokens, contested
 from syncjob.wechat.transport import Transport
 
@@ -44,6 +50,16 @@ class WeChatClient:
         """
         body = {"user_list": [{"openid": openid, "lang": self._lang} for openid in openids]}
         return self._call("POST", "/cgi-bin/user/info/batchget", user_infos_from_json, body=body)
+
+    def get_user_info(self, openid: str) -> UserInfo:
+        """Return what WeChat says of one OpenID, follower or not.
+
+        Slower than a batch, and right where batches were seen to be wrong
+        (developers.weixin.qq.com/community/personal/oCJUsw8RYzSIr2CfHGVsPKPMmIwE/follow).
+        Raises InvalidOpenID or NoSuchUser where WeChat refuses it.
+        """
+        params = {"openid": openid, "lang": self._lang}
+        return self._call("GET", "/cgi-bin/user/info", user_info_from_json, params=params)
 
     def _call(
         self,

@@ -11,6 +11,7 @@ from syncjob.errors import (
     BatchSizeRefused,
     InvalidOpenID,
     NeedsOperator,
+    NoSuchUser,
     QuotaExhausted,
     TokenRejected,
     UnexpectedReply,
@@ -42,6 +43,7 @@ _PLATFORM = Meaning(
     "this account or token belongs to a third-party platform; have it grant user management, or "
     "take the token from it (SYNCJOB_TOKEN_SOURCE=url or command)",
 )
+_NOBODY = Meaning(NoSuchUser, "WeChat knows no such user, or none who follows")
 _UNKNOWN = Meaning(UnexpectedReply, "this errcode is unknown to syncjob; look it up with its rid")
 
 MEANINGS: dict[int, Meaning] = {
@@ -92,6 +94,10 @@ MEANINGS: dict[int, Meaning] = {
     ),
     # one or some of the OpenIDs
     40003: Meaning(InvalidOpenID, "an OpenID was refused"),
+    43004: _NOBODY,
+    46004: _NOBODY,
+    50005: _NOBODY,
+    65302: _NOBODY,
     40032: Meaning(BatchSizeRefused, "the size of the batch was refused; lower SYNCJOB_BATCH_SIZE"),
 }
 

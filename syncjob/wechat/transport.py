@@ -12,16 +12,17 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
-from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from syncjob import __version__
-from syncjob.errors import UnexpectedReply, WeChatError, WeChatUnavailable
+from syncjob.errors import AnswerUnreadable, UnexpectedReply, WeChatError, WeChatUnavailable
 from syncjob.model import MalformedReply, Traffic
 from syncjob.wechat.errcodes import error_of, meaning_of
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6
+UNREADABLE_ATTEMPTS = 2  # an answer that is garbled in itself stays so
 LONGEST_BACKOFF = 16.0  # seconds
 CONNECT_TIMEOUT = 5.0
 RETRIED_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
@@ -30,12 +31,16 @@ T = TypeVar("T")
 
 
 class _Passing(Exception):
-    """A failure that may pass: `error` is what it is when it does not; `wait` at least (s)."""
+    """A failure that may pass: `error` is what it is when it does not.
 
-    def __init__(self, error: WeChatError, wait: float = 0) -> None:
+    It is worth `attempts` in all, with at least `wait` seconds in between.
+    """
+
+    def __init__(self, error: WeChatError, *, wait: float = 0, attempts: int = ATTEMPTS) -> None:
         super().__init__(str(error))
         self.error = error
         self.wait = wait
+        self.attempts = attempts
 
 
 class Transport:
@@ -94,7 +99,7 @@ class Transport:
             return self._attempt(method, path, parse, params, body, token_endpoint, bare)
 
         retrying = Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
+            stop=_is_enough,
             wait=self._wait,
             retry=lambda state: isinstance(_error(state), _Passing),
             before_sleep=self._before_retry,
@@ -144,9 +149,9 @@ class Transport:
                 token_endpoint=token_endpoint,
             )
             wait = meaning_of(errcode, token_endpoint=token_endpoint).wait
-            raise error if wait is None else _Passing(error, wait)
+            raise error if wait is None else _Passing(error, wait=wait)
         if not isinstance(answer, dict) or response.status_code >= 300:
-            raise self._not_an_answer(path, response.status_code)
+            raise self._not_an_answer(path, response.status_code, response.content)
         try:
             return parse(answer)
         except MalformedReply as malformed:
@@ -181,10 +186,14 @@ class Transport:
                 )
             ) from None
 
-    def _not_an_answer(self, path: str, status: int) -> Exception:
+    def _not_an_answer(self, path: str, status: int, content: bytes) -> Exception:
         words = (
             f"{self._named(path)} answered HTTP {status} and no JSON of WeChat's, at {self._host}"
         )
+        if status == 200 and content.lstrip().startswith(b"{"):  # no page of a gateway's
+            return _Passing(
+                AnswerUnreadable(f"{words}; the next run goes on"), attempts=UNREADABLE_ATTEMPTS
+            )
         if status in RETRIED_STATUSES or status < 300:
             return _Passing(WeChatUnavailable(f"{words}; the next run goes on"))
         return UnexpectedReply(f"{words}\ncheck the address and the proxy")
@@ -199,6 +208,11 @@ class Transport:
 
 def _error(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
+
+
+def _is_enough(state: RetryCallState) -> bool:
+    error = _error(state)
+    return isinstance(error, _Passing) and state.attempt_number >= error.attempts
 
 
 def _redacted(text: str, params: dict[str, str] | None, body: dict[str, Any] | None) -> str:

@@ -1,0 +1,172 @@
+"""Statements on who is gone: candidates, what was found out about them, and the marking itself."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    not_,
+    select,
+    update,
+)
+
+from syncjob.database.clock import DatabaseClock
+from syncjob.database.dialects import insert, later, openid_rows
+from syncjob.database.followers import last_sealed_at
+from syncjob.database.tables import accounts, followers, sweep_openids
+from syncjob.database.tables import unfollow_candidates as candidates
+from syncjob.model import Allowance, Candidate, Sweep, SweepSealed
+
+
+def add_candidates(
+    connection: Connection, clock: DatabaseClock, sweep: Sweep, allowance: Allowance
+) -> SweepSealed:
+    """Make candidates of the subscribed whom the sweep, about to be sealed, has not listed.
+
+    Those of earlier sweeps whom it lists are candidates no more. More than the allowance parks
+    them, fewer lift a parking. To be called while the sweep before is still the last sealed one:
+    that one had them, or they would be candidates already.
+    """
+    account_id = sweep.account_id
+    listed = exists().where(
+        sweep_openids.c.sweep_id == sweep.id, sweep_openids.c.openid == followers.c.openid
+    )
+    absent = select(
+        followers.c.account_id, followers.c.openid, literal(sweep.id), last_sealed_at(account_id)
+    ).where(followers.c.account_id == account_id, followers.c.subscribe.is_(True), ~listed)
+    statement = insert(connection)(candidates).from_select(
+        ["account_id", "openid", "sweep_id", "following_at"], absent
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["account_id", "openid"],
+            set_={"sweep_id": sweep.id, "undecided": False},
+        )
+    )
+    connection.execute(
+        delete(candidates).where(
+            candidates.c.account_id == account_id, candidates.c.sweep_id != sweep.id
+        )
+    )
+    count = connection.execute(
+        select(func.count()).where(candidates.c.account_id == account_id)
+    ).scalar_one()
+    parked = allowance.exceeded_by(count, of=sweep.openids + count)
+    since = func.coalesce(accounts.c.parked_at, clock.now()) if parked else None
+    connection.execute(update(accounts).where(accounts.c.id == account_id).values(parked_at=since))
+    return SweepSealed(count, parked)
+
+
+def count_candidates(connection: Connection, account_id: int) -> int:
+    """Return how many candidates wait to be asked about, or for the operator's decision."""
+    return connection.execute(
+        select(func.count()).where(
+            candidates.c.account_id == account_id, not_(candidates.c.undecided)
+        )
+    ).scalar_one()
+
+
+def get_candidates(
+    connection: Connection, account_id: int, after: str, limit: int
+) -> list[Candidate]:
+    """Return the next candidates behind `after`, in byte order of their OpenIDs."""
+    columns = (
+        followers.c.openid,
+        candidates.c.following_at,
+        followers.c.first_seen_at,
+        followers.c.subscribe_time,
+    )
+    rows = connection.execute(
+        select(*columns)
+        .join(
+            followers,
+            and_(
+                followers.c.account_id == candidates.c.account_id,
+                followers.c.openid == candidates.c.openid,
+            ),
+        )
+        .where(
+            candidates.c.account_id == account_id,
+            candidates.c.openid > after,
+            not_(candidates.c.undecided),
+        )
+        .order_by(candidates.c.openid)
+        .limit(limit)
+    )
+    return [Candidate(*row) for row in rows]
+
+
+def unpark(connection: Connection, account_id: int, *, approve: bool) -> None:
+    """Let the parked candidates be asked about, or leave them alone until the next sweep."""
+    connection.execute(update(accounts).where(accounts.c.id == account_id).values(parked_at=None))
+    if not approve:
+        # Not deleted: that they were not listed still says when they were last known to follow.
+        connection.execute(
+            update(candidates).where(candidates.c.account_id == account_id).values(undecided=True)
+        )
+
+
+def drop_candidates(connection: Connection, account_id: int, openids: Sequence[str]) -> None:
+    """These are decided."""
+    connection.execute(delete(candidates).where(_these(connection, account_id, openids)))
+
+
+def leave_undecided(connection: Connection, account_id: int, openids: Sequence[str]) -> None:
+    """These were asked about in vain; the next sweep makes candidates of them again, or not."""
+    connection.execute(
+        update(candidates).where(_these(connection, account_id, openids)).values(undecided=True)
+    )
+
+
+def mark_gone(
+    connection: Connection, clock: DatabaseClock, account_id: int, openids: Sequence[str]
+) -> int:
+    """Mark those of whom user/info said `subscribe: 0` just now; return how many that are.
+
+    The follow period ends between the last sweep that had them and now. Whoever was only listed
+    again, and never confirmed, is put back to the end that was known.
+    """
+    ended = followers.c.unfollowed_before.is_not(None)
+    candidate = and_(
+        candidates.c.account_id == followers.c.account_id, candidates.c.openid == followers.c.openid
+    )
+    following_at = case(
+        (
+            exists().where(candidate),
+            select(candidates.c.following_at).where(candidate).scalar_subquery(),
+        ),
+        else_=last_sealed_at(account_id),
+    )
+    statement = (
+        update(followers)
+        .where(
+            followers.c.account_id == account_id,
+            followers.c.subscribe.is_(True),
+            followers.c.openid.in_(openid_rows(connection, openids)),
+        )
+        .values(
+            subscribe=False,
+            unsubscribed_at=func.coalesce(followers.c.unfollowed_before, clock.now()),
+            unfollowed_after=case(
+                (ended, followers.c.unfollowed_after),
+                else_=later(connection, following_at, followers.c.followed_after),
+            ),
+            unfollowed_before=func.coalesce(followers.c.unfollowed_before, clock.now()),
+            enriched_at=clock.now(),
+            changed_at=clock.now(),
+        )
+    )
+    count = connection.execute(statement).rowcount
+    drop_candidates(connection, account_id, openids)
+    return count
+
+
+def _these(connection: Connection, account_id: int, openids: Sequence[str]) -> ColumnElement[bool]:
+    listed = candidates.c.openid.in_(openid_rows(connection, openids))
+    return and_(candidates.c.account_id == account_id, listed)
