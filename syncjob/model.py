@@ -371,6 +371,14 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowerCount:
+    """How many followed at some moment, as far as the bounds of their periods tell."""
+
+    at_least: int
+    at_most: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccountStatus:
     """What is in the database about one account, as `syncjob status` shows it."""
 

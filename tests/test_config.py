@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncjob.config import DatabaseSettings, Secret, Settings, SettingsReader, open_settings
+from syncjob.config.file import SETTING_NAMES
 from syncjob.errors import SettingsError
-from syncjob.settings_file import SETTING_NAMES
+from syncjob.model import Allowance
 
 LEAST = {"SYNCJOB_APPID": "wx0123456789abcdef", "SYNCJOB_APPSECRET": "s3cret"}
 
@@ -45,11 +46,24 @@ def test_an_appid_and_a_secret_are_enough() -> None:
         lang="zh_CN",
         batch_size=100,
         sweep_every=None,
+        sweep_max_age=timedelta(days=1),
+        max_drift=Allowance(50, 0.01),
+        max_unfollow=Allowance(100, 0.05),
+        refresh_after=None,
+        refresh_limit=10_000,
         timeout=30.0,
     )
 
 
 TAKEN: list[tuple[str, str, str, object]] = [
+    ("SYNCJOB_SWEEP_MAX_AGE", "12h", "sweep_max_age", timedelta(hours=12)),
+    ("SYNCJOB_MAX_DRIFT", "5%", "max_drift", Allowance(0, 0.05)),
+    ("SYNCJOB_MAX_UNFOLLOW", "20", "max_unfollow", Allowance(20, 0.0)),
+    ("SYNCJOB_MAX_UNFOLLOW", "20, 2.5 %", "max_unfollow", Allowance(20, 0.025)),
+    ("SYNCJOB_MAX_UNFOLLOW", "100%", "max_unfollow", Allowance(0, 1.0)),
+    ("SYNCJOB_REFRESH_AFTER", "30d", "refresh_after", timedelta(days=30)),
+    ("SYNCJOB_REFRESH_AFTER", "off", "refresh_after", None),
+    ("SYNCJOB_REFRESH_LIMIT", "500", "refresh_limit", 500),
     ("SYNCJOB_APPID", "gh_0123-AZ", "appid", "gh_0123-AZ"),
     ("SYNCJOB_APPID", " wx1 ", "appid", "wx1"),
     ("SYNCJOB_APPSECRET", " s\n", "appsecret", Secret("s")),
@@ -97,6 +111,13 @@ def test_a_setting_has_these_forms(name: str, text: str, attribute: str, value: 
 
 MALFORMED = [
     # name, what is set, what the message says was found, and what is expected
+    ("SYNCJOB_SWEEP_MAX_AGE", "0", "'0'", "a time such as 12h or 1d"),
+    ("SYNCJOB_MAX_DRIFT", "a few", "'a few'", "100,5%"),
+    ("SYNCJOB_MAX_UNFOLLOW", "500%", "'500%'", "at most 100%"),
+    ("SYNCJOB_MAX_UNFOLLOW", "1,2", "'1,2'", "100,5%"),
+    ("SYNCJOB_MAX_UNFOLLOW", "1,", "'1,'", "100,5%"),
+    ("SYNCJOB_REFRESH_AFTER", "never", "'never'", "off, or a time such as 30d"),
+    ("SYNCJOB_REFRESH_LIMIT", "0", "'0'", "a whole number from 1"),
     ("SYNCJOB_APPID", "wx 1", "'wx 1'", "wx0123456789abcdef"),
     ("SYNCJOB_APPID", "公众号", "'公众号'", "wx0123456789abcdef"),
     ("SYNCJOB_APPID", "w" * 65, "'www", "wx0123456789abcdef"),

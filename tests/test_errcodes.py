@@ -8,6 +8,7 @@ from syncjob.errors import (
     BatchSizeRefused,
     InvalidOpenID,
     NeedsOperator,
+    NoSuchUser,
     QuotaExhausted,
     TokenRejected,
     UnexpectedReply,
@@ -75,6 +76,10 @@ BUSINESS = [
     (61024, NeedsOperator, 3, 1),
     (40003, InvalidOpenID, 1, 1),
     (40032, BatchSizeRefused, 1, 1),
+    (43004, NoSuchUser, 1, 1),
+    (46004, NoSuchUser, 1, 1),
+    (50005, NoSuchUser, 1, 1),
+    (65302, NoSuchUser, 1, 1),
     # requests in a form that WeChat refuses: a bug of ours
     (41001, UnexpectedReply, 1, 1),
     (43001, UnexpectedReply, 1, 1),

@@ -10,9 +10,7 @@ from syncjob.model import (
     AccessToken,
     FollowerPage,
     MalformedReply,
-    Sweep,
     UserInfo,
-    shown,
     user_infos_from_json,
 )
 
@@ -153,7 +151,6 @@ READ = UserInfo(
     qr_scene=4294967295,
     qr_scene_str="",
 )
-READ_AT = datetime(2025, 6, 15, tzinfo=UTC)
 EMPTIED: dict[str, Any] = dict.fromkeys(
     ("nickname", "city", "province", "country", "headimgurl"), ""
 )
@@ -288,20 +285,3 @@ def test_a_token_is_given_up_before_its_end(
 ) -> None:
     """The margin is 300 seconds, or half of what is left where that is less."""
     assert AccessToken("t", expires_in).usable_for == usable_for
-
-
-def test_no_repr_holds_what_names_a_person_or_opens_a_door() -> None:
-    """OpenIDs, unionids, names, places and tokens are in no repr."""
-    sweep = Sweep(1, 1, "open", READ_AT, None, FIRST, 1, 1, 1, 1, None)
-    printed = f"{READ!r} {page((FIRST,), SECOND, 1)!r} {AccessToken('60_secret', 7200)!r} {sweep!r}"
-    hidden = (FIRST, SECOND, "60_secret", READ.nickname, READ.city, READ.headimgurl, READ.unionid)
-    for private in (*hidden, READ.remark, READ.province, READ.country):
-        assert str(private) not in printed
-
-
-def test_a_hash_stands_for_an_openid() -> None:
-    """The hash of an OpenID is short, always the same, and another one for another case."""
-    assert shown(FIRST) == shown(FIRST)
-    assert len(shown(FIRST)) == 10
-    assert len({shown(FIRST), shown(FIRST.lower()), shown(""), shown("\ud83d")}) == 4
-    assert FIRST not in shown(FIRST)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncjob.config import Secret, SettingsReader, open_settings
+from syncjob.config.file import SETTING_NAMES, read_settings_file
 from syncjob.errors import SettingsError
-from syncjob.settings_file import SETTING_NAMES, read_settings_file
 
 
 def refused(content: str | bytes) -> str:

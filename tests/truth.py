@@ -119,7 +119,9 @@ def check_followers(before: Tables, after: Tables, account: Account) -> None:
         who = named(account, openid)
         old = before.followers.get(openid)
         if row["unionid"] is not None:
-            assert row["unionid"] == account.user_unionid(openid), f"{who}: a wrong unionid"
+            assert row["unionid"] == account.unionid(account.find(openid)), (
+                f"{who}: a wrong unionid"
+            )
         assert (row["unsubscribed_at"] is None) == row["subscribe"], f"{who}: unsubscribed_at"
         if old is not None:
             assert row["first_seen_at"] == old["first_seen_at"], f"{who}: first_seen_at moved"
@@ -161,8 +163,10 @@ def check_periods(openid: str, recorded: list[Row], account: Account, lags: Lags
             and since <= followed_before
             and (
                 followed_after is None
-                or followed_after <= _shown_from(openid, since, lags)
-                and (followed_after != followed_before or since == followed_after)
+                or (
+                    followed_after <= _shown_from(openid, since, lags)
+                    and (followed_after != followed_before or since == followed_after)
+                )
             )
         ]
         assert starts, f"no true follow within the bounds: {words}"
@@ -175,7 +179,8 @@ def check_periods(openid: str, recorded: list[Row], account: Account, lags: Lags
             and until is not None
             and until <= unfollowed_before
             and (
-                unfollowed_after is None or unfollowed_after <= _shown_until(openid, number, true, lags)
+                unfollowed_after is None
+                or unfollowed_after <= _shown_until(openid, number, true, lags)
             )
         ]
         assert ends, f"no true unfollow within the bounds: {words}"

@@ -68,11 +68,19 @@ def _run(context: click.Context, command: str, *, restart: bool = False) -> None
     settings = settings_of(context).job()
     from syncjob.bootstrap import open_job
     from syncjob.sync.run import Plan, run_job
+    from syncjob.sync.sweep import SweepRules
 
     plan = Plan(
         command="backfill" if command == "backfill" else "sync",
         batch_size=settings.batch_size,
         sweep_every=settings.sweep_every,
+        rules=SweepRules(
+            max_drift=settings.max_drift,
+            max_unfollow=settings.max_unfollow,
+            max_age=settings.sweep_max_age,
+        ),
+        refresh_after=settings.refresh_after,
+        refresh_limit=settings.refresh_limit,
         restart=restart,
     )
     with open_job(settings) as job:

@@ -15,6 +15,7 @@ from syncjob.cli.jobs import backfill, migrate, sync
 from syncjob.cli.options import Group
 from syncjob.cli.reports import runs, status
 from syncjob.cli.simulate import simulate
+from syncjob.cli.unfollows import unfollows
 from syncjob.errors import ExitCode, Interrupted, SyncjobError
 
 logger = logging.getLogger("syncjob")
@@ -26,6 +27,7 @@ EXIT CODES
    2  usage or settings; nothing was touched
    3  WeChat wants a person: credentials, IP whitelist, permission, account
    4  the database cannot be reached, or needs: syncjob migrate
+   6  so many seem to have left that a person should look: syncjob unfollows
   75  try again later, nothing is lost: another run is at work, the quota is
       used up, WeChat is busy or unreachable, or a signal stopped the run
 
@@ -50,7 +52,7 @@ def cli() -> None:
     """
 
 
-for command in (migrate, sync, backfill, status, runs, simulate):
+for command in (migrate, sync, backfill, status, runs, unfollows, simulate):
     cli.add_command(command)
 
 

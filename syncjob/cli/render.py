@@ -1,10 +1,10 @@
 """Runs and status as words for a person and as JSON for a machine. Pure: values in, text out."""
 
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from syncjob.model import AccountStatus, Run, Sweep
+from syncjob.model import Account, AccountStatus, Candidate, FollowerCount, Run, Sweep
 
 
 def status_in_words(status: AccountStatus, *, died: bool = False) -> str:
@@ -32,11 +32,28 @@ def status_in_words(status: AccountStatus, *, died: bool = False) -> str:
             f"{status.unenriched:,} unenriched{quarantined})",
         )
     )
+    if status.account.parked_at is not None:
+        lines.append(
+            (
+                "unfollows",
+                f"PARKED since {_minute(status.account.parked_at)}: {status.candidates:,} are "
+                "missing from the list; see: syncjob unfollows",
+            )
+        )
+    elif status.candidates:
+        lines.append(("unfollows", f"{status.candidates:,} to be asked about by the next run"))
     lines.append(("sweep", _sweep_in_words(status.open_sweep, status.sealed_sweep)))
     if status.account.backfilling:
         started = status.account.backfill_started_at
         lines.append(("backfill", f"under way since {_minute(started)}; the next run goes on"))
     return "\n".join(f"{name:<14}{text}" for name, text in lines)
+
+
+def count_in_words(day: date, count: FollowerCount) -> str:
+    """Return how many followed at the end of the day."""
+    if count.at_least == count.at_most:
+        return f"{day}: {count.at_least:,} followed"
+    return f"{day}: {count.at_least:,} to {count.at_most:,} followed"
 
 
 def status_as_json(status: AccountStatus, *, died: bool = False) -> dict[str, Any]:
@@ -51,6 +68,8 @@ def status_as_json(status: AccountStatus, *, died: bool = False) -> dict[str, An
         "subscribed": status.subscribed,
         "unenriched": status.unenriched,
         "quarantined": status.quarantined,
+        "unfollow_candidates": status.candidates,
+        "unfollows_parked_at": _iso(status.account.parked_at),
         "backfill_started_at": _iso(status.account.backfill_started_at),
         "backfill_finished_at": _iso(status.account.backfill_finished_at),
         "open_sweep": _sweep_as_json(status.open_sweep),
@@ -63,7 +82,7 @@ def status_as_json(status: AccountStatus, *, died: bool = False) -> dict[str, An
 
 def runs_in_words(runs: list[Run]) -> str:
     """Return a table of runs, in the order given; what went wrong stands below its row."""
-    counted = ("pages", "new", "returned", "enriched", "skipped", "calls", "retries")
+    counted = ("pages", "new", "returned", "unfollowed", "enriched", "skipped", "calls", "retries")
     heads = ("run", "command", "started (UTC)", "took", "status", *counted)
     rows: list[tuple[str, ...]] = [heads]
     for run in runs:
@@ -89,6 +108,45 @@ def runs_in_words(runs: list[Run]) -> str:
         if below is not None and below.message:
             lines.append(f"{'':>{widths[0]}}  {below.message}")
     return "\n".join(lines)
+
+
+def candidates_in_words(account: Account, count: int, sample: list[Candidate]) -> str:
+    """Return how many seem to have left, whether that is parked, and some of them."""
+    if not count:
+        return "Nobody waits to be asked about."
+    if account.parked_at is None:
+        head = f"{count:,} are missing from WeChat's list; the next run asks about each of them."
+    else:
+        head = (
+            f"PARKED since {_minute(account.parked_at)}: {count:,} are missing from the list.\n"
+            "Nobody was marked as gone. Look into the console (用户管理): did so many leave?\n"
+            "  yes: syncjob unfollows approve    no: syncjob unfollows reject"
+        )
+    lines = [head]
+    if sample:
+        lines += ["", f"{'openid':<30}{'last known to follow':<22}{'followed since':<22}"]
+    for candidate in sample:
+        since = _minute(candidate.subscribe_time)
+        lines.append(
+            f"{candidate.openid:<30}{_minute(candidate.following_at):<22}{since:<22}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def candidates_as_json(account: Account, count: int, sample: list[Candidate]) -> dict[str, Any]:
+    """Return the same for `json.dumps`."""
+    return {
+        "appid": account.appid,
+        "parked_at": _iso(account.parked_at),
+        "candidates": count,
+        "sample": [
+            {
+                name: _iso(value) if isinstance(value, datetime) else value
+                for name, value in asdict(candidate).items()
+            }
+            for candidate in sample
+        ],
+    }
 
 
 def run_as_json(run: Run) -> dict[str, Any]:

@@ -1,18 +1,16 @@
 """The commands that only look: status, runs."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import date, datetime, time, timedelta, timezone
 
 import click
 
-from syncjob.cli.options import Command, settings_of
-from syncjob.errors import ExitCode, SettingsError
+from syncjob.cli.account import open_account
+from syncjob.cli.options import Command
+from syncjob.errors import ExitCode
+from syncjob.model import FollowerCount
 
-if TYPE_CHECKING:
-    from syncjob.database.store import Store
-    from syncjob.model import Account
+CHINA = timezone(timedelta(hours=8))
 
 
 @click.command(
@@ -20,19 +18,30 @@ if TYPE_CHECKING:
     epilog="""\b
 EXAMPLES
   syncjob status
-  syncjob status --json | jq .last_success_age_seconds""",
+  syncjob status --json | jq .last_success_age_seconds
+  syncjob status --at 2026-11-01""",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of words.")
+@click.option(
+    "--at",
+    "day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DATE",
+    help="How many followed at the end of that day in China, a range if that is all that is known.",
+)
 @click.pass_context
-def status(context: click.Context, as_json: bool) -> None:
+def status(context: click.Context, as_json: bool, day: datetime | None) -> None:
     """Show what is in the database, and how the last run ended.
 
     Exits with 1 if the last finished run failed, or died. Needs no secret and asks WeChat nothing.
     """
+    if day is not None:
+        _show_count(context, day.date(), as_json)
+        return
     from syncjob.cli.render import status_as_json, status_in_words
     from syncjob.sync.holder import is_dead
 
-    with _open_account(context) as (store, account):
+    with open_account(context) as (store, account):
         if account is None:
             click.echo("{}" if as_json else "No run yet. Start with: syncjob sync")
             return
@@ -45,6 +54,22 @@ def status(context: click.Context, as_json: bool) -> None:
     )
     if found.last_run is not None and found.last_run.status in ("failed", "abandoned"):
         context.exit(ExitCode.FAILED)
+
+
+def _show_count(context: click.Context, day: date, as_json: bool) -> None:
+    from syncjob.cli.render import count_in_words
+
+    with open_account(context) as (store, account):
+        # The day's end where WeChat counts its days, as in daily_follower_changes.
+        end = datetime.combine(day + timedelta(days=1), time(), CHINA)
+        if end - timedelta(days=1) > store.get_now():
+            raise click.UsageError(f"--at: {day} has not come yet")
+        count = FollowerCount(0, 0) if account is None else store.count_at(account.id, end)
+    if as_json:
+        told = {"date": day.isoformat(), "at_least": count.at_least, "at_most": count.at_most}
+        click.echo(json.dumps(told))
+    else:
+        click.echo(count_in_words(day, count))
 
 
 @click.command(
@@ -60,28 +85,9 @@ def runs(context: click.Context, as_json: bool, limit: int) -> None:
     """Show the history of runs, the newest first."""
     from syncjob.cli.render import run_as_json, runs_in_words
 
-    with _open_account(context) as (store, account):
+    with open_account(context) as (store, account):
         found = [] if account is None else store.get_runs(account.id, limit)
     if as_json:
         click.echo(json.dumps([run_as_json(run) for run in found], indent=2, ensure_ascii=False))
     else:
         click.echo(runs_in_words(found) if found else "No run yet. Start with: syncjob sync")
-
-
-@contextmanager
-def _open_account(context: click.Context) -> Iterator[tuple["Store", "Account | None"]]:
-    """Open the store and the settings' account, or the only one there is."""
-    settings = settings_of(context).database()
-    from syncjob.database.store import open_store
-
-    with open_store(settings.database_url.reveal()) as store:
-        appid = settings.appid
-        if appid is None:
-            appids = store.get_appids()
-            if len(appids) > 1:
-                raise SettingsError(
-                    f"SYNCJOB_APPID is not set, and the database holds {len(appids)} accounts; "
-                    f"expected one of {', '.join(appids)}"
-                )
-            appid = appids[0] if appids else ""
-        yield store, store.get_account(appid)

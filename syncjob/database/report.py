@@ -2,14 +2,32 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select, text
 
 from syncjob.database import runs, sweeps, unfollows
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.followers import backfill_started_at, is_unenriched
-from syncjob.database.tables import followers, quarantine
+from syncjob.database.tables import UTCDateTime, followers, quarantine
 from syncjob.database.tables import runs as runs_table
-from syncjob.model import Account, AccountStatus
+from syncjob.model import Account, AccountStatus, FollowerCount
+
+FOLLOWED_AT = text(
+    """
+    SELECT count(*) FILTER (WHERE followed_before <= :at
+                              AND (unfollowed_before IS NULL OR unfollowed_after >= :at)),
+           count(*)
+    FROM follow_periods
+    WHERE account_id = :account_id
+      AND (followed_after IS NULL OR followed_after <= :at)
+      AND (unfollowed_before IS NULL OR unfollowed_before > :at)
+    """
+).bindparams(bindparam("at", type_=UTCDateTime))
+
+
+def count_at(connection: Connection, account_id: int, at: datetime) -> FollowerCount:
+    """Count those who certainly followed at that moment, and those who may have."""
+    row = connection.execute(FOLLOWED_AT, {"account_id": account_id, "at": at}).one()
+    return FollowerCount(*row)
 
 
 def get_status(connection: Connection, clock: DatabaseClock, account: Account) -> AccountStatus:

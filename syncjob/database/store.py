@@ -33,6 +33,7 @@ from syncjob.model import (
     Answers,
     Candidate,
     Command,
+    FollowerCount,
     FollowerPage,
     PageSaved,
     Run,
@@ -338,6 +339,11 @@ class Store:
         """Keep a token for this and later runs, until it is time for a new one."""
         with writing(self._engine) as connection:
             access_tokens.save(connection, self._clock, account_id, token)
+
+    def count_at(self, account_id: int, at: datetime) -> FollowerCount:
+        """Return how many followed at that moment, at least and at most."""
+        with reading(self._engine) as connection:
+            return report.count_at(connection, account_id, at)
 
     # --- status ---------------------------------------------------------------------------
 

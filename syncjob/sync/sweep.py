@@ -42,8 +42,9 @@ def is_due(
     calls allows: a sweep takes one call a page and one for the end. After a discarded sweep the
     next one starts at once; after some in a row the list is likely to stay as it is.
     """
-    if len(newest) == DISCARDED_IN_A_ROW and all(sweep.status == "discarded" for sweep in newest):
-        return not _is_recent(newest[0], every, now)
+    if newest and newest[0].status == "discarded":
+        in_a_row = sum(sweep.status == "discarded" for sweep in newest)
+        return in_a_row < DISCARDED_IN_A_ROW or not _is_recent(newest[0], every, now)
     return sealed is None or not _is_recent(sealed, every, now)
 
 

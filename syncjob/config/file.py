@@ -22,6 +22,11 @@ SETTING_NAMES = frozenset(
         "SYNCJOB_LANG",
         "SYNCJOB_BATCH_SIZE",
         "SYNCJOB_SWEEP_EVERY",
+        "SYNCJOB_SWEEP_MAX_AGE",
+        "SYNCJOB_MAX_DRIFT",
+        "SYNCJOB_MAX_UNFOLLOW",
+        "SYNCJOB_REFRESH_AFTER",
+        "SYNCJOB_REFRESH_LIMIT",
         "SYNCJOB_TIMEOUT",
     }
 )

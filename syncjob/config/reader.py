@@ -5,7 +5,6 @@ answers is found out later.
 """
 
 import difflib
-import ipaddress
 import os
 import re
 import shlex
@@ -14,17 +13,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
-from urllib.parse import urlsplit
 
+from syncjob.config import forms
+from syncjob.config.file import SETTING_NAMES, read_settings_file
 from syncjob.errors import SettingsError
-from syncjob.settings_file import SETTING_NAMES, read_settings_file
+from syncjob.model import Allowance
 
 TokenSourceName = Literal["stable", "classic", "url", "command", "fixed"]
 
 DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?", re.ASCII)
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-HOST_NAME = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})*\.?")
 
 T = TypeVar("T")
 
@@ -61,10 +58,11 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that a run of the job needs. `sweep_every` None means `auto`; `timeout` is in seconds.
+    """All that a run of the job needs.
 
-    What the token source does not need is empty. Address and command are kept out of the repr,
-    since either may carry a password.
+    `sweep_every` None means `auto`, `refresh_after` None never; `timeout` is in seconds. What the
+    token source does not need is empty. Address and command are kept out of the repr, since
+    either may carry a password.
     """
 
     database_url: Secret
@@ -78,6 +76,11 @@ class Settings:
     lang: str
     batch_size: int
     sweep_every: timedelta | None
+    sweep_max_age: timedelta
+    max_drift: Allowance
+    max_unfollow: Allowance
+    refresh_after: timedelta | None
+    refresh_limit: int
     timeout: float
 
 
@@ -119,9 +122,14 @@ class SettingsReader:
                 "SYNCJOB_ACCESS_TOKEN", "the token to use", source == "fixed"
             ),
             lang=self._one_of("SYNCJOB_LANG", ("zh_CN", "zh_TW", "en"), "zh_CN"),
-            batch_size=self._parsed("SYNCJOB_BATCH_SIZE", _batch_size, "100"),
-            sweep_every=self._parsed("SYNCJOB_SWEEP_EVERY", _sweep_every, "auto"),
-            timeout=self._parsed("SYNCJOB_TIMEOUT", _timeout, "30s"),
+            batch_size=self._parsed("SYNCJOB_BATCH_SIZE", forms.batch_size, "100"),
+            sweep_every=self._parsed("SYNCJOB_SWEEP_EVERY", forms.sweep_every, "auto"),
+            sweep_max_age=self._parsed("SYNCJOB_SWEEP_MAX_AGE", forms.max_age, "1d"),
+            max_drift=self._parsed("SYNCJOB_MAX_DRIFT", forms.allowance, "50,1%"),
+            max_unfollow=self._parsed("SYNCJOB_MAX_UNFOLLOW", forms.allowance, "100,5%"),
+            refresh_after=self._parsed("SYNCJOB_REFRESH_AFTER", forms.refresh_after, "off"),
+            refresh_limit=self._parsed("SYNCJOB_REFRESH_LIMIT", forms.count, "10000"),
+            timeout=self._parsed("SYNCJOB_TIMEOUT", forms.timeout, "30s"),
         )
 
     # --- one setting each -----------------------------------------------------------------
@@ -159,7 +167,7 @@ class SettingsReader:
         if not self._values.get(name):
             raise self._missing(name, f"{meaning}, since SYNCJOB_TOKEN_SOURCE is url")
         # A Secret, because such addresses often carry a key in their query.
-        if not _is_http_url(self._values[name]):
+        if not forms.is_http_url(self._values[name]):
             raise SettingsError(f"{name} is no http(s) address; expected {meaning}")
         return Secret(self._values[name])
 
@@ -183,7 +191,7 @@ class SettingsReader:
     def _api_url(self) -> str:
         name, default = "SYNCJOB_API_URL", "https://api.weixin.qq.com"
         url = self._values.get(name, default)
-        if not _is_http_url(url) or "?" in url or "#" in url:
+        if not forms.is_http_url(url) or "?" in url or "#" in url:
             # What follows these, or stands before an @, may be a password.
             found = "an address with ? or # or @" if re.search("[@?#]", url) else repr(url)
             raise SettingsError(f"{name} is {found}; expected an address such as {default}")
@@ -248,52 +256,3 @@ def open_settings(path: str | None = None) -> SettingsReader:
 
 def _without_blanks(values: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, value in values.items() if (text := value.strip())}
-
-
-def _batch_size(value: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]?|100", value):
-        raise ValueError("a whole number from 1 to 100")
-    return int(value)
-
-
-def _seconds(value: str) -> float:
-    """Parse `90`, `90s`, `30m`, `6h` or `1d`."""
-    match = DURATION.fullmatch(value)
-    if not match:
-        raise ValueError(value)
-    return float(match[1]) * SECONDS[match[2] or "s"]
-
-
-def _sweep_every(value: str) -> timedelta | None:
-    if value == "auto":
-        return None
-    try:
-        return timedelta(seconds=_seconds(value))
-    except (ValueError, OverflowError):
-        raise ValueError("auto, 0 (every run), or a time such as 30m, 6h or 1d") from None
-
-
-def _timeout(value: str) -> float:
-    try:
-        seconds = _seconds(value)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds <= 600:
-        raise ValueError("a time of at most 10m, such as 30s")
-    return seconds
-
-
-def _is_http_url(url: str) -> bool:
-    """Tell whether a request can be sent there, as far as that can be told without sending one."""
-    if not url.isprintable() or re.search(r"[ \\]", url):
-        return False
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if ":" in host:
-            ipaddress.IPv6Address(host)
-        elif not HOST_NAME.fullmatch(host) or not host.encode("idna"):
-            return False
-        return parts.scheme in ("http", "https") and parts.port != 0
-    except ValueError:
-        return False

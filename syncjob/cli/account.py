@@ -1,0 +1,33 @@
+"""Which account a command that only needs the database is about."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from syncjob.cli.options import settings_of
+from syncjob.errors import SettingsError
+
+if TYPE_CHECKING:
+    from syncjob.database.store import Store
+    from syncjob.model import Account
+
+
+@contextmanager
+def open_account(context: click.Context) -> Iterator[tuple["Store", "Account | None"]]:
+    """Open the store and the settings' account, or the only one there is."""
+    settings = settings_of(context).database()
+    from syncjob.database.store import open_store
+
+    with open_store(settings.database_url.reveal()) as store:
+        appid = settings.appid
+        if appid is None:
+            appids = store.get_appids()
+            if len(appids) > 1:
+                raise SettingsError(
+                    f"SYNCJOB_APPID is not set, and the database holds {len(appids)} accounts; "
+                    f"expected one of {', '.join(appids)}"
+                )
+            appid = appids[0] if appids else ""
+        yield store, store.get_account(appid)

@@ -1,0 +1,38 @@
+"""A few hundred random histories on each kind of database; `make soak` plays more."""
+
+import pytest
+from hypothesis import HealthCheck, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.conftest import Databases
+from tests.histories import Histories
+from tests.stage import Database
+
+# Four tests of each kind, so that they can run side by side.
+PARTS = range(4)
+STEADY = settings(
+    derandomize=True,
+    max_examples=40,
+    stateful_step_count=8,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_whatever_happens_the_tables_come_to_equal_the_truth(
+    databases: Databases, part: int
+) -> None:
+    """Nobody is ever wrongly marked as gone, and two quiet runs make the tables equal the truth."""
+    database = Database(databases.make())
+
+    @seed(part)
+    class Part(Histories):
+        """The histories of this part."""
+
+    Part.database = database
+    try:
+        run_state_machine_as_test(Part, settings=STEADY)
+    finally:
+        database.close()
+    assert database.figures["unfollows"] > 0
