@@ -58,12 +58,15 @@ class FollowerPage:
         next_openid = body.get("next_openid") or ""
         if not isinstance(listed, list) or not isinstance(next_openid, str):
             raise MalformedReply("a list page whose data is no list of OpenIDs")
+        next_openid = next_openid.strip()
+        if next_openid and not _is_openid(next_openid):
+            raise MalformedReply("a list page whose next_openid is no OpenID")
         openids = dict.fromkeys(entry for entry in listed if _is_openid(entry))
         blank = sum(1 for entry in listed if isinstance(entry, str) and not entry.strip())
         repeated = sum(1 for entry in listed if _is_openid(entry)) - len(openids)
         return cls(
             openids=tuple(openids),
-            next_openid=next_openid.strip(),
+            next_openid=next_openid,
             total=_integer(body.get("total")),
             skipped=len(listed) - len(openids) - blank - repeated,
         )

@@ -15,7 +15,7 @@ from syncjob.cli.main import run
 from syncjob.errors import ExitCode
 from tests.conftest import World
 
-COMMANDS = ["migrate", "sync", "backfill", "status", "runs", "simulate"]
+COMMANDS = ["migrate", "sync", "backfill", "status", "runs", "unfollows", "simulate"]
 
 
 @pytest.fixture
@@ -227,3 +227,19 @@ def test_a_reader_that_goes_away_is_no_error(
     finally:
         os.close(writer)
     assert told.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["runs", "--limit", "1000"], ["status"], ["unfollows"]], ids=" ".join
+)
+def test_a_reader_that_goes_away_ends_with_0(
+    ready: Callable[..., World], arguments: list[str]
+) -> None:
+    """`| head` may close the pipe: the command ends with 0."""
+    assert ready(3).run("sync") == 0
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        assert syncjob(*arguments, stdout=writer).returncode == 0
+    finally:
+        os.close(writer)

@@ -274,6 +274,17 @@ def test_a_read_only_sqlite_file(
     assert sqlite_query("SELECT count(*) FROM followers") == [(30,)]
 
 
+@pytest.mark.parametrize("option", ["timeout=abc", "bogus=1"])
+def test_a_wrong_option_in_a_sqlite_url(
+    serve: Callable[..., World], capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    """An option that SQLite does not know ends with 2 and names the variable."""
+    wechat = serve()
+    wechat.set(SYNCJOB_DATABASE_URL=f"sqlite:///x.db?{option}")
+    assert wechat.run("migrate") == 2
+    assert "SYNCJOB_DATABASE_URL" in said(capsys)
+
+
 # --- settings -----------------------------------------------------------------------------
 
 MISSING = {

@@ -178,7 +178,7 @@ def test_an_answer_that_is_garbled_in_itself_is_asked_for_once_more() -> None:
     """Half an answer of WeChat's own, which one user's text may be to blame for, gets two tries."""
     with answering([b'{"total":1,"count":']) as server:
         asked = Asked(server)
-        error = asked.refused()
+        error = asked.refused(garbled_attempts=2)
     assert isinstance(error, AnswerUnreadable)
     assert error.exit_code == ExitCode.TRY_AGAIN_LATER
     assert asked.transport.traffic == Traffic(calls=2, retries=1)

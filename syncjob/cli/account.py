@@ -30,4 +30,10 @@ def open_account(context: click.Context) -> Iterator[tuple["Store", "Account | N
                     f"expected one of {', '.join(appids)}"
                 )
             appid = appids[0] if appids else ""
-        yield store, store.get_account(appid)
+        account = store.get_account(appid)
+        others = store.get_appids() if account is None else []
+        if others:
+            click.echo(
+                f"{appid} is not in the database, which holds {', '.join(others)}.", err=True
+            )
+        yield store, account

@@ -77,9 +77,6 @@ def run(arguments: list[str]) -> int:
     except SyncjobError as error:
         _say(str(error))
         return int(error.exit_code)
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        sys.stderr.close()
-        return int(ExitCode.DONE)
     except Exception as error:  # noqa: BLE001 - the last place where a bug can get its exit code
         last = traceback.extract_tb(error.__traceback__)[-1]
         _say(

@@ -1,6 +1,7 @@
 """What every command understands: `-v`, `-vv` and `--config`, before or after its name."""
 
 import logging
+import os
 import sys
 from typing import Any
 
@@ -51,10 +52,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Set logging up as the options say, then run the command."""
         _log_to_stderr(ctx.meta.get(_VERBOSITY, 0))
-        try:
-            return super().invoke(ctx)
-        except Interrupted as signal:  # click would print an empty line and forget which it was
-            raise Stopped(f"stopped by {signal}; nothing is lost, the next run goes on") from None
+        return super().invoke(ctx)
 
 
 class Group(click.Group):
@@ -65,6 +63,19 @@ class Group(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(_common_options())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; end in our own way where click would end in its own."""
+        _log_to_stderr(ctx.meta.get(_VERBOSITY, 0))
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader of our output has gone, as `| head` does: no failure
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return None
+        except Interrupted as signal:  # click would print an empty line and forget which it was
+            raise Stopped(f"stopped by {signal}; nothing is lost, the next run goes on") from None
+        return result
 
 
 def settings_of(context: click.Context) -> SettingsReader:

@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_
 from syncjob.errors import DatabaseError, SettingsError
 
 CONNECT_TIMEOUT = 10  # seconds
+SQLITE_OPTIONS = frozenset({"cache", "mode", "uri"})
 BUSY_TIMEOUT = 30_000  # milliseconds that SQLite waits for another program's write to end
 
 
@@ -48,7 +49,14 @@ def _parse(database_url: str) -> URL:
         ) from None
     except ValueError:  # a port that is no number
         raise SettingsError("SYNCJOB_DATABASE_URL has a port that is no number") from None
-    if url.get_backend_name() != "sqlite":
+    if url.get_backend_name() == "sqlite":
+        unknown = sorted(url.query.keys() - SQLITE_OPTIONS)
+        if unknown:
+            raise SettingsError(
+                f"SYNCJOB_DATABASE_URL has the option {unknown[0]!r}; expected none, or of "
+                f"{', '.join(sorted(SQLITE_OPTIONS))}"
+            )
+    else:
         # `postgres://` is what hosting companies print; SQLAlchemy knows only the long name.
         url = url.set(drivername="postgresql+psycopg")
     return url

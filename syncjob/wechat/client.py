@@ -12,9 +12,12 @@ from syncjob.model import (
     user_infos_from_json,
 )
 from syncjob.wechat.tokens import Tokens, contested
-from syncjob.wechat.transport import Transport
+from syncjob.wechat.transport import ATTEMPTS, Transport
 
 T = TypeVar("T")
+
+# A batch that is garbled twice is garbled by a text in it: time to look for whose.
+GARBLED_BATCHES = 2
 
 
 class WeChatClient:
@@ -49,7 +52,13 @@ class WeChatClient:
         Raises InvalidOpenID if one of them, it is not said which, is refused.
         """
         body = {"user_list": [{"openid": openid, "lang": self._lang} for openid in openids]}
-        return self._call("POST", "/cgi-bin/user/info/batchget", user_infos_from_json, body=body)
+        return self._call(
+            "POST",
+            "/cgi-bin/user/info/batchget",
+            user_infos_from_json,
+            body=body,
+            garbled_attempts=GARBLED_BATCHES,
+        )
 
     def get_user_info(self, openid: str) -> UserInfo:
         """Return what WeChat says of one OpenID, follower or not.
@@ -69,12 +78,15 @@ class WeChatClient:
         *,
         params: dict[str, str] | None = None,
         body: dict[str, Any] | None = None,
+        garbled_attempts: int = ATTEMPTS,
     ) -> T:
         """Call with the account's token; with another one, once, if WeChat rejects it."""
 
         def with_token(token: str) -> T:
             query = {"access_token": token, **(params or {})}
-            return self._transport.call(method, path, parse, params=query, body=body)
+            return self._transport.call(
+                method, path, parse, params=query, body=body, garbled_attempts=garbled_attempts
+            )
 
         token = self._tokens.get()
         try:

@@ -44,6 +44,7 @@ _PLATFORM = Meaning(
     "take the token from it (SYNCJOB_TOKEN_SOURCE=url or command)",
 )
 _NOBODY = Meaning(NoSuchUser, "WeChat knows no such user, or none who follows")
+_BUG = Meaning(UnexpectedReply, "syncjob asked in a way WeChat refuses; report it, with the rid")
 _UNKNOWN = Meaning(UnexpectedReply, "this errcode is unknown to syncjob; look it up with its rid")
 
 MEANINGS: dict[int, Meaning] = {
@@ -54,7 +55,17 @@ MEANINGS: dict[int, Meaning] = {
     40001: _TOKEN,
     40014: _TOKEN,
     42001: _TOKEN,
+    # requests that WeChat does not understand
+    40035: _BUG,
+    40066: Meaning(UnexpectedReply, "there is no such API at this address; check SYNCJOB_API_URL"),
+    41001: _BUG,
+    43001: _BUG,
+    43002: _BUG,
+    43003: _BUG,
+    44002: _BUG,
+    47001: _BUG,
     # credentials
+    40002: Meaning(NeedsOperator, "the kind of token was refused; check SYNCJOB_API_URL"),
     40013: Meaning(NeedsOperator, "check SYNCJOB_APPID against the AppID in the console"),
     40125: _CREDENTIALS,
     41002: Meaning(NeedsOperator, "check SYNCJOB_APPID: WeChat saw none"),
@@ -110,7 +121,7 @@ AT_THE_TOKEN_ENDPOINTS: dict[int, Meaning] = {
 RID = re.compile(r"\brid:\s*([0-9a-fA-Fx]+-[0-9a-fA-Fx]+-[0-9a-fA-Fx]+)")
 HINT = re.compile(r"\s*hint:\s*\[[^\]]*\]")
 IP = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
-OPENID = re.compile(r"\bo[A-Za-z0-9_-]{27}\b")
+OPENID = re.compile(r"(?<![A-Za-z0-9_-])o[A-Za-z0-9_-]{27}(?![A-Za-z0-9_-])")
 
 
 def error_of(errcode: int, errmsg: str, *, who: str, token_endpoint: bool) -> WeChatError:

@@ -238,9 +238,10 @@ def _from_answer(answer: dict[str, Any]) -> AccessToken:
         raise MalformedReply("no usable access_token")
     try:
         seconds = None if expires_in is None else int(expires_in)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise MalformedReply("an expires_in that is no number") from None
-    return AccessToken(value, seconds)
+    # Two hours at most is what is documented; a day leaves room for a change of that.
+    return AccessToken(value, None if seconds is None else max(0, min(seconds, 86_400)))
 
 
 def _from_text(text: str, source: str) -> AccessToken:

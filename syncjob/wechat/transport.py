@@ -6,23 +6,23 @@ secrets travel in query strings.
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 import requests
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from syncjob import __version__
 from syncjob.errors import AnswerUnreadable, UnexpectedReply, WeChatError, WeChatUnavailable
-from syncjob.model import MalformedReply, Traffic
+from syncjob.model import BIGINT, MalformedReply, Traffic
 from syncjob.wechat.errcodes import error_of, meaning_of
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6
-UNREADABLE_ATTEMPTS = 2  # an answer that is garbled in itself stays so
 LONGEST_BACKOFF = 16.0  # seconds
 CONNECT_TIMEOUT = 5.0
 RETRIED_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
@@ -31,16 +31,12 @@ T = TypeVar("T")
 
 
 class _Passing(Exception):
-    """A failure that may pass: `error` is what it is when it does not.
+    """A failure that may pass: `error` is what it is when it does not; `wait` at least (s)."""
 
-    It is worth `attempts` in all, with at least `wait` seconds in between.
-    """
-
-    def __init__(self, error: WeChatError, *, wait: float = 0, attempts: int = ATTEMPTS) -> None:
+    def __init__(self, error: WeChatError, *, wait: float = 0) -> None:
         super().__init__(str(error))
         self.error = error
         self.wait = wait
-        self.attempts = attempts
 
 
 class Transport:
@@ -84,10 +80,12 @@ class Transport:
         body: dict[str, Any] | None = None,
         token_endpoint: bool = False,
         bare: str | None = None,
+        garbled_attempts: int = ATTEMPTS,
     ) -> T:
         """Call `path` and return what `parse` makes of the answer.
 
-        With `bare`, an answer that is no JSON object is taken for the value of that key.
+        `garbled_attempts` is how often an answer of WeChat's own that is no JSON is worth asking
+        for. With `bare`, an answer that is no JSON object is taken for the value of that key.
 
         What may pass (busy, minute quota, network, gateway pages, answers that cannot be parsed) is
         tried again, ATTEMPTS times in all, with exponential backoff and full jitter; then, and for
@@ -99,7 +97,7 @@ class Transport:
             return self._attempt(method, path, parse, params, body, token_endpoint, bare)
 
         retrying = Retrying(
-            stop=_is_enough,
+            stop=_enough(garbled_attempts),
             wait=self._wait,
             retry=lambda state: isinstance(_error(state), _Passing),
             before_sleep=self._before_retry,
@@ -144,7 +142,7 @@ class Transport:
             errmsg = answer.get("errmsg")
             error = error_of(
                 errcode,
-                _redacted(errmsg if isinstance(errmsg, str) else "", params, body),
+                self._redacted(errmsg if isinstance(errmsg, str) else "", params, body),
                 who=self._named(path),
                 token_endpoint=token_endpoint,
             )
@@ -191,12 +189,22 @@ class Transport:
             f"{self._named(path)} answered HTTP {status} and no JSON of WeChat's, at {self._host}"
         )
         if status == 200 and content.lstrip().startswith(b"{"):  # no page of a gateway's
-            return _Passing(
-                AnswerUnreadable(f"{words}; the next run goes on"), attempts=UNREADABLE_ATTEMPTS
-            )
+            return _Passing(AnswerUnreadable(f"{words}; the next run goes on"))
         if status in RETRIED_STATUSES or status < 300:
             return _Passing(WeChatUnavailable(f"{words}; the next run goes on"))
         return UnexpectedReply(f"{words}\ncheck the address and the proxy")
+
+    def _redacted(
+        self, text: str, params: dict[str, str] | None, body: dict[str, Any] | None
+    ) -> str:
+        """Take out what was sent as a credential, in whatever form the answer echoes it."""
+        sent, address = {**(params or {}), **(body or {})}, urlsplit(self._base_url)
+        secrets = [str(sent.get(name) or "") for name in ("access_token", "secret")]
+        secrets += [value for _, value in parse_qsl(address.query)] + [address.password or ""]
+        for secret in filter(None, secrets):
+            for form in {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}:
+                text = re.sub(re.escape(form), "***", text, flags=re.IGNORECASE)
+        return text
 
     def _named(self, path: str) -> str:
         return f"{self._name} {path}".rstrip()
@@ -210,18 +218,17 @@ def _error(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
 
 
-def _is_enough(state: RetryCallState) -> bool:
-    error = _error(state)
-    return isinstance(error, _Passing) and state.attempt_number >= error.attempts
+def _enough(garbled_attempts: int) -> Callable[[RetryCallState], bool]:
+    """Return what ends the retries of one call: ATTEMPTS in all, fewer of garbled answers."""
+    garbled = 0
 
+    def enough(state: RetryCallState) -> bool:
+        nonlocal garbled
+        error = _error(state)
+        garbled += isinstance(error, _Passing) and isinstance(error.error, AnswerUnreadable)
+        return state.attempt_number >= ATTEMPTS or garbled >= garbled_attempts
 
-def _redacted(text: str, params: dict[str, str] | None, body: dict[str, Any] | None) -> str:
-    """Take out what was sent as a credential, should the answer echo it."""
-    sent = {**(params or {}), **(body or {})}
-    for name in ("access_token", "secret"):
-        if sent.get(name):
-            text = text.replace(str(sent[name]), "***")
-    return text
+    return enough
 
 
 def _decode(content: bytes) -> Any:
@@ -239,9 +246,10 @@ def _decode(content: bytes) -> Any:
 def _errcode(answer: Any) -> int:
     """Return the errcode, 0 for none: successes carry none at all, and some SDKs met strings."""
     try:
-        return int(answer.get("errcode") or 0) if isinstance(answer, dict) else 0
-    except (TypeError, ValueError):
+        errcode = int(answer.get("errcode") or 0) if isinstance(answer, dict) else 0
+    except (TypeError, ValueError, OverflowError):
         return -1
+    return errcode if errcode in BIGINT else -1
 
 
 def _network_words(error: requests.RequestException) -> str:
