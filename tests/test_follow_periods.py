@@ -72,7 +72,7 @@ def story(database_url: str) -> Iterator[Story]:
 
 @pytest.fixture
 def periods(query: Query) -> Callable[[str], list[tuple[float | None, ...]]]:
-    """The follow periods of an OpenID, as hours: followed after, before, unfollowed after, before."""
+    """The follow periods of an OpenID, as hours: followed after and before, unfollowed likewise."""
 
     def read(openid: str) -> list[tuple[float | None, ...]]:
         rows = query(
@@ -96,7 +96,7 @@ def test_wechats_own_word_is_exact(story: Story, periods: Periods) -> None:
 
 
 def test_without_it_the_sweeps_bound_the_follow(story: Story, periods: Periods) -> None:
-    """After the last sweep that did not list them, before the first that did; first of all: open."""
+    """After the last sweep that did not list them (if there was one), before the first that did."""
     story.at(1).sweep("oA")
     story.at(3).sweep("oA", "oB")
     assert periods("oA") == [(None, 1, None, None)]
@@ -164,7 +164,7 @@ def test_a_return_opens_another_period(story: Story, periods: Periods, query: Qu
 def test_a_return_without_a_time_is_bounded_by_what_was_known(
     story: Story, periods: Periods
 ) -> None:
-    """A return whose subscribe_time WeChat does not tell lies between the unfollow and the answer."""
+    """A return whose subscribe_time WeChat does not tell lies between unfollow and answer."""
     story.at(1).sweep("oA", "oB")
     story.at(2).sweep("oB")
     story.at(3).gone("oA")

@@ -21,7 +21,7 @@ def unionids(query: Query) -> dict[str, str]:
 def test_a_batch_that_shifts_unionids_lets_none_in(
     world: Callable[..., World], database_url: str, query: Query
 ) -> None:
-    """One who left, in the middle of a first sync, shifts the unionids of the batch: none is stored."""
+    """One who is nobody shifts the unionids of the whole batch: not one of them is stored."""
     wechat = world(50, unionid_shift=True)
     stranger = wechat.account.stranger()
     wechat.run("migrate")

@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 from types import FrameType
@@ -64,7 +65,8 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line; return its exit code, any error said in words on stderr."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, _interrupt) for number in signals}
+    interruption = _Interruption()
+    before = {number: signal.signal(number, interruption) for number in signals}
     try:
         code = cli.main(arguments, prog_name="syncjob", standalone_mode=False)
         return int(code or 0)
@@ -89,11 +91,23 @@ def run(arguments: list[str]) -> int:
             signal.signal(number, handler)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    # Once is enough: the end of the run must be recorded before the process ends.
-    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(other, signal.SIG_IGN)
-    raise Interrupted(signal.Signals(number).name)
+class _Interruption:
+    """Raises Interrupted at a signal, and for GRACE seconds lets the end of the run be recorded.
+
+    A signal often comes twice (to the process and to its group); one that comes later means that
+    the first was lost or that something hangs, and raises again.
+    """
+
+    GRACE = 2.0
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if time.monotonic() < self._until:
+            return
+        self._until = time.monotonic() + self.GRACE
+        raise Interrupted(signal.Signals(number).name)
 
 
 def _say(words: str) -> None:
