@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+HISTORIES ?= 10000
+SEED   ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test soak check format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,6 +25,9 @@ demo: setup ## See the job work: 23 000 made-up followers into a SQLite file
 
 test: setup ## Run all tests, on SQLite and on a real PostgreSQL
 	$(BIN)/python -m pytest --numprocesses auto --quiet
+
+soak: setup ## Play HISTORIES=10000 random accounts against the job, on both databases
+	$(BIN)/python tests/soak.py --histories $(HISTORIES) --seed $(SEED)
 
 check: setup ## Lint, formatting, types, import layers
 	$(BIN)/ruff check .

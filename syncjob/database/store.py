@@ -5,11 +5,9 @@ The only door to the database for the rest of syncjob. The steps of a run end wi
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Self
+from datetime import timedelta
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection
 
 from syncjob.database import (
     access_tokens,
@@ -17,23 +15,20 @@ from syncjob.database import (
     followers,
     profiles,
     quarantine,
-    report,
     runs,
     sweeps,
     unfollows,
 )
-from syncjob.database.clock import Clock, DatabaseClock
+from syncjob.database.archive import Archive
+from syncjob.database.clock import Clock
 from syncjob.database.engine import open_engine, reading, writing
 from syncjob.database.schema import require_current
 from syncjob.model import (
     AccessToken,
     Account,
-    AccountStatus,
     Allowance,
     Answers,
-    Candidate,
     Command,
-    FollowerCount,
     FollowerPage,
     PageSaved,
     Run,
@@ -62,32 +57,8 @@ def open_store(database_url: str, *, clock: Clock | None = None) -> "Store":
     return Store(engine, clock)
 
 
-class Store:
-    """All that the job keeps. Thread-safe; close it, or use it in a `with`."""
-
-    def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
-        self._engine = engine
-        self._clock = DatabaseClock(engine, clock)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def get_now(self) -> datetime:
-        """Return the time by the clock that the stored instants are read from."""
-        with reading(self._engine) as connection:
-            return connection.execute(select(self._clock.now())).scalar_one()
+class Store(Archive):
+    """What the job keeps, to read and to write. Thread-safe; close it, or use it in a `with`."""
 
     # --- accounts -------------------------------------------------------------------------
 
@@ -96,16 +67,6 @@ class Store:
         with writing(self._engine) as connection:
             accounts.add(connection, self._clock, appid)
             return accounts.get(connection, appid)
-
-    def get_account(self, appid: str) -> Account | None:
-        """Return the account of that AppID, or None if no run has added it."""
-        with reading(self._engine) as connection:
-            return accounts.find(connection, appid)
-
-    def get_appids(self) -> list[str]:
-        """Return the AppIDs of all accounts, sorted."""
-        with reading(self._engine) as connection:
-            return accounts.get_appids(connection)
 
     # --- runs -----------------------------------------------------------------------------
 
@@ -148,11 +109,6 @@ class Store:
             return runs.finish(
                 connection, self._clock, run_id, status, traffic, errcode, message, rid
             )
-
-    def get_runs(self, account_id: int, limit: int) -> list[Run]:
-        """Return the newest runs first."""
-        with reading(self._engine) as connection:
-            return runs.get_latest(connection, account_id, limit=limit)
 
     # --- sweeps ---------------------------------------------------------------------------
 
@@ -288,16 +244,6 @@ class Store:
 
     # --- who is gone ------------------------------------------------------------------------
 
-    def get_candidates(self, account_id: int, *, after: str, limit: int) -> list[Candidate]:
-        """Return the next candidates behind `after`, in byte order, without the undecided."""
-        with reading(self._engine) as connection:
-            return unfollows.get_candidates(connection, account_id, after, limit)
-
-    def count_candidates(self, account_id: int) -> int:
-        """Return how many candidates wait, parked or to be asked about."""
-        with reading(self._engine) as connection:
-            return unfollows.count_candidates(connection, account_id)
-
     def save_proofs(self, run_id: int, account_id: int, answers: Answers, traffic: Traffic) -> None:
         """Decide candidates as WeChat says: gone, still following, or not decided."""
         following = [info.openid for info in answers.following]
@@ -339,15 +285,3 @@ class Store:
         """Keep a token for this and later runs, until it is time for a new one."""
         with writing(self._engine) as connection:
             access_tokens.save(connection, self._clock, account_id, token)
-
-    def count_at(self, account_id: int, at: datetime) -> FollowerCount:
-        """Return how many followed at that moment, at least and at most."""
-        with reading(self._engine) as connection:
-            return report.count_at(connection, account_id, at)
-
-    # --- status ---------------------------------------------------------------------------
-
-    def get_status(self, account: Account) -> AccountStatus:
-        """Return what is in the database about the account, as of one moment."""
-        with reading(self._engine) as connection:
-            return report.get_status(connection, self._clock, account)

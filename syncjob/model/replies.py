@@ -1,18 +1,13 @@
-"""What WeChat says and what the job remembers, as frozen values.
+"""What WeChat says, as frozen values; the quirks of its JSON are met here, once each.
 
-Pure: no HTTP, no SQL, no clock. The quirks of WeChat's JSON are met here, once each, in the
-`from_json` parsers.
+Pure: no HTTP, no SQL, no clock.
 """
 
 import hashlib
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any, Literal
-
-Command = Literal["sync", "backfill"]
-RunStatus = Literal["running", "succeeded", "failed", "interrupted", "abandoned"]
-SweepStatus = Literal["open", "sealed", "discarded"]
+from typing import Any
 
 BIGINT = range(-(2**63), 2**63)
 
@@ -24,9 +19,6 @@ class MalformedReply(ValueError):
 def shown(openid: str) -> str:
     """Return the short hash that stands for an OpenID in logs and messages."""
     return hashlib.blake2s(openid.encode("utf-8", "replace"), person=b"syncjob").hexdigest()[:10]
-
-
-# --- what WeChat says ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,180 +212,3 @@ def _instant(value: object) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-# --- what the job remembers ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """A number and a share (0 to 1); what is more than both exceeds it."""
-
-    count: int
-    share: float
-
-    def exceeded_by(self, number: int, *, of: int) -> bool:
-        """Tell whether `number` is more than the count and more than the share of `of`."""
-        return number > max(self.count, self.share * of)
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One Official Account, the backfill that was last asked of it, and its parked unfollows."""
-
-    id: int
-    appid: str
-    parked_at: datetime | None = None
-    backfill_started_at: datetime | None = None
-    backfill_finished_at: datetime | None = None
-
-    @property
-    def backfilling(self) -> bool:
-        """Tell whether a backfill was started and has not come to its end."""
-        return self.backfill_started_at is not None and self.backfill_finished_at is None
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """One pass over the whole follower list; `next_openid` is its cursor, "" before page one."""
-
-    id: int
-    account_id: int
-    status: SweepStatus
-    started_at: datetime
-    finished_at: datetime | None
-    next_openid: str = field(repr=False)
-    pages: int
-    openids: int
-    total_first: int | None
-    total_last: int | None
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class PageSaved:
-    """What storing a page changed.
-
-    `fresh`: OpenIDs this sweep had not seen; `new`: followers this database had not seen;
-    `returned`: followers that had been marked as gone. `led_back`: the page's cursor is an OpenID
-    of an earlier page of this sweep.
-    """
-
-    sweep: Sweep
-    fresh: int
-    new: int
-    returned: int
-    led_back: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SweepSealed:
-    """What sealing a sweep found: subscribed followers whom it did not list, too many or not."""
-
-    candidates: int
-    parked: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A subscribed follower whom the last sealed sweep did not list.
-
-    `following_at` is when they certainly still followed, as far as is known.
-    """
-
-    openid: str = field(repr=False)
-    following_at: datetime | None
-    first_seen_at: datetime
-    subscribe_time: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An OpenID that WeChat refused by itself, or whose answer is not to be believed."""
-
-    openid: str = field(repr=False)
-    errcode: int | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What WeChat says of some OpenIDs: each of them is in exactly one of these.
-
-    `following` and `gone` are sure; `missing` got no answer that decides anything.
-    """
-
-    following: list[UserInfo] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list, repr=False)
-    missing: list[str] = field(default_factory=list, repr=False)
-    refused: list[Refusal] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class UnionidConflict:
-    """An answer's unionid that is not the stored one, or that two OpenIDs claim (stored: None)."""
-
-    openid: str = field(repr=False)
-    told: str = field(repr=False)
-    stored: str | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """HTTP requests sent since the run began; `retries` are those of them that repeat another."""
-
-    calls: int = 0
-    retries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One execution of the job, its status and its counts."""
-
-    id: int
-    account_id: int
-    command: Command
-    status: RunStatus
-    started_at: datetime
-    heartbeat_at: datetime
-    finished_at: datetime | None
-    pages: int
-    openids: int
-    new: int
-    returned: int
-    enriched: int
-    skipped: int
-    unfollowed: int
-    lagging: int
-    calls: int
-    retries: int
-    errcode: int | None
-    message: str | None
-    rid: str | None
-    holder: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class FollowerCount:
-    """How many followed at some moment, as far as the bounds of their periods tell."""
-
-    at_least: int
-    at_most: int
-
-
-@dataclass(frozen=True, slots=True)
-class AccountStatus:
-    """What is in the database about one account, as `syncjob status` shows it."""
-
-    account: Account
-    followers: int
-    subscribed: int
-    unenriched: int
-    quarantined: int
-    candidates: int
-    open_sweep: Sweep | None
-    sealed_sweep: Sweep | None
-    running: Run | None
-    last_run: Run | None
-    last_success_at: datetime | None
-    as_of: datetime

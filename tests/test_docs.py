@@ -1,0 +1,85 @@
+"""The manual is true: its settings, exit codes, tables, views and SQL are those of the code."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncjob.cli.main import cli
+from syncjob.config.file import SETTING_NAMES
+from syncjob.database.tables import metadata
+from syncjob.errors import ExitCode
+from tests.conftest import World
+
+Query = Callable[..., list[Any]]
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+SQL = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
+
+
+def section(heading: str) -> str:
+    """The text below a heading of the README, up to the next one."""
+    return README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def test_every_setting_is_in_the_manual_and_no_other() -> None:
+    """The table of settings names what the code reads."""
+    named = set(re.findall(r"^\| `(SYNCJOB_\w+)`", section("Settings"), re.MULTILINE))
+    assert named == {name for name in SETTING_NAMES if not name.endswith("_FILE")}
+
+
+def test_every_exit_code_is_in_the_manual_and_no_other() -> None:
+    """The table of exit codes has those of the code."""
+    named = re.findall(r"^\| (\d+) \|", section("Exit codes"), re.MULTILINE)
+    assert [int(code) for code in named] == sorted(ExitCode)
+
+
+def test_every_table_is_in_the_manual_and_no_other() -> None:
+    """The table of tables has those of the schema, and each of followers' columns is named."""
+    text = section("Tables")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(metadata.tables)
+    told = text + section("Since when")
+    for column in metadata.tables["followers"].columns:
+        assert f"`{column.name}`" in told, column.name
+
+
+def test_every_command_in_the_manual_is_one() -> None:
+    """Each `syncjob …` that the manual shows is a command of the program."""
+    shown = set(re.findall(r"syncjob (?:-v+ )?([a-z]{3,})\b", README))
+    commands = {name for name in shown if name in cli.commands}
+    assert commands == set(cli.commands)
+    assert shown - commands <= {
+        "and",
+        "has",
+        "keeps",
+        "needs",
+        "for",
+        "the",
+        "marks",
+        "wants",
+        "tables",
+    }
+
+
+@pytest.mark.parametrize("block", SQL, ids=range(len(SQL)))
+def test_the_sql_of_the_manual_runs(world: Callable[..., World], query: Query, block: str) -> None:
+    """Every statement shown runs on both databases, after a real sync."""
+    assert world(30).run("sync") == 0
+    for statement in filter(str.strip, block.split(";")):
+        assert query(statement.replace(":", "\\:")) is not None
+
+
+def test_status_at_counts_as_the_sql_of_the_manual_does(
+    world: Callable[..., World], query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`status --at` and the SELECT that the manual gives agree."""
+    wechat = world(30)
+    wechat.run("sync")
+    (statement,) = (s for block in SQL for s in block.split(";") if "at_least" in s)
+    statement = statement.replace("2026-11-01", "2018-11-01").replace(":", "\\:")
+    ((at_least, at_most),) = query(statement)
+    assert at_least == at_most != 0
+
+    assert wechat.run("status", "--at", "2018-11-01") == 0
+    assert capsys.readouterr().out == f"2018-11-01: {at_least} followed\n"
