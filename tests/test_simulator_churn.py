@@ -142,6 +142,18 @@ def test_one_follower_can_make_bodies_unreadable() -> None:
         assert wechat.users([garbled]) == [wechat.account.user(garbled)]
 
 
+@pytest.mark.parametrize("shape", ["docs", "docs-2015"])
+def test_a_shift_leaves_the_body_readable(shape: Any) -> None:
+    """The last one of a shifted batch has no unionid, wherever in the entry it stood."""
+    with calling(small(unfollowed=shape), shift_after_lost=True) as wechat:
+        openids = [wechat.account.openid(n) for n in (0, 1)]
+        for openid in openids:
+            wechat.account.unfollow(openid)
+        users = wechat.users(openids)
+        assert [user["subscribe"] for user in users] == [0, 0]
+        assert "unionid" not in users[1]
+
+
 @pytest.mark.parametrize("lost", ["unfollow", "blank", "forget"])
 def test_whoever_is_lost_to_a_batch_can_shift_the_unionids_behind(lost: str) -> None:
     """With shift_after_lost one who left, or seems so, does what a stranger does."""

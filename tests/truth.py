@@ -33,6 +33,8 @@ _periods = table(
     column("openid"),
     *(column(name, UTCDateTime) for name in BOUNDS),
 )
+# What a person or WeChat can change about a row.
+TOLD = (*PROFILE, "subscribe", "subscribe_time", "extra")
 Row = dict[str, Any]
 
 
@@ -124,11 +126,24 @@ def check_followers(before: Tables, after: Tables, account: Account) -> None:
             )
         assert (row["unsubscribed_at"] is None) == row["subscribe"], f"{who}: unsubscribed_at"
         if old is not None:
+            moved = [name for name in TOLD if old[name] != row[name]]
+            if moved:
+                assert row["changed_at"] > old["changed_at"], f"{who}: {moved}, not changed_at"
             assert row["first_seen_at"] == old["first_seen_at"], f"{who}: first_seen_at moved"
             erased = [name for name in PROFILE if old[name] is not None and row[name] is None]
             assert not erased, f"{who}: {erased} erased"
         if not row["subscribe"] and (old is None or old["subscribe"]):
             assert was_gone(account, openid, before.at, after.at), f"{who}: a false unfollow"
+
+
+def check_parked(before: Tables, after: Tables, lags: Lags) -> None:
+    """Check that the sweep which parked has marked none of those whom it did not list."""
+    sweep = [sweep for sweep in after.sweeps if sweep["status"] == "sealed"][-1]
+    start, end = _unix(sweep["started_at"]), _unix(sweep["finished_at"])
+    for openid in before.subscribed - after.subscribed:
+        marked = _unix(after.followers[openid]["changed_at"])
+        listed = [at for at in lags.listings.get(openid, []) if start <= at <= end]
+        assert listed or marked <= end, "somebody parked was marked"
 
 
 def check_states(tables: Tables) -> None:
@@ -207,7 +222,8 @@ def _shown_until(openid: str, number: int, true: list[Any], lags: Lags) -> float
 def check_truth(tables: Tables, account: Account) -> None:
     """Check that the tables say of everybody exactly what WeChat says."""
     truth = set(account.openids())
-    assert {named(account, o) for o in tables.subscribed ^ truth} == set(), "who follows"
+    differ = sorted(named(account, openid) for openid in tables.subscribed ^ truth)
+    assert not differ, f"who follows differs: {differ}"
     for openid in truth:
         row, user = tables.followers[openid], account.user(openid)
         who = named(account, openid)

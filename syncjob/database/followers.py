@@ -4,11 +4,29 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, literal, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    exists,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert_new, openid_rows
-from syncjob.database.tables import accounts, followers, quarantine, sweep_openids, sweeps
+from syncjob.database.tables import (
+    accounts,
+    followers,
+    quarantine,
+    sweep_openids,
+    sweeps,
+    unfollow_candidates,
+)
 
 
 def add(
@@ -125,8 +143,15 @@ def last_sealed_at(account_id: int) -> ColumnElement[Any]:
 
 
 def _waits(clock: DatabaseClock) -> ColumnElement[bool]:
-    return exists().where(
+    """In quarantine, or a candidate: those are asked about apart, and not at all while parked."""
+    quarantined = exists().where(
         quarantine.c.account_id == followers.c.account_id,
         quarantine.c.openid == followers.c.openid,
         quarantine.c.next_try_at > clock.now(),
     )
+    candidate = exists().where(
+        unfollow_candidates.c.account_id == followers.c.account_id,
+        unfollow_candidates.c.openid == followers.c.openid,
+        not_(unfollow_candidates.c.undecided),
+    )
+    return or_(quarantined, candidate)

@@ -12,8 +12,10 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Connection,
+    and_,
     bindparam,
     case,
+    exists,
     func,
     insert,
     literal,
@@ -163,6 +165,18 @@ def _archive_periods(connection: Connection, account_id: int, returned: Sequence
         .limit(1)
         .scalar_subquery()
     )
+    candidate = and_(
+        unfollow_candidates.c.account_id == followers.c.account_id,
+        unfollow_candidates.c.openid == followers.c.openid,
+    )
+    # The last sealed sweep before the return had them, unless one has missed them since.
+    following_at = case(
+        (
+            exists().where(candidate),
+            select(unfollow_candidates.c.following_at).where(candidate).scalar_subquery(),
+        ),
+        else_=had_them,
+    )
     noted = followers.c.unfollowed_before.is_not(None)
     ended = select(
         followers.c.account_id,
@@ -171,7 +185,7 @@ def _archive_periods(connection: Connection, account_id: int, returned: Sequence
         followers.c.followed_before,
         case(
             (noted, followers.c.unfollowed_after),
-            else_=later(connection, had_them, followers.c.followed_after),
+            else_=later(connection, following_at, followers.c.followed_after),
         ),
         func.coalesce(followers.c.unfollowed_before, told),
     ).where(followers.c.account_id == account_id, followers.c.openid == bindparam("key"))
@@ -200,7 +214,8 @@ def _update_statement(connection: Connection, clock: DatabaseClock, account_id: 
         "changed_at": case((changed, now), else_=followers.c.changed_at),
         "followed_after": func.coalesce(
             told,
-            case((returned, followers.c.unfollowed_before), else_=followers.c.followed_after),
+            # Not `unfollowed_before`: they may have returned while that answer was on its way.
+            case((returned, followers.c.unfollowed_after), else_=followers.c.followed_after),
         ),
         "followed_before": func.coalesce(
             told, case((returned, now), else_=followers.c.followed_before)

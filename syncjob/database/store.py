@@ -146,9 +146,9 @@ class Store(Archive):
     def start_sweep(self, run_id: int, account_id: int) -> Sweep:
         """Open a new sweep; its cursor stands before the first page."""
         with writing(self._engine) as connection:
-            sweep = sweeps.start(connection, self._clock, account_id)
+            # First of all: a run that lost its row may meet the open sweep of the one that has it.
             runs.advance(connection, self._clock, run_id)
-            return sweep
+            return sweeps.start(connection, self._clock, account_id)
 
     def save_page(
         self, run_id: int, sweep: Sweep, page: FollowerPage, traffic: Traffic

@@ -29,9 +29,10 @@ def add_candidates(
 ) -> SweepSealed:
     """Make candidates of the subscribed whom the sweep, about to be sealed, has not listed.
 
-    Those of earlier sweeps whom it lists are candidates no more. More than the allowance parks
-    them, fewer lift a parking. To be called while the sweep before is still the last sealed one:
-    that one had them, or they would be candidates already.
+    More than the allowance parks them, fewer lift a parking. Those of earlier sweeps whom it lists
+    are not asked about any more; but until WeChat's next answer about them nobody knows whether
+    they were away in between, so when they were last known to follow is kept. To be called while
+    the sweep before is still the last sealed one: that one had the new candidates.
     """
     account_id = sweep.account_id
     listed = exists().where(
@@ -50,13 +51,11 @@ def add_candidates(
         )
     )
     connection.execute(
-        delete(candidates).where(
-            candidates.c.account_id == account_id, candidates.c.sweep_id != sweep.id
-        )
+        update(candidates)
+        .where(candidates.c.account_id == account_id, candidates.c.sweep_id != sweep.id)
+        .values(undecided=True)
     )
-    count = connection.execute(
-        select(func.count()).where(candidates.c.account_id == account_id)
-    ).scalar_one()
+    count = count_candidates(connection, account_id)
     parked = allowance.exceeded_by(count, of=sweep.openids + count)
     since = func.coalesce(accounts.c.parked_at, clock.now()) if parked else None
     connection.execute(update(accounts).where(accounts.c.id == account_id).values(parked_at=since))

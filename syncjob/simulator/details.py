@@ -10,7 +10,8 @@ import re
 from syncjob.simulator.account import Account
 from syncjob.simulator.switches import Switches
 
-_UNIONID = re.compile(r'"unionid":"([^"]*)",?')
+# With one comma: the key may stand last.
+_UNIONID = re.compile(r'"unionid":"([^"]*)",|,"unionid":"([^"]*)"')
 
 
 def asked_openids(body: bytes) -> tuple[str, ...] | None:
@@ -73,13 +74,14 @@ def _shift_unionids(entries: list[str]) -> list[str]:
 
     Reported once, in 2024, of batches with an OpenID that nobody has.
     """
-    known = [match[1] for entry in entries if (match := _UNIONID.search(entry))]
+    known = [match[1] or match[2] for entry in entries if (match := _UNIONID.search(entry))]
     following = iter(known[1:])
     shifted = []
     for entry in entries:
-        if _UNIONID.search(entry):
-            unionid = next(following, None)
-            new = "" if unionid is None else f'"unionid":"{unionid}",'
-            entry = _UNIONID.sub(new, entry)
+        match = _UNIONID.search(entry)
+        if match:
+            own, unionid = match[1] or match[2], next(following, None)
+            new = "" if unionid is None else match[0].replace(own, unionid)
+            entry = entry.replace(match[0], new)
         shifted.append(entry)
     return shifted

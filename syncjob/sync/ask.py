@@ -80,9 +80,10 @@ def _sort(
     missing = [openid for openid in openids if openid not in infos]
     doubtful = [o for o in openids if o in infos and infos[o].subscribe is not True]
     following = [infos[o] for o in openids if o in infos and infos[o].subscribe is True]
-    if doubtful and any(info.unionid for info in following):
-        # An OpenID that is nobody's was seen to shift the unionids of the entries behind it
-        # (community/personal/oCJUsw9O7spQia91XWy7NQSCS-QE/question): ask again without it.
+    if following and (missing or doubtful):
+        # An OpenID that is nobody's was seen to shift the unionids of the entries behind it, the
+        # last of which then has none (community/personal/oCJUsw9O7spQia91XWy7NQSCS-QE/question):
+        # ask again without it.
         _hunt(client, [info.openid for info in following], answers, refused_before=False)
     else:
         answers.following.extend(following)
