@@ -131,7 +131,10 @@ class History:
         self.sound = False
         self.deeds.settle()
         self.clock.now += 8 * DAY
-        again = {"backfill": {"command": "backfill"}, "refresh": {"refresh_after": timedelta(1)}}
+        again: dict[str, dict[str, Any]] = {
+            "backfill": {"command": "backfill", "restart": True},
+            "refresh": {"refresh_after": timedelta(1)},
+        }
         plan = {"refresh_after": None, "refresh_limit": 10_000, **again[self._quiet]}
         plan["sweep_every"] = timedelta(0)
         outcome = self.run(**plan)

@@ -132,3 +132,21 @@ def test_whoever_is_parked_is_marked_by_nothing_else(
 
     assert len([row for row in history.rows().values() if row["subscribe"]]) == 8
     history.settle()
+
+
+def test_a_return_that_the_proof_finds_ends_the_period_where_it_was_seen_last(
+    begin: Callable[..., History],
+) -> None:
+    """A candidate who turns out to follow again was not seen by the sweep that missed them."""
+    history = begin(4)
+    history.run()
+    history.wait(1)
+    history.do("leave", 0)
+    history.wait(1)
+    history.trouble("user/info/batchget", "-1", 0, 5)
+    assert history.run() == "WeChatUnavailable"
+    history.wait(1)
+    history.do("come_back", 0)
+
+    history.run()
+    history.settle()

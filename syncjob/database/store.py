@@ -5,6 +5,7 @@ The only door to the database for the rest of syncjob. The steps of a run end wi
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -246,11 +247,13 @@ class Store(Archive):
 
     def save_proofs(self, run_id: int, account_id: int, answers: Answers, traffic: Traffic) -> None:
         """Decide candidates as WeChat says: gone, still following, or not decided."""
-        following = [info.openid for info in answers.following]
+        # What they say of a return counts, and their profiles with it; not their unionids, which
+        # were not compared with what is stored.
+        following = [replace(info, unionid=None) for info in answers.following]
         undecided = [*answers.missing, *(refusal.openid for refusal in answers.refused)]
         with writing(self._engine) as connection:
             gone = self._mark_gone(connection, account_id, answers.gone)
-            unfollows.drop_candidates(connection, account_id, following)
+            profiles.save(connection, self._clock, account_id, following)
             unfollows.leave_undecided(connection, account_id, undecided)
             runs.advance(
                 connection,
