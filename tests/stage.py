@@ -24,7 +24,7 @@ from syncjob.wechat.tokens import StableToken, Tokens
 from syncjob.wechat.transport import Transport
 from tests.deeds import DAY, DEEDS, WAITS, Deeds
 from tests.props import Database, Meddled, Shelf
-from tests.truth import Tables, check_parked, check_run, check_truth, read_tables
+from tests.truth import Tables, check_parked, check_run, check_sealed, check_truth, read_tables
 
 CLIENT_CALLS = ("get_followers", "get_user_infos", "get_user_info")
 # What a run may meet at any moment, beside deeds.
@@ -112,6 +112,8 @@ class History:
         outcome = self._run_once(replace(self._plan, **plan), self.database.store, self._moment)
         after = self._read()
         check_run(before, after, self.account, self.deeds.lags)
+        drift = self._plan.rules.max_drift
+        check_sealed(after, drift.count, drift.share)
         if outcome == "UnfollowsParked":
             check_parked(before, after, self.deeds.lags)
         if outcome != "Crash":

@@ -136,6 +136,15 @@ def check_followers(before: Tables, after: Tables, account: Account) -> None:
             assert was_gone(account, openid, before.at, after.at), f"{who}: a false unfollow"
 
 
+def check_sealed(tables: Tables, count: int, share: float) -> None:
+    """Check that each sealed sweep found about as many as WeChat said, at both its ends."""
+    for sweep in tables.sweeps:
+        for total in (sweep["total_first"], sweep["total_last"]):
+            if sweep["status"] == "sealed" and total is not None:
+                off = abs(sweep["openids"] - total)
+                assert off <= max(count, share * total), f"sealed, and {off} off"
+
+
 def check_parked(before: Tables, after: Tables, lags: Lags) -> None:
     """Check that the sweep which parked has marked none of those whom it did not list."""
     sweep = [sweep for sweep in after.sweeps if sweep["status"] == "sealed"][-1]

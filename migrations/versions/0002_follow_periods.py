@@ -27,9 +27,7 @@ def upgrade() -> None:
     op.add_column("followers", sa.Column("extra", sa.JSON().with_variant(JSONB(), "postgresql")))
     for name in ("changed_at", *PERIOD):
         op.add_column("followers", instant(name))
-    op.create_index(
-        op.f("ix_followers_account_id_unionid"), "followers", ["account_id", "unionid"]
-    )
+    op.create_index(op.f("ix_followers_account_id_unionid"), "followers", ["account_id", "unionid"])
     # What is known of the followers that are there: WeChat's own word, or when they were seen.
     op.execute(
         "UPDATE followers SET followed_after = subscribe_time, "
