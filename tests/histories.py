@@ -50,11 +50,11 @@ openings = st.fixed_dictionaries(
             optional={
                 "profiles": st.sampled_from(("full", "docs")),
                 "unfollowed": st.sampled_from(("wire-2020", "docs-2015", "docs")),
-                "unionid": st.just(False),
+                "unionid": st.sampled_from((True, True, False)),
             },
         ),
         "switches": st.fixed_dictionaries(
-            {"page_size": st.integers(3, 7)},
+            {"page_size": st.integers(3, 7), "shift_after_lost": st.booleans()},
             optional={
                 "cursor": st.just("inclusive"),
                 "last_cursor": st.sampled_from(("empty", "space", "absent")),
@@ -66,7 +66,6 @@ openings = st.fixed_dictionaries(
                 "shuffle": st.booleans(),
                 "repeat_user": st.booleans(),
                 "batch_limit": st.integers(1, 4),
-                "shift_after_lost": st.booleans(),
             },
         ),
         "plan": st.fixed_dictionaries(

@@ -88,7 +88,7 @@ def test_the_version_is_said() -> None:
         (["sync", "--full"], "No such option"),
         (["sync", "now"], "unexpected extra argument"),
         (["backfill", "--config"], "requires an argument"),
-        (["runs", "--limit", "0"], "0 is not in the range x>=1"),
+        (["runs", "--limit", "0"], "0 is not in the range 1<=x<=1000000"),
         (["runs", "--limit", "many"], "'many' is not a valid integer"),
     ],
 )
@@ -243,3 +243,11 @@ def test_a_reader_that_goes_away_ends_with_0(
         assert syncjob(*arguments, stdout=writer).returncode == 0
     finally:
         os.close(writer)
+
+
+def test_a_closed_stdout_is_no_failure(ready: Callable[..., World]) -> None:
+    """Started with its output closed, as some supervisors do, a sync that went well ends with 0."""
+    ready(3)
+    command = f"{sys.executable} -m syncjob sync >&-"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -285,6 +285,44 @@ def test_a_wrong_option_in_a_sqlite_url(
     assert "SYNCJOB_DATABASE_URL" in said(capsys)
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:S3C@RET@localhost:1/x", "postgres://u:S3C@RET/x@h/x"]
+)
+def test_a_password_with_an_at_sign_is_not_shown_as_a_host(
+    serve: Callable[..., World], capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    """An @ in a password that is not percent-encoded ends with 2, and nothing of it is said."""
+    wechat = serve()
+    wechat.set(SYNCJOB_DATABASE_URL=url)
+    assert wechat.run("status") == 2
+    words = said(capsys)
+    assert "percent-encode" in words
+    assert "RET" not in words
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REQUESTS_CA_BUNDLE", "/no/such/file"),
+        ("HTTPS_PROXY", "socks5://127.0.0.1:1"),
+        ("HTTPS_PROXY", "http://u:p@host:99x"),
+    ],
+)
+def test_a_wrong_variable_of_the_network_is_a_setting(
+    serve: Callable[..., World],
+    sqlite_url: str,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+) -> None:
+    """Proxy and certificates that cannot be used end with 2 and are named; no call is made."""
+    wechat = serve()
+    wechat.set(SYNCJOB_DATABASE_URL=sqlite_url, SYNCJOB_API_URL="https://wechat.invalid")
+    wechat.set(**{name: value})
+    assert wechat.run("sync") == 2
+    assert name in said(capsys)
+
+
 # --- settings -----------------------------------------------------------------------------
 
 MISSING = {

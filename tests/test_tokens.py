@@ -281,6 +281,19 @@ def test_a_command_that_fails_is_named(
     assert words in said
 
 
+def test_a_command_whose_child_lives_on_is_not_waited_for(
+    ready: Callable[..., World], tmp_path: Path
+) -> None:
+    """A token command may leave a process behind that keeps its output open."""
+    wechat = ready()
+    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'input()'], "
+    code += f"stdin=subprocess.PIPE); print({good_token(wechat)!r}, flush=True)"
+    wechat.set(
+        SYNCJOB_TOKEN_SOURCE="command", SYNCJOB_TOKEN_COMMAND=script(tmp_path / "t.py", code)
+    )
+    assert wechat.run("sync") == 0
+
+
 def test_a_command_that_is_not_there_is_named(
     ready: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,7 @@ Each check raises AssertionError with words that name the person by number of fo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -137,8 +137,11 @@ def check_followers(before: Tables, after: Tables, account: Account) -> None:
 
 
 def check_sealed(tables: Tables, count: int, share: float) -> None:
-    """Check that each sealed sweep found about as many as WeChat said, at both its ends."""
+    """Check that each sealed sweep is of a day, and found about as many as WeChat said."""
     for sweep in tables.sweeps:
+        if sweep["status"] == "sealed":
+            took = sweep["finished_at"] - sweep["started_at"]
+            assert took < timedelta(hours=25), f"sealed after {took}"
         for total in (sweep["total_first"], sweep["total_last"]):
             if sweep["status"] == "sealed" and total is not None:
                 off = abs(sweep["openids"] - total)

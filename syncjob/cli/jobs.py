@@ -33,7 +33,7 @@ def migrate(context: click.Context) -> None:
     cls=Command,
     epilog="""\b
 EXAMPLE (a line for cron; it prints something only when a person should look)
-  */15 * * * *  . /etc/syncjob/env && syncjob sync""",
+  */15 * * * *  /usr/local/bin/syncjob sync --config /etc/syncjob/syncjob.toml""",
 )
 @click.pass_context
 def sync(context: click.Context) -> None:

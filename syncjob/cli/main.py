@@ -3,7 +3,6 @@
 import logging
 import signal
 import sys
-import time
 import traceback
 from pathlib import Path
 from types import FrameType
@@ -17,7 +16,8 @@ from syncjob.cli.options import Group
 from syncjob.cli.reports import runs, status
 from syncjob.cli.simulate import simulate
 from syncjob.cli.unfollows import unfollows
-from syncjob.errors import ExitCode, Interrupted, SyncjobError
+from syncjob.errors import ExitCode, SyncjobError
+from syncjob.interruption import interruption
 
 logger = logging.getLogger("syncjob")
 
@@ -65,8 +65,7 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line; return its exit code, any error said in words on stderr."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    interruption = _Interruption()
-    before = {number: signal.signal(number, interruption) for number in signals}
+    before = {number: signal.signal(number, _interrupt) for number in signals}
     try:
         code = cli.main(arguments, prog_name="syncjob", standalone_mode=False)
         return int(code or 0)
@@ -91,23 +90,8 @@ def run(arguments: list[str]) -> int:
             signal.signal(number, handler)
 
 
-class _Interruption:
-    """Raises Interrupted at a signal, and for GRACE seconds lets the end of the run be recorded.
-
-    A signal often comes twice (to the process and to its group); one that comes later means that
-    the first was lost or that something hangs, and raises again.
-    """
-
-    GRACE = 2.0
-
-    def __init__(self) -> None:
-        self._until = 0.0
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if time.monotonic() < self._until:
-            return
-        self._until = time.monotonic() + self.GRACE
-        raise Interrupted(signal.Signals(number).name)
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    interruption.arrive(signal.Signals(number).name)
 
 
 def _say(words: str) -> None:

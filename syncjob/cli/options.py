@@ -1,5 +1,6 @@
 """What every command understands: `-v`, `-vv` and `--config`, before or after its name."""
 
+import errno
 import logging
 import os
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 import click
 
 from syncjob.config import SettingsReader, open_settings
-from syncjob.errors import Interrupted, Stopped
+from syncjob.errors import Interrupted, Stopped, SyncjobError
 
 _VERBOSITY = "syncjob.verbosity"
 _CONFIG = "syncjob.config"
@@ -69,13 +70,24 @@ class Group(click.Group):
         _log_to_stderr(ctx.meta.get(_VERBOSITY, 0))
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except BrokenPipeError:  # the reader of our output has gone, as `| head` does: no failure
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_stdout()
             return None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            _forget_stdout()
+            raise SyncjobError(f"the output cannot be written: {error.strerror}") from None
         except Interrupted as signal:  # click would print an empty line and forget which it was
             raise Stopped(f"stopped by {signal}; nothing is lost, the next run goes on") from None
         return result
+
+
+def _forget_stdout() -> None:
+    """Let what is left of the output go nowhere, so that Python does not fail on it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def settings_of(context: click.Context) -> SettingsReader:

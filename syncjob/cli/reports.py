@@ -52,7 +52,8 @@ def status(context: click.Context, as_json: bool, day: datetime | None) -> None:
         if as_json
         else status_in_words(found, died=died)
     )
-    if found.last_run is not None and found.last_run.status in ("failed", "abandoned"):
+    failed = found.last_run is not None and found.last_run.status in ("failed", "abandoned")
+    if failed or died:
         context.exit(ExitCode.FAILED)
 
 
@@ -60,10 +61,10 @@ def _show_count(context: click.Context, day: date, as_json: bool) -> None:
     from syncjob.cli.render import count_in_words
 
     with open_account(context) as (store, account):
+        if day > store.get_now().astimezone(CHINA).date():
+            raise click.UsageError(f"--at: {day} has not come yet")
         # The day's end where WeChat counts its days, as in daily_follower_changes.
         end = datetime.combine(day + timedelta(days=1), time(), CHINA)
-        if end - timedelta(days=1) > store.get_now():
-            raise click.UsageError(f"--at: {day} has not come yet")
         count = FollowerCount(0, 0) if account is None else store.count_at(account.id, end)
     if as_json:
         told = {"date": day.isoformat(), "at_least": count.at_least, "at_most": count.at_most}
@@ -79,7 +80,9 @@ EXAMPLE
   syncjob runs --limit 5""",
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N")
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), default=20, show_default=True, metavar="N"
+)
 @click.pass_context
 def runs(context: click.Context, as_json: bool, limit: int) -> None:
     """Show the history of runs, the newest first."""

@@ -23,7 +23,7 @@ EXAMPLES
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of words.")
 @click.option(
     "--sample",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 1_000_000),
     default=SAMPLE,
     show_default=True,
     metavar="N",

@@ -67,6 +67,8 @@ def max_age(value: str) -> timedelta:
 def refresh_after(value: str) -> timedelta | None:
     """Parse `off` (None), or a time."""
     try:
+        if value.isdigit():  # "30" was meant as days
+            raise ValueError(value)
         return None if value == "off" else max_age(value)
     except ValueError:
         raise ValueError("off, or a time such as 30d") from None

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from syncjob.errors import DatabaseError, SettingsError
+from syncjob.interruption import interruption
 
 CONNECT_TIMEOUT = 10  # seconds
 SQLITE_OPTIONS = frozenset({"cache", "mode", "uri"})
@@ -40,6 +41,12 @@ def open_engine(database_url: str, *, create: bool = False) -> Engine:
 
 
 def _parse(database_url: str) -> URL:
+    place = database_url.partition("://")[2].partition("?")[0]
+    if not database_url.startswith("sqlite") and place.count("@") > 1:
+        # Read on, what stands behind the first one would be shown as the host.
+        raise SettingsError(
+            "SYNCJOB_DATABASE_URL has more than one @; percent-encode those of the password (%40)"
+        )
     try:
         url = make_url(database_url)
     except exc.ArgumentError:
@@ -114,7 +121,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _transaction(engine: Engine, *, writes: bool) -> Iterator[Connection]:
-    with _our_errors(engine), engine.connect() as connection:
+    with interruption.deferred(), _our_errors(engine), engine.connect() as connection:
         connection.execution_options(writes=writes)
         with connection.begin():
             yield connection

@@ -49,14 +49,20 @@ def refresh(
 def _enrich_chunk(
     store: Store, client: WeChatClient, run: Run, openids: Sequence[str], batch_size: int
 ) -> None:
+    contested = refused = 0
     for start in range(0, len(openids), batch_size):
         answers = ask(client, openids[start : start + batch_size])
         conflicts = store.get_unionid_conflicts(run.account_id, answers.following)
         if conflicts:
             answers = _settle(client, answers, conflicts)
-        if answers.refused:
-            logger.warning("Put OpenIDs into quarantine. openids=%d", len(answers.refused))
         store.save_answers(run.id, run.account_id, answers, client.traffic)
+        contested += len(conflicts)
+        refused += len(answers.refused)
+    # Once for many, since cron mails each line.
+    if contested:
+        logger.warning("Unionids were not what they had been, or not alone. openids=%d", contested)
+    if refused:
+        logger.warning("Put OpenIDs into quarantine. openids=%d", refused)
 
 
 def _settle(
@@ -86,7 +92,7 @@ def _settle(
         else:
             following[openid] = info
             if info.unionid != conflict.stored:
-                logger.warning(
+                logger.info(
                     "A unionid is not what it was, or not alone; user/info confirms it. "
                     "openid=%s unionid=%s stored=%s",
                     shown(openid),

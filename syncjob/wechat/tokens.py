@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 MOST_REJECTIONS = 3
 REJECTION_WINDOW = 3600.0
 COMMAND_TIMEOUT = 60.0
+LONGEST_OUTPUT = 65_536  # bytes
 
 
 class TokenSource(Protocol):
@@ -118,9 +120,13 @@ class TokenCommand:
         name = "the command of SYNCJOB_TOKEN_COMMAND"
         try:
             # The operator's own words, split by shlex; no shell sees them.
-            done = subprocess.run(  # noqa: S603
-                self._words, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT, check=False
-            )
+            # A file, not a pipe: a child of the command's own may keep a pipe open for ever.
+            with tempfile.TemporaryFile() as output:
+                done = subprocess.run(  # noqa: S603
+                    self._words, stdout=output, timeout=COMMAND_TIMEOUT, check=False
+                )
+                output.seek(0)
+                said = output.read(LONGEST_OUTPUT)
         except FileNotFoundError:
             raise NeedsOperator(f"{name} was not found: {self._words[0]}") from None
         except OSError as error:
@@ -129,7 +135,7 @@ class TokenCommand:
             raise NeedsOperator(f"{name} did not end within {COMMAND_TIMEOUT:.0f} s") from None
         if done.returncode != 0:
             raise NeedsOperator(f"{name} ended with exit code {done.returncode}")
-        return _from_text(done.stdout.decode("utf-8", "replace"), name)
+        return _from_text(said.decode("utf-8", "replace"), name)
 
 
 class FixedToken:

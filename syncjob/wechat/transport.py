@@ -16,7 +16,13 @@ import requests
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from syncjob import __version__
-from syncjob.errors import AnswerUnreadable, UnexpectedReply, WeChatError, WeChatUnavailable
+from syncjob.errors import (
+    AnswerUnreadable,
+    SettingsError,
+    UnexpectedReply,
+    WeChatError,
+    WeChatUnavailable,
+)
 from syncjob.model import BIGINT, MalformedReply, Traffic
 from syncjob.wechat.errcodes import error_of, meaning_of
 
@@ -174,6 +180,11 @@ class Transport:
                 timeout=self._timeout,
                 allow_redirects=False,
             )
+        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
+            raise SettingsError(
+                f"the address of {self._name}, or the proxy (HTTPS_PROXY …), cannot be used; "
+                "expected http://host:port"
+            ) from None
         except requests.RequestException as error:
             # The error's own text holds the URL, and so the token.
             raise _Passing(
@@ -183,6 +194,14 @@ class Transport:
                     "check the network, the proxy and the address; the next run goes on"
                 )
             ) from None
+        except OSError as error:  # requests looks for the file before it connects
+            raise self._unreadable_certificates(error) from None
+
+    @staticmethod
+    def _unreadable_certificates(error: OSError) -> SettingsError:
+        return SettingsError(
+            f"the certificates of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE cannot be read: {error}"
+        )
 
     def _not_an_answer(self, path: str, status: int, content: bytes) -> Exception:
         words = (
