@@ -49,17 +49,8 @@ def test_every_command_in_the_manual_is_one() -> None:
     shown = set(re.findall(r"syncjob (?:-v+ )?([a-z]{3,})\b", README))
     commands = {name for name in shown if name in cli.commands}
     assert commands == set(cli.commands)
-    assert shown - commands <= {
-        "and",
-        "has",
-        "keeps",
-        "needs",
-        "for",
-        "the",
-        "marks",
-        "wants",
-        "tables",
-    }
+    prose = {"and", "for", "has", "keeps", "marks", "needs", "syncjob", "tables", "the", "wants"}
+    assert shown - commands <= prose
 
 
 @pytest.mark.parametrize("block", SQL, ids=range(len(SQL)))

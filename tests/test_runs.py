@@ -19,11 +19,27 @@ Query = Callable[..., list[Any]]
 SYNCJOB = [sys.executable, "-m", "syncjob"]
 
 
-def start(*arguments: str) -> "subprocess.Popen[str]":
-    """Start the command as a process of its own."""
+def start(*arguments: str, ignoring: int | None = None) -> "subprocess.Popen[str]":
+    """Start the command as a process of its own, that ignores a signal if so told."""
+
+    def heed_all_but_one() -> None:
+        heed_signals()
+        if ignoring is not None:
+            signal.signal(ignoring, signal.SIG_IGN)
+
     return subprocess.Popen(
-        [*SYNCJOB, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*SYNCJOB, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_all_but_one,
     )
+
+
+def heed_signals() -> None:
+    """Undo what a shell does to what it starts in the background: ignore Ctrl-C."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def signal_at(wechat: World, endpoint: str, call: int, number: int, process: list[Any]) -> None:
@@ -371,3 +387,16 @@ def test_status_tells_a_dead_run_from_a_live_one(
     assert "page 1 stored, 100 of 300 listed (33%)" in seen[0]
     wechat.run("status")
     assert "its process died" in capsys.readouterr().out
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_ignored(
+    world: Callable[..., World], query: Query
+) -> None:
+    """`nohup syncjob backfill &` outlives the terminal."""
+    wechat = world(300, page_size=100)
+    process: list[Any] = []
+    signal_at(wechat, "user/get", 2, signal.SIGHUP, process)
+    process.append(start("backfill", ignoring=signal.SIGHUP))
+    _, stderr = process[0].communicate(timeout=30)
+    assert (process[0].returncode, stderr) == (0, "")
+    assert query("SELECT status FROM runs") == [("succeeded",)]

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.test_runs import heed_signals
+
 SIMULATE = [sys.executable, "-c", "from syncjob.cli.simulate import simulate; simulate()"]
 ASK = """
 import json, os, urllib.request
@@ -43,7 +45,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Start the command and make sure that it is gone in the end."""
-    with subprocess.Popen([*SIMULATE, *arguments], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*SIMULATE, *arguments], stdout=subprocess.PIPE, text=True, preexec_fn=heed_signals
+    ) as process:
         try:
             yield process
         finally:

@@ -65,7 +65,9 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line; return its exit code, any error said in words on stderr."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, _interrupt) for number in signals}
+    # One that is ignored already stays so: that is what nohup means.
+    heeded = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _interrupt) for number in heeded}
     try:
         code = cli.main(arguments, prog_name="syncjob", standalone_mode=False)
         return int(code or 0)
