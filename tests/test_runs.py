@@ -13,33 +13,21 @@ import pytest
 from syncjob.simulator import Request
 from syncjob.sync.holder import is_dead, this_process
 from tests.conftest import World
+from tests.processes import heeding_signals
 from tests.test_sync_job import assert_equals_truth
 
 Query = Callable[..., list[Any]]
 SYNCJOB = [sys.executable, "-m", "syncjob"]
 
 
-def start(*arguments: str, ignoring: int | None = None) -> "subprocess.Popen[str]":
-    """Start the command as a process of its own, that ignores a signal if so told."""
-
-    def heed_all_but_one() -> None:
-        heed_signals()
-        if ignoring is not None:
-            signal.signal(ignoring, signal.SIG_IGN)
-
+def start(*arguments: str, ignored: signal.Signals | None = None) -> "subprocess.Popen[str]":
+    """Start the command as a process of its own."""
     return subprocess.Popen(
-        [*SYNCJOB, *arguments],
+        heeding_signals([*SYNCJOB, *arguments], ignored=ignored),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_all_but_one,
     )
-
-
-def heed_signals() -> None:
-    """Undo what a shell does to what it starts in the background: ignore Ctrl-C."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def signal_at(wechat: World, endpoint: str, call: int, number: int, process: list[Any]) -> None:
@@ -396,7 +384,7 @@ def test_a_signal_that_is_ignored_from_the_start_stays_ignored(
     wechat = world(300, page_size=100)
     process: list[Any] = []
     signal_at(wechat, "user/get", 2, signal.SIGHUP, process)
-    process.append(start("backfill", ignoring=signal.SIGHUP))
+    process.append(start("backfill", ignored=signal.SIGHUP))
     _, stderr = process[0].communicate(timeout=30)
     assert (process[0].returncode, stderr) == (0, "")
     assert query("SELECT status FROM runs") == [("succeeded",)]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.test_runs import heed_signals
+from tests.processes import heeding_signals
 
 SIMULATE = [sys.executable, "-c", "from syncjob.cli.simulate import simulate; simulate()"]
 ASK = """
@@ -46,7 +46,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Start the command and make sure that it is gone in the end."""
     with subprocess.Popen(
-        [*SIMULATE, *arguments], stdout=subprocess.PIPE, text=True, preexec_fn=heed_signals
+        heeding_signals([*SIMULATE, *arguments]), stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             yield process
