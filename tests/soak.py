@@ -80,9 +80,9 @@ def main() -> int:
                     again = f"--seed {asked.seed} --batch {batch}"
                     print(f"{failure}\nfailed on {kind_of(batch)}: python tests/soak.py {again}")
                     return 1
-            if sys.stderr.isatty():
-                played = sum(figure["histories"] for figure in figures.values())
-                print(f"\r{played} histories", end="", file=sys.stderr)
+            played = sum(figure["histories"] for figure in figures.values())
+            end = "\r" if sys.stderr.isatty() else "\n"
+            print(f"{played} histories", end=end, file=sys.stderr, flush=True)
     report(figures, started)
     print("no difference, no false unfollow")
     return 0

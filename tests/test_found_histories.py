@@ -150,3 +150,22 @@ def test_a_return_that_the_proof_finds_ends_the_period_where_it_was_seen_last(
 
     history.run()
     history.settle()
+
+
+def test_a_period_that_ended_unnoticed_ended_before_the_return(
+    begin: Callable[..., History],
+) -> None:
+    """The sweep that had a candidate last may have had them after they came back."""
+    history = begin(4)
+    history.run()
+    history.wait(1)
+    history.do("leave", 0)
+    history.wait(1)
+    history.do("come_back", 0)
+    history.wait(1)
+    history.run()
+    history.wait(1)
+    history.do("hide", 0)
+
+    history.run()
+    history.settle()

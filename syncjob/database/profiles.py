@@ -12,10 +12,8 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Connection,
-    and_,
     bindparam,
     case,
-    exists,
     func,
     insert,
     literal,
@@ -154,28 +152,27 @@ def _tells_of_a_return(info: UserInfo, known: Known | None) -> bool:
 def _archive_periods(connection: Connection, account_id: int, returned: Sequence[UserInfo]) -> None:
     """Keep the period that ended: as it was noted, or, if it was not, before the new one began."""
     told = bindparam("told", type_=UTCDateTime)
-    had_them = (
+    candidate = (
+        select(unfollow_candidates.c.following_at)
+        .where(
+            unfollow_candidates.c.account_id == followers.c.account_id,
+            unfollow_candidates.c.openid == followers.c.openid,
+        )
+        .correlate(followers)
+    )
+    # The last sealed sweep that was over before they came back had them, unless it, or one before
+    # it, had missed them: `following_at` is of the last one that had not.
+    following_at = (
         select(sweeps.c.started_at)
         .where(
             sweeps.c.account_id == account_id,
             sweeps.c.status == "sealed",
             sweeps.c.finished_at < told,
+            or_(~candidate.exists(), sweeps.c.started_at <= candidate.scalar_subquery()),
         )
         .order_by(sweeps.c.id.desc())
         .limit(1)
         .scalar_subquery()
-    )
-    candidate = and_(
-        unfollow_candidates.c.account_id == followers.c.account_id,
-        unfollow_candidates.c.openid == followers.c.openid,
-    )
-    # The last sealed sweep before the return had them, unless one has missed them since.
-    following_at = case(
-        (
-            exists().where(candidate),
-            select(unfollow_candidates.c.following_at).where(candidate).scalar_subquery(),
-        ),
-        else_=had_them,
     )
     noted = followers.c.unfollowed_before.is_not(None)
     ended = select(
