@@ -1,0 +1,37 @@
+"""The plain reference: requests, the standard library's json, a pool of threads, one COPY.
+
+An afternoon's program that only wants to be done soon: no run is recorded, no cursor is kept,
+nothing is checked, and after a crash it begins anew.
+"""
+
+import queue
+
+import psycopg
+
+from benchmarks.contenders import given
+from benchmarks.contenders.calls import COLUMNS, Row, WeChat
+from benchmarks.contenders.crew import fan_out, start
+
+_COPY = f"COPY followers ({', '.join(COLUMNS)}) FROM STDIN"
+
+
+def main() -> None:
+    """Copy all followers into the table."""
+    told = given()
+    wechat = WeChat(told)
+    finished: queue.Queue[list[Row] | None] = queue.Queue(maxsize=2 * told.concurrency)
+
+    def write() -> None:
+        with psycopg.connect(told.database) as connection, connection.cursor().copy(_COPY) as copy:
+            while (rows := finished.get()) is not None:
+                for row in rows:
+                    copy.write_row(row)
+
+    writer = start(write)
+    fan_out(lambda openids: finished.put(wechat.rows(openids)), wechat.batches(), told.concurrency)
+    finished.put(None)
+    writer.join()
+
+
+if __name__ == "__main__":
+    main()

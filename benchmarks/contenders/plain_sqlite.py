@@ -1,0 +1,54 @@
+"""The plain reference on SQLite: as on PostgreSQL, with one thread that upserts by executemany.
+
+The database keeps a write-ahead log and syncs at its checkpoints, as SQLite advises for a program
+that writes much; a transaction holds the answers that wait when it begins.
+"""
+
+import queue
+import sqlite3
+
+from benchmarks.contenders import given
+from benchmarks.contenders.calls import COLUMNS, Row, WeChat
+from benchmarks.contenders.crew import fan_out, start
+
+_UPSERT = f"""INSERT INTO followers ({", ".join(COLUMNS)})
+    VALUES ({", ".join("?" * len(COLUMNS))})
+    ON CONFLICT (account_id, openid)
+    DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in COLUMNS[2:])}"""
+_TIME = COLUMNS.index("subscribe_time")
+
+
+def main() -> None:
+    """Copy all followers into the table."""
+    told = given()
+    wechat = WeChat(told)
+    finished: queue.Queue[list[Row] | None] = queue.Queue(maxsize=2 * told.concurrency)
+
+    def fetch(openids: list[str]) -> None:
+        finished.put([storable(row) for row in wechat.rows(openids)])
+
+    def write() -> None:
+        connection = sqlite3.connect(told.database.removeprefix("sqlite:///"))
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        while (rows := finished.get()) is not None:
+            connection.executemany(_UPSERT, rows)
+            if finished.empty():
+                connection.commit()
+        connection.commit()
+        connection.close()
+
+    writer = start(write)
+    fan_out(fetch, wechat.batches(), told.concurrency)
+    finished.put(None)
+    writer.join()
+
+
+def storable(row: Row) -> Row:
+    """Return the row with its instant as text in UTC, as SQLite's own functions read it."""
+    text = row[_TIME].strftime("%Y-%m-%d %H:%M:%S")
+    return (*row[:_TIME], text, *row[_TIME + 1 :])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The start: how long `syncjob status` takes when there is nothing to tell."""
+
+import sys
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from benchmarks.measure import SYNCJOB
+from benchmarks.processes import environment, run
+from benchmarks.report import Column, Table
+
+TIMES = 10
+_COLUMNS = (
+    Column("command", "command"),
+    Column("seconds", "median s", "{:.3f}"),
+    Column("fastest", "min s", "{:.3f}"),
+    Column("slowest", "max s", "{:.3f}"),
+    Column("cpu", "CPU s", "{:.3f}"),
+    Column("peak_mb", "peak MB", "{:.0f}"),
+)
+
+
+def startup() -> Table:
+    """Start `syncjob status` and, to compare, Python alone, ten times in turn."""
+    with TemporaryDirectory(prefix="syncjob-bench-") as folder:
+        url = f"sqlite:///{Path(folder) / 'empty.db'}"
+        around = environment(SYNCJOB_DATABASE_URL=url, SYNCJOB_APPID="wx0123456789abcdef")
+        commands = {
+            "syncjob status": [SYNCJOB, "status"],
+            "syncjob --version": [SYNCJOB, "--version"],
+            "python -c pass": [sys.executable, "-c", "pass"],
+        }
+        run([SYNCJOB, "migrate"], around)
+        turns = [
+            {name: run(command, around) for name, command in commands.items()} for _ in range(TIMES)
+        ]
+    rows = []
+    for name in commands:
+        taken = [turn[name] for turn in turns]
+        seconds = [usage.seconds for usage in taken]
+        rows.append(
+            {
+                "command": name,
+                "seconds": median(seconds),
+                "fastest": min(seconds),
+                "slowest": max(seconds),
+                "cpu": median(usage.cpu_seconds for usage in taken),
+                "peak_mb": max(usage.peak_mb for usage in taken) or None,  # too short to be seen
+            }
+        )
+    return Table(_COLUMNS, rows, [f"On an empty SQLite database, {TIMES} times each, in turn."])
