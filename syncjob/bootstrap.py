@@ -39,7 +39,12 @@ def open_job(settings: Settings) -> Iterator[Job]:
     with ExitStack() as stack:
         store = stack.enter_context(open_store(settings.database_url.reveal()))
         account = store.save_account(settings.appid)
-        transport = Transport(settings.api_url, timeout=settings.timeout, sleep=sleep)
+        transport = Transport(
+            settings.api_url,
+            timeout=settings.timeout,
+            threads=settings.concurrency + 1,  # one for the list
+            sleep=sleep,
+        )
         stack.callback(transport.close)
         source = _token_source(settings, transport, stack)
         tokens = Tokens(source, _AccountShelf(store, account.id))

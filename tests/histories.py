@@ -94,12 +94,14 @@ class Histories(RuleBasedStateMachine):
     """Plays one history on the class's database."""
 
     database: ClassVar[Database]
+    concurrency: ClassVar[int] = 1
     history: History | None = None
 
     @initialize(opening=openings)
     def open(self, opening: dict[str, Any]) -> None:
         """Make an account and an empty table."""
-        self.history = History(self.database, **opening)
+        plan = {**opening["plan"], "concurrency": self.concurrency}
+        self.history = History(self.database, **{**opening, "plan": plan})
 
     @rule(changes=changes, waits=number)
     def live(self, changes: list[tuple[str, int]], waits: int) -> None:

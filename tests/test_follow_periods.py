@@ -302,7 +302,17 @@ def test_stale_profiles_are_due_oldest_first(story: Story) -> None:
     story.at(10)
 
     def stale(after: float, limit: int = 10) -> list[str]:
-        return story.store.get_stale(story.account.id, refresh_after=after * HOUR, limit=limit)
+        found, last = [], None
+        while page := story.store.get_stale(
+            story.account.id, refresh_after=after * HOUR, behind=last, limit=1
+        ):
+            last = page[-1]
+            found += [openid for openid, _ in page]
+        first = story.store.get_stale(
+            story.account.id, refresh_after=after * HOUR, behind=None, limit=limit
+        )
+        assert [openid for openid, _ in first] == found[:limit], "page by page, or at once"
+        return found[:limit]
 
     assert stale(1) == ["oC", "oA", "oB"]
     assert stale(1, limit=2) == ["oC", "oA"]

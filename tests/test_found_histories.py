@@ -169,3 +169,19 @@ def test_a_period_that_ended_unnoticed_ended_before_the_return(
 
     history.run()
     history.settle()
+
+
+def test_a_candidate_who_still_follows_is_stored_with_the_unionid(
+    begin: Callable[..., History],
+) -> None:
+    """Asked about for the first time because the list lags: nobody is enriched by half."""
+    history = begin(4)
+    history.trouble("user/info/batchget", "45009", 0, 0)
+    assert history.run() == "QuotaExhausted"
+    history.wait(1)
+    history.do("hide", 0)
+
+    assert history.run() == "succeeded"
+
+    assert all(row["unionid"] for row in history.rows().values())
+    history.settle()

@@ -8,31 +8,32 @@ from tests.conftest import Databases
 from tests.histories import Histories
 from tests.stage import Database
 
-# Four tests of each kind, so that they can run side by side.
-PARTS = range(4)
+# The parts can run side by side: calls at a time, and how many histories.
+PARTS = ((1, 40), (1, 40), (1, 40), (1, 40), (8, 15), (32, 15))
 STEADY = settings(
     derandomize=True,
-    max_examples=40,
     stateful_step_count=8,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", range(len(PARTS)))
 def test_whatever_happens_the_tables_come_to_equal_the_truth(
     databases: Databases, part: int
 ) -> None:
     """Nobody is ever wrongly marked as gone, and two quiet runs make the tables equal the truth."""
     database = Database(databases.make())
+    concurrency, histories = PARTS[part]
 
     @seed(part)
     class Part(Histories):
         """The histories of this part."""
 
     Part.database = database
+    Part.concurrency = concurrency
     try:
-        run_state_machine_as_test(Part, settings=STEADY)
+        run_state_machine_as_test(Part, settings=settings(STEADY, max_examples=histories))
     finally:
         database.close()
     assert database.figures["unfollows"] > 0

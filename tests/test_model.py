@@ -1,6 +1,5 @@
 """What is made of WeChat's JSON: every documented shape, and any shape at all."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -163,26 +162,26 @@ ENTRIES: dict[str, tuple[dict[str, Any], UserInfo]] = {
     "before 2021": (FULL, READ),
     "numbers as strings, as the sns endpoints send them": (
         FULL | {"subscribe": "1", "sex": "1", "subscribe_time": "1434093047", "tagid_list": ["2"]},
-        replace(READ, tagid_list=[2]),
+        READ._replace(tagid_list=[2]),
     ),
     "since 2021-12-27": (
         FULL | EMPTIED | {"sex": 0},
-        replace(READ, **EMPTIED, sex=0),
+        READ._replace(**EMPTIED, sex=0),
     ),
     "as documented today": (
         {name: value for name, value in FULL.items() if name not in (*EMPTIED, "sex")},
-        replace(READ, **ABSENT, sex=None),
+        READ._replace(**ABSENT, sex=None),
     ),
     "without unionid and scene, as before 2018": (
         {name: FULL[name] for name in ("subscribe", "openid", "nickname", "remark")},
         UserInfo(openid=FIRST, subscribe=True, nickname="老王 😀", remark="VIP"),
     ),
-    "gone, documentation of 2015": (LEFT | {"unionid": "u"}, replace(GONE, unionid="u")),
+    "gone, documentation of 2015": (LEFT | {"unionid": "u"}, GONE._replace(unionid="u")),
     "gone, documentation of today": (LEFT, GONE),
-    "gone, 2020": (LEFT | {"tagid_list": []}, replace(GONE, tagid_list=[])),
+    "gone, 2020": (LEFT | {"tagid_list": []}, GONE._replace(tagid_list=[])),
     "gone, 2025": (
         LEFT | EMPTIED | {"sex": 0, "language": "zh_CN", "tagid_list": []},
-        replace(GONE, **EMPTIED, sex=0, language="zh_CN", tagid_list=[]),
+        GONE._replace(**EMPTIED, sex=0, language="zh_CN", tagid_list=[]),
     ),
     "nothing but its OpenID": ({"openid": FIRST}, UserInfo(openid=FIRST)),
     "null everywhere": (dict.fromkeys(FULL) | {"openid": FIRST}, UserInfo(openid=FIRST)),
@@ -238,7 +237,7 @@ def test_a_field_that_no_column_can_hold_is_cleaned_or_absent(
     (user,) = user_infos_from_json({"user_info_list": [{"openid": FIRST, name: sent}]})
     assert getattr(user, name) == read
     changed: dict[str, Any] = {name: read}
-    assert user == replace(UserInfo(openid=FIRST), **changed)
+    assert user == UserInfo(openid=FIRST)._replace(**changed)
 
 
 def test_entries_without_an_openid_do_not_cost_the_others() -> None:

@@ -169,6 +169,7 @@ def test_niefy_a_lost_batch_is_asked_for_again(
 ) -> None:
     """A batch that fails for good fails the run; the next one asks for it and its successors."""
     wechat = world(500)
+    wechat.set(SYNCJOB_CONCURRENCY="1")
     wechat.simulator.faults.add("user/info/batchget=-1@3-8")
 
     assert wechat.run("sync") == 75
@@ -184,6 +185,7 @@ def test_niefy_a_run_is_running_until_its_last_write(
 ) -> None:
     """No second run starts while the first still has a batch to store."""
     wechat = world(300)
+    wechat.set(SYNCJOB_CONCURRENCY="1")
     last = (max(wechat.account.openids()),)
     codes = []
 

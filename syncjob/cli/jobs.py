@@ -73,6 +73,7 @@ def _run(context: click.Context, command: str, *, restart: bool = False) -> None
     plan = Plan(
         command="backfill" if command == "backfill" else "sync",
         batch_size=settings.batch_size,
+        concurrency=settings.concurrency,
         sweep_every=settings.sweep_every,
         rules=SweepRules(
             max_drift=settings.max_drift,

@@ -24,6 +24,13 @@ def batch_size(value: str) -> int:
     return int(value)
 
 
+def concurrency(value: str) -> int:
+    """Parse `1` to `64`."""
+    if not re.fullmatch(r"[1-9]|[1-5][0-9]|6[0-4]", value):
+        raise ValueError("a whole number from 1 to 64")
+    return int(value)
+
+
 def seconds(value: str) -> float:
     """Parse `90`, `90s`, `30m`, `6h` or `1d`."""
     match = DURATION.fullmatch(value)

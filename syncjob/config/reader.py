@@ -75,6 +75,7 @@ class Settings:
     access_token: Secret
     lang: str
     batch_size: int
+    concurrency: int
     sweep_every: timedelta | None
     sweep_max_age: timedelta
     max_drift: Allowance
@@ -123,6 +124,7 @@ class SettingsReader:
             ),
             lang=self._one_of("SYNCJOB_LANG", ("zh_CN", "zh_TW", "en"), "zh_CN"),
             batch_size=self._parsed("SYNCJOB_BATCH_SIZE", forms.batch_size, "100"),
+            concurrency=self._parsed("SYNCJOB_CONCURRENCY", forms.concurrency, "8"),
             sweep_every=self._parsed("SYNCJOB_SWEEP_EVERY", forms.sweep_every, "auto"),
             sweep_max_age=self._parsed("SYNCJOB_SWEEP_MAX_AGE", forms.max_age, "1d"),
             max_drift=self._parsed("SYNCJOB_MAX_DRIFT", forms.allowance, "50,1%"),

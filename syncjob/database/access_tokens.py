@@ -26,5 +26,5 @@ def save(connection: Connection, clock: DatabaseClock, account_id: int, token: A
         "fetched_at": clock.now(),
         "refresh_at": clock.now(timedelta(seconds=token.usable_for or 0)),
     }
-    statement = insert(connection)(access_tokens).values(account_id=account_id, **values)
+    statement = insert(connection.dialect)(access_tokens).values(account_id=account_id, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["account_id"], set_=values))

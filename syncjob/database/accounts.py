@@ -13,7 +13,7 @@ COLUMNS = [accounts.c[name] for name in Account.__slots__]
 def add(connection: Connection, clock: DatabaseClock, appid: str) -> None:
     """Add the account, unless it is there."""
     if find(connection, appid) is None:
-        statement = insert(connection)(accounts).values(appid=appid, created_at=clock.now())
+        statement = insert(connection.dialect)(accounts).values(appid=appid, created_at=clock.now())
         connection.execute(statement.on_conflict_do_nothing())
 
 

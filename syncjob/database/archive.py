@@ -3,16 +3,24 @@
 No method here writes.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Engine, select
 
-from syncjob.database import accounts, report, runs, unfollows
+from syncjob.database import (
+    access_tokens,
+    accounts,
+    followers,
+    report,
+    runs,
+    sweeps,
+    unfollows,
+)
 from syncjob.database.clock import Clock, DatabaseClock
 from syncjob.database.engine import reading
-from syncjob.model import Account, AccountStatus, Candidate, FollowerCount, Run
+from syncjob.model import Account, AccountStatus, Candidate, FollowerCount, Run, Sweep
 
 
 class Archive:
@@ -76,3 +84,45 @@ class Archive:
         """Return how many candidates wait, parked or to be asked about."""
         with reading(self._engine) as connection:
             return unfollows.count_candidates(connection, account_id)
+
+    def get_open_sweep(self, account_id: int) -> Sweep | None:
+        """Return the sweep whose next page is still to be asked for, if there is one."""
+        with reading(self._engine) as connection:
+            return sweeps.get_newest(connection, account_id, "open")
+
+    def get_sealed_sweep(self, account_id: int) -> Sweep | None:
+        """Return the newest sweep that came to its end, if there is one."""
+        with reading(self._engine) as connection:
+            return sweeps.get_newest(connection, account_id, "sealed")
+
+    def get_newest_sweeps(self, account_id: int, limit: int) -> list[Sweep]:
+        """Return the account's newest sweeps of any status, the newest first."""
+        with reading(self._engine) as connection:
+            return sweeps.get_latest(connection, account_id, limit)
+
+    def get_unenriched(self, account_id: int, *, after: str, limit: int) -> list[str]:
+        """Return the next OpenIDs to enrich, in byte order, behind `after` ("" is the start)."""
+        with reading(self._engine) as connection:
+            return followers.get_unenriched(connection, self._clock, account_id, after, limit)
+
+    def get_stale(
+        self,
+        account_id: int,
+        *,
+        refresh_after: timedelta,
+        behind: tuple[str, datetime] | None,
+        limit: int,
+    ) -> list[tuple[str, datetime]]:
+        """Return OpenIDs whose profile is older than that, and of when it is; the oldest first.
+
+        `behind` is the last one of an earlier call.
+        """
+        with reading(self._engine) as connection:
+            return followers.get_stale(
+                connection, self._clock, account_id, refresh_after, behind, limit
+            )
+
+    def get_token(self, account_id: int) -> str | None:
+        """Return the stored token, unless it is time for a new one."""
+        with reading(self._engine) as connection:
+            return access_tokens.get(connection, self._clock, account_id)

@@ -7,7 +7,7 @@ SQLite, which has none of its own, the machine's. A test may put another in its 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Engine, Interval, func, literal
+from sqlalchemy import ColumnElement, Engine, Interval, bindparam, func, literal
 
 from syncjob.database.tables import UTCDateTime
 
@@ -25,6 +25,12 @@ class DatabaseClock:
     def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
         asks_server = clock is None and engine.dialect.name == "postgresql"
         self._clock = None if asks_server else clock or machine_clock
+
+    def parameter(self) -> tuple[ColumnElement[datetime], dict[str, datetime]]:
+        """Return now for a statement that is kept, and the parameters that it is executed with."""
+        if self._clock is None:
+            return self.now(), {}
+        return bindparam("now", type_=UTCDateTime), {"now": self._clock()}
 
     def now(self, offset: timedelta = timedelta()) -> ColumnElement[datetime]:
         """Return now, moved by `offset`."""

@@ -123,8 +123,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def _transaction(engine: Engine, *, writes: bool) -> Iterator[Connection]:
     with interruption.deferred(), _our_errors(engine), engine.connect() as connection:
         connection.execution_options(writes=writes)
-        with connection.begin():
-            yield connection
+        try:
+            with connection.begin():
+                yield connection
+        except BaseException:
+            connection.info.clear()  # what was made in the session is undone
+            raise
 
 
 @contextmanager

@@ -1,7 +1,6 @@
-"""Statements on who is listed, and on whom to ask about. Each runs inside a store's transaction."""
+"""Whom to ask about, and conditions that other statements need. Each runs in a transaction."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -9,16 +8,14 @@ from sqlalchemy import (
     Connection,
     and_,
     exists,
-    literal,
+    false,
+    func,
     not_,
     or_,
     select,
-    true,
-    update,
 )
 
 from syncjob.database.clock import DatabaseClock
-from syncjob.database.dialects import insert_new, openid_rows
 from syncjob.database.tables import (
     accounts,
     followers,
@@ -29,51 +26,14 @@ from syncjob.database.tables import (
 )
 
 
-def add(
-    connection: Connection, clock: DatabaseClock, account_id: int, openids: Sequence[str]
-) -> int:
-    """Add those that are not there yet; return how many that were.
-
-    Each opens a follow period: it began after the last sealed sweep, which did not list them.
-    """
-    now = clock.now()
-    values = {
-        "account_id": literal(account_id),
-        "subscribe": true(),
-        "first_seen_at": now,
-        "changed_at": now,
-        "followed_after": last_sealed_at(account_id),
-        "followed_before": now,
-    }
-    return insert_new(connection, followers, values, openids)
-
-
-def subscribe_again(
-    connection: Connection,
-    clock: DatabaseClock,
-    account_id: int,
-    sweep_id: int,
-    openids: Sequence[str],
-) -> int:
-    """Subscribe again those marked as gone whom this sweep has not listed before; count them.
-
-    They are due for enrichment: only WeChat's answer opens another follow period, since the list
-    may lag behind.
-    """
-    listed_before = exists().where(
-        sweep_openids.c.sweep_id == sweep_id, sweep_openids.c.openid == followers.c.openid
+def is_seen(sweep_id: int) -> ColumnElement[bool]:
+    """Return the condition of a follower whom a page of the sweep has listed."""
+    return or_(
+        func.coalesce(followers.c.first_sweep_id == sweep_id, false()),
+        exists().where(
+            sweep_openids.c.sweep_id == sweep_id, sweep_openids.c.openid == followers.c.openid
+        ),
     )
-    statement = (
-        update(followers)
-        .where(
-            followers.c.account_id == account_id,
-            followers.c.subscribe.is_(False),
-            followers.c.openid.in_(openid_rows(connection, openids)),
-            ~listed_before,
-        )
-        .values(subscribe=True, unsubscribed_at=None, enriched_at=None, changed_at=clock.now())
-    )
-    return connection.execute(statement).rowcount
 
 
 def is_unenriched(due_before: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -93,8 +53,7 @@ def get_unenriched(
         .where(
             followers.c.account_id == account_id,
             followers.c.openid > after,
-            is_unenriched(backfill_started_at(account_id)),
-            ~_waits(clock),
+            is_due(clock, account_id),
         )
         .order_by(followers.c.openid)
         .limit(limit)
@@ -107,24 +66,29 @@ def get_stale(
     clock: DatabaseClock,
     account_id: int,
     refresh_after: timedelta,
+    behind: tuple[str, datetime] | None,
     limit: int,
-) -> list[str]:
-    """Return those whose profile is older than `refresh_after`, the oldest first."""
+) -> list[tuple[str, datetime]]:
+    """Return those whose profile is older than `refresh_after`, with its time, the oldest first."""
     statement = (
-        select(followers.c.openid)
+        select(followers.c.openid, followers.c.enriched_at)
         .where(
             followers.c.account_id == account_id,
             followers.c.subscribe.is_(True),
             followers.c.enriched_at < clock.now(-refresh_after),
             ~_waits(clock),
         )
-        .order_by(followers.c.enriched_at)
+        .order_by(followers.c.enriched_at, followers.c.openid)
         .limit(limit)
     )
-    return list(connection.scalars(statement))
+    if behind is not None:
+        openid, enriched_at = behind
+        later = and_(followers.c.enriched_at == enriched_at, followers.c.openid > openid)
+        statement = statement.where(or_(followers.c.enriched_at > enriched_at, later))
+    return [(openid, at) for openid, at in connection.execute(statement)]
 
 
-def backfill_started_at(account_id: int) -> ColumnElement[Any]:
+def backfill_started_at(account_id: int | ColumnElement[int]) -> ColumnElement[Any]:
     """Return when the account's last backfill began, as a subquery; NULL if there was none."""
     return (
         select(accounts.c.backfill_started_at).where(accounts.c.id == account_id).scalar_subquery()
@@ -140,6 +104,11 @@ def last_sealed_at(account_id: int) -> ColumnElement[Any]:
         .limit(1)
         .scalar_subquery()
     )
+
+
+def is_due(clock: DatabaseClock, account_id: int) -> ColumnElement[bool]:
+    """Return the condition of a row that is to be asked about now."""
+    return and_(is_unenriched(backfill_started_at(account_id)), ~_waits(clock))
 
 
 def _waits(clock: DatabaseClock) -> ColumnElement[bool]:

@@ -1,38 +1,42 @@
 """Statements that store what WeChat says of people: profiles, and the follow periods they tell.
 
-Each runs inside a transaction that the store opens.
+They work on all rows of the staged table `told` at once. Each runs inside a transaction that the
+store opens.
 """
 
 from collections.abc import Sequence
-from dataclasses import fields
-from datetime import datetime
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     Connection,
+    Dialect,
+    and_,
     bindparam,
     case,
+    exists,
     func,
     insert,
     literal,
+    not_,
     or_,
     select,
-    update,
 )
 
-from syncjob.database import quarantine
+from syncjob.database import dialects, quarantine, unionids
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import later, openid_rows
 from syncjob.database.followers import backfill_started_at
 from syncjob.database.tables import (
-    UTCDateTime,
+    ID,
     followers,
     past_follow_periods,
     sweeps,
     unfollow_candidates,
 )
+from syncjob.database.tables import quarantine as quarantined
+from syncjob.database.told import PROFILE_FIELDS, looked_up, stage, told
 from syncjob.model import UnionidConflict, UserInfo
 
 # What WeChat stopped sending, or sends blank at times, must not wipe out what is stored.
@@ -47,111 +51,61 @@ NEVER_ERASED = (
     "subscribe_scene",
     "qr_scene_str",
 )
-PROFILE_FIELDS = tuple(f.name for f in fields(UserInfo) if f.name not in ("openid", "subscribe"))
-
-
-class Known(NamedTuple):
-    """What is stored of a follower, as far as an answer may contradict it."""
-
-    unionid: str | None
-    subscribe_time: datetime | None
-    unfollowed_before: datetime | None
-
-
-def get_unionid_conflicts(
-    connection: Connection, account_id: int, infos: Sequence[UserInfo]
-) -> list[UnionidConflict]:
-    """Return where these answers would change a unionid, or give one to a second OpenID.
-
-    The other OpenID of a shared unionid is a conflict too, whether it is stored or answered.
-    """
-    told = {info.openid: info.unionid for info in infos if info.unionid}
-    if not told:
-        return []
-    stored = _get_known(connection, account_id, list(told))
-    owners: dict[str, set[str]] = {}
-    for openid, unionid in told.items():
-        owners.setdefault(unionid, set()).add(openid)
-    rows = connection.execute(
-        select(followers.c.openid, followers.c.unionid).where(
-            followers.c.account_id == account_id,
-            followers.c.unionid.in_(openid_rows(connection, list(owners))),
-        )
-    )
-    for openid, unionid in rows:
-        # An owner whose own answer names another unionid is found by that answer.
-        if told.get(openid, unionid) == unionid:
-            owners[unionid].add(openid)
-    conflicts: dict[str, UnionidConflict] = {}
-    for openid, unionid in told.items():
-        known = stored.get(openid)
-        if known is not None and known.unionid and known.unionid != unionid:
-            conflicts[openid] = UnionidConflict(openid, unionid, known.unionid)
-    for unionid, openids in owners.items():
-        if len(openids) > 1:
-            for openid in openids:
-                conflicts.setdefault(openid, UnionidConflict(openid, unionid, None))
-    return [conflicts[openid] for openid in sorted(conflicts)]
 
 
 def save(
-    connection: Connection, clock: DatabaseClock, account_id: int, infos: Sequence[UserInfo]
-) -> None:
+    connection: Connection,
+    clock: DatabaseClock,
+    account_id: int,
+    infos: Sequence[UserInfo],
+    *,
+    confirmed: bool,
+) -> list[UnionidConflict]:
     """Store answers of `subscribe: 1`: the profiles, and what they say of follow periods.
 
-    Lets those that answered out of quarantine, and takes them off the candidates.
+    Unless `confirmed`, those whose unionid is in conflict are left out, and the conflicts
+    returned. Lets those that are stored out of quarantine, and takes them off the candidates.
     """
+    infos = list({info.openid: info for info in infos}.values())
     if not infos:
-        return
-    openids = [info.openid for info in infos]
-    known = _get_known(connection, account_id, openids)
-    returned = [info for info in infos if _tells_of_a_return(info, known.get(info.openid))]
-    if returned:
-        _archive_periods(connection, account_id, returned)
-    returns = {info.openid for info in returned}
-    parameters = [_parameters(info, info.openid in returns) for info in infos]
-    connection.execute(_update_statement(connection, clock, account_id), parameters)
-    quarantine.let_out(connection, account_id, openids)
-    connection.execute(
-        unfollow_candidates.delete().where(
-            unfollow_candidates.c.account_id == account_id,
-            unfollow_candidates.c.openid.in_(openid_rows(connection, openids)),
-        )
-    )
+        return []
+    stage(connection, infos)
+    conflicts: list[UnionidConflict] = []
+    # Nearly always no answer contradicts what is stored, which is seen while writing.
+    shared = not confirmed and unionids.are_shared(connection, account_id, infos)
+    if shared or _upsert(connection, clock, account_id, contradicting=False) < len(infos):
+        if not confirmed:
+            conflicts = unionids.get_conflicts(connection, account_id, infos)
+            left_out = {conflict.openid for conflict in conflicts}
+            infos = [info for info in infos if info.openid not in left_out]
+            stage(connection, infos)
+        _archive_periods(connection, account_id)
+        _upsert(connection, clock, account_id, contradicting=True)
+    _let_out(connection, account_id, [info.openid for info in infos])
+    return conflicts
 
 
-def _get_known(connection: Connection, account_id: int, openids: Sequence[str]) -> dict[str, Known]:
-    """Return what is stored of those of whom something is; of new followers nothing is."""
-    columns = (followers.c.openid, *(followers.c[name] for name in Known._fields))
-    rows = connection.execute(
-        select(*columns).where(
-            followers.c.account_id == account_id,
-            followers.c.openid.in_(openid_rows(connection, openids)),
-            or_(*(followers.c[name].is_not(None) for name in Known._fields)),
-        )
-    )
-    return {openid: Known(*values) for openid, *values in rows}
-
-
-def _tells_of_a_return(info: UserInfo, known: Known | None) -> bool:
-    """Tell whether the answer is of another follow period than the stored one.
+def _is_return(answered: Any) -> ColumnElement[bool]:
+    """Return the condition of an answer that is of another follow period than the stored one.
 
     `subscribe_time` is that of the last follow. Without one, whoever had been marked as gone and
     follows again has returned; with the old one, they had never left.
     """
-    if known is None:
-        return False
-    if known.unfollowed_before is not None:
-        told, stored = info.subscribe_time, known.subscribe_time
-        return told is None or stored is None or told > stored
-    if info.subscribe_time is None or known.subscribe_time is None:
-        return False
-    return info.subscribe_time > known.subscribe_time
+    untold = or_(answered.subscribe_time.is_(None), followers.c.subscribe_time.is_(None))
+    return or_(
+        and_(followers.c.unfollowed_before.is_not(None), untold),
+        func.coalesce(answered.subscribe_time > followers.c.subscribe_time, literal(False)),
+    )
 
 
-def _archive_periods(connection: Connection, account_id: int, returned: Sequence[UserInfo]) -> None:
-    """Keep the period that ended: as it was noted, or, if it was not, before the new one began."""
-    told = bindparam("told", type_=UTCDateTime)
+def _archive_periods(connection: Connection, account_id: int) -> None:
+    """Keep the periods that ended: as they were noted, or, if not, before the new ones began."""
+    stored = select(_is_return(told.c)).where(
+        followers.c.account_id == account_id, followers.c.openid == told.c.openid
+    )
+    returned = list(connection.scalars(select(told.c.openid).where(looked_up(stored).is_(True))))
+    if not returned:
+        return
     candidate = (
         select(unfollow_candidates.c.following_at)
         .where(
@@ -167,80 +121,130 @@ def _archive_periods(connection: Connection, account_id: int, returned: Sequence
         .where(
             sweeps.c.account_id == account_id,
             sweeps.c.status == "sealed",
-            sweeps.c.finished_at < told,
+            sweeps.c.finished_at < told.c.subscribe_time,
             or_(~candidate.exists(), sweeps.c.started_at <= candidate.scalar_subquery()),
         )
         .order_by(sweeps.c.id.desc())
         .limit(1)
         .scalar_subquery()
     )
-    noted = followers.c.unfollowed_before.is_not(None)
     ended = select(
         followers.c.account_id,
         followers.c.openid,
         followers.c.followed_after,
         followers.c.followed_before,
         case(
-            (noted, followers.c.unfollowed_after),
-            else_=later(connection, following_at, followers.c.followed_after),
+            (followers.c.unfollowed_before.is_not(None), followers.c.unfollowed_after),
+            else_=later(connection.dialect, following_at, followers.c.followed_after),
         ),
-        func.coalesce(followers.c.unfollowed_before, told),
-    ).where(followers.c.account_id == account_id, followers.c.openid == bindparam("key"))
+        func.coalesce(followers.c.unfollowed_before, told.c.subscribe_time),
+    ).where(
+        followers.c.account_id == account_id,
+        followers.c.openid == told.c.openid,
+        followers.c.openid.in_(openid_rows(connection, returned)),
+        told.c.openid.in_(openid_rows(connection, returned)),
+    )
     columns = ["account_id", "openid", "followed_after", "followed_before"]
     columns += ["unfollowed_after", "unfollowed_before"]
-    for info in returned:
-        connection.execute(
-            insert(past_follow_periods).from_select(columns, ended),
-            {"key": info.openid, "told": info.subscribe_time},
-        )
+    connection.execute(insert(past_follow_periods).from_select(columns, ended))
 
 
-def _update_statement(connection: Connection, clock: DatabaseClock, account_id: int) -> Any:
-    profile = _profile_values()
-    now = clock.now()
+def _upsert(
+    connection: Connection,
+    clock: DatabaseClock,
+    account_id: int,
+    *,
+    contradicting: bool,
+) -> int:
+    """Write the staged answers into the followers' rows; return how many were written.
+
+    Those that contradict what is stored are left out unless `contradicting`.
+    """
+    _, values = clock.parameter()
+    upsert = _upsert_statement(connection.dialect, clock, contradicting)
+    return connection.execute(
+        upsert,
+        {"account": account_id, **values},
+        execution_options={"preserve_rowcount": True},
+    ).rowcount
+
+
+@lru_cache(maxsize=16)  # making it costs as much as executing it for a hundred
+def _upsert_statement(dialect: Dialect, clock: DatabaseClock, contradicting: bool) -> Any:
+    """Return an upsert, since PostgreSQL may plan an UPDATE that joins the staged rows badly.
+
+    (It knows nothing of how many there are; that costs ten times as much.)
+    """
+    account_id = bindparam("account", type_=ID)
+    now, _ = clock.parameter()
+    # Should the row have been deleted meanwhile, it comes back: WeChat says that they follow.
+    row = {
+        "account_id": account_id,
+        **{name: told.c[name] for name in ("openid", *PROFILE_FIELDS)},
+        "first_seen_at": now,
+        "enriched_at": now,
+        "changed_at": now,
+        "followed_after": told.c.subscribe_time,
+        "followed_before": func.coalesce(told.c.subscribe_time, now),
+    }
+    # SQLite takes the ON of ON CONFLICT for a join's, unless a WHERE stands before it.
+    rows = select(*row.values()).where(told.c.openid.is_not(None))
+    statement = dialects.insert(dialect)(followers).from_select(list(row), rows)
+    answered = statement.excluded
+    returned = _is_return(answered)
+    unionid = func.nullif(answered.unionid, "")
+    another_unionid = func.coalesce(unionid != func.nullif(followers.c.unionid, ""), literal(False))
+    profile = {name: _new_value(name, answered[name]) for name in PROFILE_FIELDS}
     changed = or_(
         *(value.is_distinct_from(followers.c[name]) for name, value in profile.items()),
         followers.c.unfollowed_before.is_not(None),
     )
-    told = bindparam("new_subscribe_time", type_=UTCDateTime)
-    returned = bindparam("returned", type_=Boolean)
     values = {
         **profile,
         # A clock that was set back must not leave a row due for the same backfill again.
-        "enriched_at": later(connection, now, backfill_started_at(account_id)),
+        "enriched_at": later(dialect, now, backfill_started_at(account_id)),
         "changed_at": case((changed, now), else_=followers.c.changed_at),
         "followed_after": func.coalesce(
-            told,
+            answered.subscribe_time,
             # Not `unfollowed_before`: they may have returned while that answer was on its way.
             case((returned, followers.c.unfollowed_after), else_=followers.c.followed_after),
         ),
         "followed_before": func.coalesce(
-            told, case((returned, now), else_=followers.c.followed_before)
+            answered.subscribe_time,
+            case((returned, now), else_=followers.c.followed_before),
         ),
         "unfollowed_after": None,
         "unfollowed_before": None,
     }
-    return (
-        update(followers)
-        .where(followers.c.account_id == account_id, followers.c.openid == bindparam("key"))
-        .values(values)
+    return statement.on_conflict_do_update(
+        index_elements=["account_id", "openid"],
+        set_=values,
+        where=None if contradicting else not_(or_(another_unionid, returned)),
     )
 
 
-def _profile_values() -> dict[str, ColumnElement[Any]]:
-    values: dict[str, ColumnElement[Any]] = {}
-    for name in PROFILE_FIELDS:
-        column = followers.c[name]
-        told = bindparam(f"new_{name}", type_=column.type)
-        if name in NEVER_ERASED:
-            values[name] = func.coalesce(func.nullif(told, ""), column, told)
-        elif name == "sex":  # 0 is "unknown", and all there is since 2021-10
-            values[name] = func.coalesce(func.nullif(told, literal(0)), column, told)
-        else:  # operators of the account clear remarks and tags: an empty value is a value
-            values[name] = func.coalesce(told, column)
-    return values
+def _new_value(name: str, answered: ColumnElement[Any]) -> ColumnElement[Any]:
+    column = followers.c[name]
+    if name in NEVER_ERASED:
+        return func.coalesce(func.nullif(answered, ""), column, answered)
+    if name == "sex":  # 0 is "unknown", and all there is since 2021-10
+        return func.coalesce(func.nullif(answered, literal(0)), column, answered)
+    # Operators of the account clear remarks and tags: an empty value is a value.
+    return func.coalesce(answered, column)
 
 
-def _parameters(info: UserInfo, returned: bool) -> dict[str, Any]:
-    profile = {f"new_{name}": getattr(info, name) for name in PROFILE_FIELDS}
-    return {"key": info.openid, "returned": returned, **profile}
+def _let_out(connection: Connection, account_id: int, openids: Sequence[str]) -> None:
+    """These wait for nothing any more. Mostly nobody does, which is quickly seen."""
+    waits = or_(
+        exists().where(quarantined.c.account_id == account_id),
+        exists().where(unfollow_candidates.c.account_id == account_id),
+    )
+    if not connection.scalar(select(waits)):
+        return
+    quarantine.let_out(connection, account_id, openids)
+    connection.execute(
+        unfollow_candidates.delete().where(
+            unfollow_candidates.c.account_id == account_id,
+            unfollow_candidates.c.openid.in_(openid_rows(connection, openids)),
+        )
+    )

@@ -13,7 +13,7 @@ from syncjob.model import Refusal
 
 def put(connection: Connection, clock: DatabaseClock, account_id: int, refusal: Refusal) -> None:
     """Record that an OpenID failed by itself, and when to ask again: after 1 h, 1 d, then 7 d."""
-    statement = insert(connection)(quarantine).values(
+    statement = insert(connection.dialect)(quarantine).values(
         account_id=account_id,
         openid=refusal.openid,
         errcode=refusal.errcode,

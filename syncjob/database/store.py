@@ -5,7 +5,6 @@ The only door to the database for the rest of syncjob. The steps of a run end wi
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -13,7 +12,7 @@ from sqlalchemy import Connection
 from syncjob.database import (
     access_tokens,
     accounts,
-    followers,
+    pages,
     profiles,
     quarantine,
     runs,
@@ -38,7 +37,6 @@ from syncjob.model import (
     SweepSealed,
     Traffic,
     UnionidConflict,
-    UserInfo,
 )
 
 
@@ -60,6 +58,14 @@ def open_store(database_url: str, *, clock: Clock | None = None) -> "Store":
 
 class Store(Archive):
     """What the job keeps, to read and to write. Thread-safe; close it, or use it in a `with`."""
+
+    @property
+    def writers(self) -> int:
+        """How many threads write faster than one: while one of them waits, another works.
+
+        SQLite has one writer at a time.
+        """
+        return 2 if self._engine.dialect.name == "postgresql" else 1
 
     # --- accounts -------------------------------------------------------------------------
 
@@ -129,21 +135,6 @@ class Store(Archive):
             accounts.finish_backfill(connection, self._clock, account_id)
             runs.advance(connection, self._clock, run_id)
 
-    def get_open_sweep(self, account_id: int) -> Sweep | None:
-        """Return the sweep whose next page is still to be asked for, if there is one."""
-        with reading(self._engine) as connection:
-            return sweeps.get_newest(connection, account_id, "open")
-
-    def get_sealed_sweep(self, account_id: int) -> Sweep | None:
-        """Return the newest sweep that came to its end, if there is one."""
-        with reading(self._engine) as connection:
-            return sweeps.get_newest(connection, account_id, "sealed")
-
-    def get_newest_sweeps(self, account_id: int, limit: int) -> list[Sweep]:
-        """Return the account's newest sweeps of any status, the newest first."""
-        with reading(self._engine) as connection:
-            return sweeps.get_latest(connection, account_id, limit)
-
     def start_sweep(self, run_id: int, account_id: int) -> Sweep:
         """Open a new sweep; its cursor stands before the first page."""
         with writing(self._engine) as connection:
@@ -155,24 +146,17 @@ class Store(Archive):
         self, run_id: int, sweep: Sweep, page: FollowerPage, traffic: Traffic
     ) -> PageSaved:
         """Store a page, the cursor behind it and the run's counts."""
-        account_id = sweep.account_id
         with writing(self._engine) as connection:
-            led_back = sweeps.has_seen(connection, sweep.id, page.next_openid)
-            returned = new = fresh = 0
-            if page.openids:
-                returned = followers.subscribe_again(
-                    connection, self._clock, account_id, sweep.id, page.openids
-                )
-                new = followers.add(connection, self._clock, account_id, page.openids)
-                fresh = sweeps.add_seen(connection, sweep.id, page.openids)
+            led_back = pages.has_seen(connection, sweep, page.next_openid)
+            listed = pages.save(connection, self._clock, sweep, page.openids)
             # A last page may hold nothing but the cursor itself: that is an end, not a page.
-            pages = 1 if fresh else 0
+            full_pages = 1 if listed.fresh else 0
             moved = sweeps.advance(
                 connection,
                 sweep.id,
                 next_openid=page.next_openid,
-                pages=pages,
-                openids=fresh,
+                pages=full_pages,
+                openids=listed.fresh,
                 total=page.total,
             )
             runs.advance(
@@ -180,13 +164,13 @@ class Store(Archive):
                 self._clock,
                 run_id,
                 traffic,
-                pages=pages,
+                pages=full_pages,
                 openids=len(page.openids),
-                new=new,
-                returned=returned,
+                new=listed.new,
+                returned=listed.returned,
                 skipped=page.skipped,
             )
-        return PageSaved(moved, fresh, new, returned, led_back)
+        return PageSaved(moved, listed.fresh, listed.new, listed.returned, led_back, listed.due)
 
     def seal_sweep(self, run_id: int, sweep: Sweep, max_unfollow: Allowance) -> SweepSealed:
         """End the sweep whose last page is stored, and note the subscribed whom it did not list.
@@ -207,30 +191,22 @@ class Store(Archive):
 
     # --- what WeChat says of people ---------------------------------------------------------
 
-    def get_unenriched(self, account_id: int, *, after: str, limit: int) -> list[str]:
-        """Return the next OpenIDs to enrich, in byte order, behind `after` ("" is the start)."""
-        with reading(self._engine) as connection:
-            return followers.get_unenriched(connection, self._clock, account_id, after, limit)
-
-    def get_stale(self, account_id: int, *, refresh_after: timedelta, limit: int) -> list[str]:
-        """Return the OpenIDs whose profile is older than `refresh_after`, the oldest first."""
-        with reading(self._engine) as connection:
-            return followers.get_stale(connection, self._clock, account_id, refresh_after, limit)
-
-    def get_unionid_conflicts(
-        self, account_id: int, infos: Sequence[UserInfo]
-    ) -> list[UnionidConflict]:
-        """Return where these answers would change a unionid, or give it to a second OpenID."""
-        with reading(self._engine) as connection:
-            return profiles.get_unionid_conflicts(connection, account_id, infos)
-
     def save_answers(
-        self, run_id: int, account_id: int, answers: Answers, traffic: Traffic
-    ) -> None:
-        """Store what WeChat says of followers who are listed, and the run's counts."""
+        self,
+        run_id: int,
+        account_id: int,
+        answers: Answers,
+        traffic: Traffic,
+        *,
+        confirmed: bool = False,
+    ) -> list[UnionidConflict]:
+        """Store what WeChat says of followers who are listed, and the run's counts.
+
+        Returns where unionids contradict what is stored; of these people nothing is stored. Not
+        so with `confirmed`: then the answers are to be believed.
+        """
         with writing(self._engine) as connection:
-            profiles.save(connection, self._clock, account_id, answers.following)
-            gone = self._mark_gone(connection, account_id, answers.gone)
+            conflicts, stored, gone = self._save(connection, account_id, answers, confirmed)
             for refusal in answers.refused:
                 quarantine.put(connection, self._clock, account_id, refusal)
             runs.advance(
@@ -238,31 +214,47 @@ class Store(Archive):
                 self._clock,
                 run_id,
                 traffic,
-                enriched=len(answers.following) + len(answers.gone),
+                enriched=stored + len(answers.gone),
                 unfollowed=gone,
                 skipped=len(answers.refused) + len(answers.missing),
             )
+        return conflicts
 
     # --- who is gone ------------------------------------------------------------------------
 
-    def save_proofs(self, run_id: int, account_id: int, answers: Answers, traffic: Traffic) -> None:
-        """Decide candidates as WeChat says: gone, still following, or not decided."""
-        # What they say of a return counts, and their profiles with it; not their unionids, which
-        # were not compared with what is stored.
-        following = [replace(info, unionid=None) for info in answers.following]
+    def save_proofs(
+        self,
+        run_id: int,
+        account_id: int,
+        answers: Answers,
+        traffic: Traffic,
+        *,
+        confirmed: bool = False,
+    ) -> list[UnionidConflict]:
+        """Decide candidates as WeChat says: gone, still following, or not decided.
+
+        As with `save_answers`, nothing is stored of those whose unionid is in conflict.
+        """
         undecided = [*answers.missing, *(refusal.openid for refusal in answers.refused)]
         with writing(self._engine) as connection:
-            gone = self._mark_gone(connection, account_id, answers.gone)
-            profiles.save(connection, self._clock, account_id, following)
+            conflicts, stored, gone = self._save(connection, account_id, answers, confirmed)
             unfollows.leave_undecided(connection, account_id, undecided)
-            runs.advance(
-                connection,
-                self._clock,
-                run_id,
-                traffic,
-                unfollowed=gone,
-                lagging=len(following),
-            )
+            runs.advance(connection, self._clock, run_id, traffic, unfollowed=gone, lagging=stored)
+        return conflicts
+
+    def _save(
+        self, connection: Connection, account_id: int, answers: Answers, confirmed: bool
+    ) -> tuple[list[UnionidConflict], int, int]:
+        """Store profiles and unfollows; return conflicts, how many profiles, how many unfollows."""
+        following = answers.following
+        conflicts = profiles.save(
+            connection, self._clock, account_id, following, confirmed=confirmed
+        )
+        contested = {conflict.openid for conflict in conflicts}
+        stored = (
+            sum(info.openid not in contested for info in following) if contested else len(following)
+        )
+        return conflicts, stored, self._mark_gone(connection, account_id, answers.gone)
 
     def decide_parked(self, account_id: int, *, approve: bool) -> int:
         """Let the next run ask about the parked candidates, or leave them; return how many."""
@@ -278,11 +270,6 @@ class Store(Archive):
         return unfollows.mark_gone(connection, self._clock, account_id, gone)
 
     # --- access tokens --------------------------------------------------------------------
-
-    def get_token(self, account_id: int) -> str | None:
-        """Return the stored token, unless it is time for a new one."""
-        with reading(self._engine) as connection:
-            return access_tokens.get(connection, self._clock, account_id)
 
     def save_token(self, account_id: int, token: AccessToken) -> None:
         """Keep a token for this and later runs, until it is time for a new one."""

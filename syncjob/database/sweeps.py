@@ -1,12 +1,10 @@
 """Statements on sweeps and on whom they have seen. Each runs inside a store's transaction."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, exists, func, insert, literal, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from syncjob.database.clock import DatabaseClock
-from syncjob.database.dialects import insert_new
 from syncjob.database.tables import sweep_openids, sweeps
 from syncjob.errors import RunLost
 from syncjob.model import Sweep
@@ -47,17 +45,6 @@ def get_latest(connection: Connection, account_id: int, limit: int) -> list[Swee
         .limit(limit)
     )
     return [Sweep(*row) for row in rows]
-
-
-def has_seen(connection: Connection, sweep_id: int, openid: str) -> bool:
-    """Tell whether a page of this sweep has listed the OpenID."""
-    seen = exists().where(sweep_openids.c.sweep_id == sweep_id, sweep_openids.c.openid == openid)
-    return bool(connection.scalar(select(seen)))
-
-
-def add_seen(connection: Connection, sweep_id: int, openids: Sequence[str]) -> int:
-    """Remember whom this sweep has seen; return how many it had not seen before."""
-    return insert_new(connection, sweep_openids, {"sweep_id": literal(sweep_id)}, openids)
 
 
 def advance(

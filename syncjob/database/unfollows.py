@@ -18,8 +18,8 @@ from sqlalchemy import (
 
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert, later, openid_rows
-from syncjob.database.followers import last_sealed_at
-from syncjob.database.tables import accounts, followers, sweep_openids
+from syncjob.database.followers import is_seen, last_sealed_at
+from syncjob.database.tables import accounts, followers
 from syncjob.database.tables import unfollow_candidates as candidates
 from syncjob.model import Allowance, Candidate, Sweep, SweepSealed
 
@@ -35,13 +35,14 @@ def add_candidates(
     the sweep before is still the last sealed one: that one had the new candidates.
     """
     account_id = sweep.account_id
-    listed = exists().where(
-        sweep_openids.c.sweep_id == sweep.id, sweep_openids.c.openid == followers.c.openid
-    )
     absent = select(
         followers.c.account_id, followers.c.openid, literal(sweep.id), last_sealed_at(account_id)
-    ).where(followers.c.account_id == account_id, followers.c.subscribe.is_(True), ~listed)
-    statement = insert(connection)(candidates).from_select(
+    ).where(
+        followers.c.account_id == account_id,
+        followers.c.subscribe.is_(True),
+        not_(is_seen(sweep.id)),
+    )
+    statement = insert(connection.dialect)(candidates).from_select(
         ["account_id", "openid", "sweep_id", "following_at"], absent
     )
     connection.execute(
@@ -154,7 +155,7 @@ def mark_gone(
             unsubscribed_at=func.coalesce(followers.c.unfollowed_before, clock.now()),
             unfollowed_after=case(
                 (ended, followers.c.unfollowed_after),
-                else_=later(connection, following_at, followers.c.followed_after),
+                else_=later(connection.dialect, following_at, followers.c.followed_after),
             ),
             unfollowed_before=func.coalesce(followers.c.unfollowed_before, clock.now()),
             enriched_at=clock.now(),

@@ -1,5 +1,6 @@
 """The values that the layers hand to each other."""
 
+from syncjob.model.cleaning import BIGINT
 from syncjob.model.records import (
     Account,
     AccountStatus,
@@ -19,15 +20,12 @@ from syncjob.model.records import (
     UnionidConflict,
 )
 from syncjob.model.replies import (
-    BIGINT,
     AccessToken,
     FollowerPage,
     MalformedReply,
-    UserInfo,
     shown,
-    user_info_from_json,
-    user_infos_from_json,
 )
+from syncjob.model.user_info import UserInfo, user_info_from_json, user_infos_from_json
 
 __all__ = [
     "BIGINT",

@@ -1,10 +1,11 @@
 """What the job remembers, and what it found out, as frozen values. Pure: no HTTP, no SQL."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from syncjob.model.replies import UserInfo
+from syncjob.model.user_info import UserInfo
 
 Command = Literal["sync", "backfill"]
 RunStatus = Literal["running", "succeeded", "failed", "interrupted", "abandoned"]
@@ -62,7 +63,7 @@ class PageSaved:
 
     `fresh`: OpenIDs this sweep had not seen; `new`: followers this database had not seen;
     `returned`: followers that had been marked as gone. `led_back`: the page's cursor is an OpenID
-    of an earlier page of this sweep.
+    of an earlier page of this sweep. `due`: the page's OpenIDs that are to be asked about.
     """
 
     sweep: Sweep
@@ -70,6 +71,7 @@ class PageSaved:
     new: int
     returned: int
     led_back: bool
+    due: Sequence[str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,16 @@ class Answers:
     gone: list[str] = field(default_factory=list, repr=False)
     missing: list[str] = field(default_factory=list, repr=False)
     refused: list[Refusal] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.following) + len(self.gone) + len(self.missing) + len(self.refused)
+
+    def extend(self, others: "Answers") -> None:
+        """Add what WeChat says of others."""
+        self.following.extend(others.following)
+        self.gone.extend(others.gone)
+        self.missing.extend(others.missing)
+        self.refused.extend(others.refused)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ last word.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from syncjob.errors import (
     AnswerUnreadable,
@@ -15,7 +15,7 @@ from syncjob.errors import (
     NoSuchUser,
     WeChatError,
 )
-from syncjob.model import Answers, Refusal, UserInfo, shown
+from syncjob.model import Answers, Refusal, UnionidConflict, UserInfo, shown
 from syncjob.wechat.client import WeChatClient
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,42 @@ def ask(client: WeChatClient, openids: Sequence[str]) -> Answers:
     """
     answers = Answers()
     _hunt(client, openids, answers, refused_before=False)
+    return answers
+
+
+def settle(
+    client: WeChatClient, asked: Mapping[str, UserInfo], conflicts: Sequence[UnionidConflict]
+) -> Answers:
+    """Ask user/info about each unionid in conflict; what it does not confirm is not stored.
+
+    An OpenID that is in conflict but was not among those `asked` about is the other owner of a
+    unionid: what user/info says of it is right, whatever is stored.
+    """
+    answers = Answers()
+    for conflict in conflicts:
+        openid = conflict.openid
+        try:
+            info = client.get_user_info(openid)
+        except (InvalidOpenID, NoSuchUser) as error:
+            reason = "WeChat refuses it by itself"
+            answers.refused.append(Refusal(openid, error.errcode, reason))
+            continue
+        if info.openid != openid or info.subscribe is None:
+            answers.missing.append(openid)
+        elif not info.subscribe:
+            answers.gone.append(openid)
+        elif openid in asked and info.unionid != conflict.told:
+            answers.refused.append(Refusal(openid, None, _disagreement(conflict, info.unionid)))
+        else:
+            answers.following.append(info)
+            if info.unionid != conflict.stored:
+                logger.info(
+                    "A unionid is not what it was, or not alone; user/info confirms it. "
+                    "openid=%s unionid=%s stored=%s",
+                    shown(openid),
+                    shown(info.unionid or ""),
+                    shown(conflict.stored or ""),
+                )
     return answers
 
 
@@ -114,3 +150,13 @@ def _refusal(openid: str, error: WeChatError) -> Refusal:
     if isinstance(error, AnswerUnreadable):
         return Refusal(openid, None, "WeChat's answer about it is unreadable")
     return Refusal(openid, error.errcode, f"WeChat refuses it ({error.errcode})")
+
+
+def _disagreement(conflict: UnionidConflict, confirmed: str | None) -> str:
+    """Say which unionids disagree, each as its hash."""
+    values = (
+        f"batchget says {shown(conflict.told)}",
+        f"user/info {shown(confirmed) if confirmed else 'none'}",
+        f"stored is {shown(conflict.stored) if conflict.stored else 'none'}",
+    )
+    return f"its unionid is in doubt: {', '.join(values)}"

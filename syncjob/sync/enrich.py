@@ -1,14 +1,17 @@
 """Enrichment: fill the followers' rows with what WeChat says of them, a batch at a time."""
 
 import logging
+import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import suppress
 from datetime import timedelta
+from types import TracebackType
+from typing import Self
 
 from syncjob.database.store import Store
-from syncjob.errors import InvalidOpenID, NoSuchUser
-from syncjob.model import Answers, Refusal, Run, UnionidConflict, shown
-from syncjob.sync.ask import ask
+from syncjob.errors import WeChatError
+from syncjob.model import Answers, Run, UnionidConflict
+from syncjob.sync.pipeline import open_pipeline
 from syncjob.wechat.client import WeChatClient
 
 logger = logging.getLogger(__name__)
@@ -17,98 +20,112 @@ logger = logging.getLogger(__name__)
 CHUNK = 10_000
 
 
-def enrich(store: Store, client: WeChatClient, run: Run, *, batch_size: int) -> None:
-    """Ask WeChat about every unenriched follower once, and store what it says batch by batch.
+class Enrichment:
+    """Asks WeChat about followers and stores what it says of them. Use it in a `with`.
 
     One that is missing from its answer stays unenriched, to be asked again by the next run; one
     that WeChat refuses is put into quarantine, and the rest of its batch goes through.
     """
-    after = ""
-    while chunk := store.get_unenriched(run.account_id, after=after, limit=CHUNK):
-        after = chunk[-1]
-        _enrich_chunk(store, client, run, chunk, batch_size)
-        logger.info("Enriched a chunk. openids=%d calls=%d", len(chunk), client.traffic.calls)
 
+    def __init__(
+        self,
+        store: Store,
+        client: WeChatClient,
+        run: Run,
+        *,
+        batch_size: int,
+        concurrency: int,
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._run = run
+        self._asked_in_vain: set[str] = set()
+        self._count = threading.Lock()
+        self._contested = self._refused = self._answered = 0
+        self._pipeline = open_pipeline(
+            client,
+            self._save,
+            batch_size=batch_size,
+            concurrency=concurrency,
+            storers=store.writers,
+        )
 
-def refresh(
-    store: Store,
-    client: WeChatClient,
-    run: Run,
-    *,
-    batch_size: int,
-    refresh_after: timedelta,
-    limit: int,
-) -> None:
-    """Ask again about up to `limit` followers whose profile is older than that, oldest first."""
-    stale = store.get_stale(run.account_id, refresh_after=refresh_after, limit=limit)
-    _enrich_chunk(store, client, run, stale, batch_size)
-    if stale:
-        logger.info("Refreshed profiles. openids=%d", len(stale))
+    def put_listed(self, openids: Sequence[str]) -> None:
+        """Ask about these of a page while the list goes on.
 
+        A failure of WeChat's does not end the list: `flush` will raise it.
+        """
+        with suppress(WeChatError):
+            self._pipeline.put(openids)
 
-def _enrich_chunk(
-    store: Store, client: WeChatClient, run: Run, openids: Sequence[str], batch_size: int
-) -> None:
-    contested = refused = 0
-    for start in range(0, len(openids), batch_size):
-        answers = ask(client, openids[start : start + batch_size])
-        conflicts = store.get_unionid_conflicts(run.account_id, answers.following)
-        if conflicts:
-            answers = _settle(client, answers, conflicts)
-        store.save_answers(run.id, run.account_id, answers, client.traffic)
-        contested += len(conflicts)
-        refused += len(answers.refused)
-    # Once for many, since cron mails each line.
-    if contested:
-        logger.warning("Unionids were not what they had been, or not alone. openids=%d", contested)
-    if refused:
-        logger.warning("Put OpenIDs into quarantine. openids=%d", refused)
+    def flush(self) -> None:
+        """Wait until all answers are stored; raise what has failed, if something has."""
+        self._pipeline.flush()
 
+    def put_unenriched(self) -> None:
+        """Ask about every follower who is unenriched, but for whom this run has asked in vain."""
+        after = ""
+        if len(self._asked_in_vain) > CHUNK:
+            logger.info("WeChat leaves out too many; the next run asks again.")
+            return
+        while chunk := self._store.get_unenriched(self._run.account_id, after=after, limit=CHUNK):
+            after = chunk[-1]
+            self._pipeline.put([openid for openid in chunk if openid not in self._asked_in_vain])
 
-def _settle(
-    client: WeChatClient, answers: Answers, conflicts: Sequence[UnionidConflict]
-) -> Answers:
-    """Ask user/info about each unionid in conflict; what it does not confirm is not stored.
+    def put_stale(self, refresh_after: timedelta, limit: int) -> None:
+        """Ask again about up to `limit` whose profile is older than that, the oldest first."""
+        last = None
+        while limit > 0:
+            stale = self._store.get_stale(
+                self._run.account_id,
+                refresh_after=refresh_after,
+                behind=last,
+                limit=min(CHUNK, limit),
+            )
+            if not stale:
+                return
+            self._pipeline.put([openid for openid, _ in stale])
+            last = stale[-1]
+            limit -= len(stale)
+            logger.info("Refreshing profiles. openids=%d", len(stale))
 
-    An OpenID that is in conflict but was not asked about here is the other owner of a unionid:
-    what user/info says of it is right, whatever is stored.
-    """
-    following = {info.openid: info for info in answers.following}
-    gone, missing, refused = list(answers.gone), list(answers.missing), list(answers.refused)
-    for conflict in conflicts:
-        openid = conflict.openid
-        asked_about = following.pop(openid, None)
+    def _save(self, answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
+        run = self._run
+        conflicts = self._store.save_answers(
+            run.id, run.account_id, answers, self._client.traffic, confirmed=confirmed
+        )
+        with self._count:  # several threads store
+            if len(self._asked_in_vain) <= CHUNK:
+                self._asked_in_vain.update(answers.missing)
+            self._contested += len(conflicts)
+            self._refused += len(answers.refused)
+            before, self._answered = self._answered, self._answered + len(answers)
+        if self._answered // CHUNK > before // CHUNK:
+            logger.info(
+                "Enriched followers. openids=%d calls=%d",
+                self._answered,
+                self._client.traffic.calls,
+            )
+        return conflicts
+
+    def __enter__(self) -> Self:
+        self._pipeline.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         try:
-            info = client.get_user_info(openid)
-        except (InvalidOpenID, NoSuchUser) as error:
-            refused.append(Refusal(openid, error.errcode, "WeChat refuses it by itself"))
-            continue
-        if info.openid != openid or info.subscribe is None:
-            missing.append(openid)
-        elif not info.subscribe:
-            gone.append(openid)
-        elif asked_about is not None and info.unionid != conflict.told:
-            refused.append(Refusal(openid, None, _disagreement(conflict, info.unionid)))
-        else:
-            following[openid] = info
-            if info.unionid != conflict.stored:
-                logger.info(
-                    "A unionid is not what it was, or not alone; user/info confirms it. "
-                    "openid=%s unionid=%s stored=%s",
-                    shown(openid),
-                    shown(info.unionid or ""),
-                    shown(conflict.stored or ""),
+            self._pipeline.__exit__(exc_type, exc, traceback)
+        finally:
+            # Once for all, since cron mails each line.
+            if self._contested:
+                logger.warning(
+                    "Unionids were not what they had been, or not alone. openids=%d",
+                    self._contested,
                 )
-    return replace(
-        answers, following=list(following.values()), gone=gone, missing=missing, refused=refused
-    )
-
-
-def _disagreement(conflict: UnionidConflict, confirmed: str | None) -> str:
-    """Say which unionids disagree, each as its hash."""
-    values = (
-        f"batchget says {shown(conflict.told)}",
-        f"user/info {shown(confirmed) if confirmed else 'none'}",
-        f"stored is {shown(conflict.stored) if conflict.stored else 'none'}",
-    )
-    return f"its unionid is in doubt: {', '.join(values)}"
+            if self._refused:
+                logger.warning("Put OpenIDs into quarantine. openids=%d", self._refused)

@@ -4,15 +4,24 @@ import logging
 import traceback
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from syncjob.database.store import Store
 from syncjob.errors import ListBroken, RunLost, SyncjobError, UnfollowsParked, WeChatError
 from syncjob.model import Account, Command, Run, RunStatus
-from syncjob.sync.enrich import enrich, refresh
+from syncjob.sync.background import Background
+from syncjob.sync.enrich import Enrichment
 from syncjob.sync.heartbeat import Heartbeat
 from syncjob.sync.holder import is_dead, this_process
-from syncjob.sync.sweep import DEFAULT_RULES, DISCARDED_IN_A_ROW, SweepRules, is_due, sweep_list
+from syncjob.sync.sweep import (
+    DEFAULT_RULES,
+    DISCARDED_IN_A_ROW,
+    SweepEnd,
+    SweepRules,
+    is_due,
+    sweep_list,
+)
 from syncjob.sync.unfollow import prove_unfollows
 from syncjob.wechat.client import WeChatClient
 
@@ -31,6 +40,7 @@ class Plan:
 
     command: Command = "sync"
     batch_size: int = 100
+    concurrency: int = 1
     sweep_every: timedelta | None = None
     rules: SweepRules = DEFAULT_RULES
     refresh_after: timedelta | None = None
@@ -92,28 +102,31 @@ def _work(store: Store, client: WeChatClient, run: Run, account: Account, plan: 
         account = store.start_backfill(run.id, account)
         logger.info("Started a backfill: every follower is due again.")
     if account.parked_at is None:  # what an interrupted run or an approval left to be asked about
-        prove_unfollows(store, client, run, batch_size=plan.batch_size)
-    fault = None
-    if _wants_sweep(store, account, plan.sweep_every):
-        fault = sweep_list(store, client, run, plan.rules)
-        account = store.save_account(account.appid)  # the seal may have parked, or lifted that
-        if account.parked_at is None:
-            prove_unfollows(store, client, run, batch_size=plan.batch_size)
-    else:
-        logger.info("It is not time for a new sweep yet.")
-    enrich(store, client, run, batch_size=plan.batch_size)
-    if plan.refresh_after is not None:
-        refresh(
-            store,
-            client,
-            run,
-            batch_size=plan.batch_size,
-            refresh_after=plan.refresh_after,
-            limit=plan.refresh_limit,
+        prove_unfollows(
+            store, client, run, batch_size=plan.batch_size, concurrency=plan.concurrency
         )
-    if fault is not None:
+    enrichment = Enrichment(
+        store, client, run, batch_size=plan.batch_size, concurrency=plan.concurrency
+    )
+    swept = None
+    with enrichment:
+        if _wants_sweep(store, account, plan.sweep_every):
+            swept = _sweep(store, client, run, plan, enrichment)
+            account = store.save_account(account.appid)  # the seal may have parked, or lifted that
+            if account.parked_at is None:
+                prove_unfollows(
+                    store, client, run, batch_size=plan.batch_size, concurrency=plan.concurrency
+                )
+        else:
+            logger.info("It is not time for a new sweep yet.")
+        if swept is None or not swept.whole or swept.fault is not None or plan.concurrency == 1:
+            enrichment.put_unenriched()
+        if plan.refresh_after is not None:
+            enrichment.flush()  # what it stores is not stale any more
+            enrichment.put_stale(plan.refresh_after, plan.refresh_limit)
+    if swept is not None and swept.fault is not None:
         raise ListBroken(
-            f"WeChat's follower list cannot be trusted this time: {fault}\n"
+            f"WeChat's follower list cannot be trusted this time: {swept.fault}\n"
             "what it brought is stored, nobody was marked as gone; the next run starts over"
         )
     if account.backfilling:
@@ -124,6 +137,35 @@ def _work(store: Store, client: WeChatClient, run: Run, account: Account, plan: 
             "many to be believed; nobody was marked as gone\n"
             "look at them: syncjob unfollows; then: syncjob unfollows approve, or reject"
         )
+
+
+def _sweep(
+    store: Store, client: WeChatClient, run: Run, plan: Plan, enrichment: Enrichment
+) -> SweepEnd:
+    """Follow the list; with more than one call at a time, while its people are asked about."""
+    if plan.concurrency == 1:
+        return sweep_list(
+            store,
+            lambda cursor: partial(client.get_followers, cursor),
+            run,
+            plan.rules,
+            get_traffic=lambda: client.traffic,
+            on_due=lambda openids: None,
+        )
+    ahead = Background(1, name="list")
+    try:
+        swept = sweep_list(
+            store,
+            lambda cursor: ahead.submit(partial(client.get_followers, cursor)).result,
+            run,
+            plan.rules,
+            get_traffic=lambda: client.traffic,
+            on_due=enrichment.put_listed,
+        )
+    finally:
+        ahead.stop()
+    enrichment.flush()
+    return swept
 
 
 def _wants_sweep(store: Store, account: Account, every: timedelta | None) -> bool:

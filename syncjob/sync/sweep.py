@@ -5,14 +5,13 @@ only for resuming an interrupted sweep; a finished one is followed by another fr
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from syncjob.database.store import Store
 from syncjob.errors import InvalidOpenID
-from syncjob.model import Allowance, FollowerPage, PageSaved, Run, Sweep
-from syncjob.wechat.client import WeChatClient
+from syncjob.model import Allowance, FollowerPage, PageSaved, Run, Sweep, Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +73,34 @@ DEFAULT_RULES = SweepRules(
 )
 
 
-def sweep_list(store: Store, client: WeChatClient, run: Run, rules: SweepRules) -> str | None:
+@dataclass(frozen=True, slots=True)
+class SweepEnd:
+    """How a sweep ended: sealed if `fault` is None, else discarded for it.
+
+    `whole`: this run has seen every page of it.
+    """
+
+    fault: str | None
+    whole: bool
+
+
+# Begins to fetch the page behind a cursor; what it returns waits for the page.
+Fetch = Callable[[str], Callable[[], FollowerPage]]
+
+
+def sweep_list(
+    store: Store,
+    fetch: Fetch,
+    run: Run,
+    rules: SweepRules,
+    *,
+    get_traffic: Callable[[], Traffic],
+    on_due: Callable[[Sequence[str]], None],
+) -> SweepEnd:
     """Go on with the open sweep, or start one, and follow its pages to the end.
 
-    A cursor that WeChat refuses starts the list over, once. Returns None for a sealed sweep, else
-    why it was discarded; what its pages brought stays stored.
+    `on_due` gets whoever of a stored page is to be asked about. A cursor that WeChat refuses starts
+    the list over, once. What the pages of a discarded sweep brought stays stored.
     """
     sweep = store.get_open_sweep(run.account_id)
     if sweep is not None and not _is_recent(sweep, rules.max_age / EARLY, store.get_now()):
@@ -90,18 +112,20 @@ def sweep_list(store: Store, client: WeChatClient, run: Run, rules: SweepRules) 
         logger.info("Started a sweep. sweep=%d", sweep.id)
     else:
         logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
+    walk = _Walk(store, fetch, run, rules, get_traffic, on_due)
+    whole = sweep.pages == 0
     try:
-        return _follow_pages(store, client, run, sweep, rules)
+        return SweepEnd(walk.follow(sweep), whole)
     except _CursorRefused as refused:
         logger.info("WeChat refused the cursor, the list starts over. sweep=%d", refused.sweep.id)
         store.discard_sweep(run.id, refused.sweep.id, f"WeChat refused its cursor: {refused}")
         sweep = store.start_sweep(run.id, run.account_id)
         try:
-            return _follow_pages(store, client, run, sweep, rules)
+            return SweepEnd(walk.follow(sweep), True)
         except _CursorRefused as again:
             reason = f"WeChat refused its cursor twice: {again}"
             store.discard_sweep(run.id, again.sweep.id, reason)
-            return reason
+            return SweepEnd(reason, True)
 
 
 class _CursorRefused(Exception):
@@ -112,45 +136,67 @@ class _CursorRefused(Exception):
         self.sweep = sweep
 
 
-def _follow_pages(
-    store: Store, client: WeChatClient, run: Run, sweep: Sweep, rules: SweepRules
-) -> str | None:
-    while True:
-        cursor = sweep.next_openid
-        try:
-            page = client.get_followers(cursor)
-        except InvalidOpenID as error:
-            if not cursor:
-                raise
-            raise _CursorRefused(sweep, error) from None
-        saved = store.save_page(run.id, sweep, page, client.traffic)
-        sweep = saved.sweep
-        logger.info(
-            "Stored a page. sweep=%d page=%d openids=%d new=%d returned=%d seen=%d total=%s",
-            sweep.id,
-            sweep.pages,
-            len(page.openids),
-            saved.new,
-            saved.returned,
-            sweep.openids,
-            sweep.total_last,
-        )
-        ends = _is_end(page, cursor, saved)
-        fault = _disagreement(sweep, rules) if ends else _fault(page, cursor, saved)
-        if fault is not None:
-            logger.info("Discarded the sweep. sweep=%d reason=%s", sweep.id, fault)
-            store.discard_sweep(run.id, sweep.id, fault)
-            return fault
-        if ends:
-            sealed = store.seal_sweep(run.id, sweep, rules.max_unfollow)
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What it takes to walk along the pages."""
+
+    store: Store
+    fetch: Fetch
+    run: Run
+    rules: SweepRules
+    get_traffic: Callable[[], Traffic]
+    on_due: Callable[[Sequence[str]], None]
+
+    def follow(self, sweep: Sweep) -> str | None:
+        """Store page by page, the next one being fetched meanwhile; return the fault, if any."""
+        get_page = self.fetch(sweep.next_openid)
+        while True:
+            cursor = sweep.next_openid
+            try:
+                page = get_page()
+            except InvalidOpenID as error:
+                if not cursor:
+                    raise
+                raise _CursorRefused(sweep, error) from None
+            if page.openids and page.next_openid not in ("", cursor):
+                get_page = self.fetch(page.next_openid)
+            saved = self.store.save_page(self.run.id, sweep, page, self.get_traffic())
+            sweep = saved.sweep
             logger.info(
-                "Sealed the sweep. sweep=%d pages=%d not_listed=%d parked=%s",
+                "Stored a page. sweep=%d page=%d openids=%d new=%d returned=%d seen=%d total=%s",
                 sweep.id,
                 sweep.pages,
-                sealed.candidates,
-                sealed.parked,
+                len(page.openids),
+                saved.new,
+                saved.returned,
+                sweep.openids,
+                sweep.total_last,
             )
-            return None
+            self.on_due(saved.due)
+            if _is_end(page, cursor, saved):
+                return self._end(sweep)
+            fault = _fault(page, cursor, saved)
+            if fault is not None:
+                return self._discard(sweep, fault)
+
+    def _end(self, sweep: Sweep) -> str | None:
+        fault = _disagreement(sweep, self.rules)
+        if fault is not None:
+            return self._discard(sweep, fault)
+        sealed = self.store.seal_sweep(self.run.id, sweep, self.rules.max_unfollow)
+        logger.info(
+            "Sealed the sweep. sweep=%d pages=%d not_listed=%d parked=%s",
+            sweep.id,
+            sweep.pages,
+            sealed.candidates,
+            sealed.parked,
+        )
+        return None
+
+    def _discard(self, sweep: Sweep, fault: str) -> str:
+        logger.info("Discarded the sweep. sweep=%d reason=%s", sweep.id, fault)
+        self.store.discard_sweep(self.run.id, sweep.id, fault)
+        return fault
 
 
 def _is_end(page: FollowerPage, cursor: str, saved: PageSaved) -> bool:

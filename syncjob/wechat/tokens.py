@@ -8,6 +8,7 @@ import logging
 import re
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -154,6 +155,7 @@ class FixedToken:
 class Tokens:
     """The token of one account for one run: kept while it is good, replaced when it is refused.
 
+    Thread-safe: many that need another token at once get the one that the first of them fetches.
     `monotonic` is the clock of its age, replaced by tests.
     """
 
@@ -167,27 +169,35 @@ class Tokens:
         self._source = source
         self._shelf = shelf
         self._monotonic = monotonic
+        self._lock = threading.Lock()
         self._value: str | None = None
         self._until: float | None = None
         self._rejections: list[float] = []
 
     def get(self) -> str:
         """Return the token to use now, fetching one only if none is stored that is still good."""
-        if self._value is not None and (self._until is None or self._monotonic() < self._until):
-            return self._value
-        if self._value is None and self._source.shared:
-            stored = self._shelf.get_token()
-            if stored is not None:
-                self._value, self._until = stored, None
-                return stored
-        return self._fetch()
+        with self._lock:
+            if self._value is not None and (self._until is None or self._monotonic() < self._until):
+                return self._value
+            if self._value is None and self._source.shared:
+                stored = self._shelf.get_token()
+                if stored is not None:
+                    self._value, self._until = stored, None
+                    return stored
+            return self._fetch()
 
     def replace(self, rejected: str, error: WeChatError) -> str:
         """Return another token than the one that a business call rejected with `error`.
 
-        Somebody may have refreshed it meanwhile: then the stored one is used, and nothing fetched.
+        Somebody may have refreshed it meanwhile: then that one is used, and nothing fetched.
         Raises TokenContested where another try cannot help.
         """
+        with self._lock:
+            if self._value is not None and self._value != rejected:
+                return self._value  # another thread was here first
+            return self._replace(rejected, error)
+
+    def _replace(self, rejected: str, error: WeChatError) -> str:
         now = self._monotonic()
         self._rejections = [at for at in self._rejections if now - at < REJECTION_WINDOW] + [now]
         if len(self._rejections) > MOST_REJECTIONS:

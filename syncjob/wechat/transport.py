@@ -7,12 +7,14 @@ secrets travel in query strings.
 import json
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from syncjob import __version__
@@ -23,7 +25,8 @@ from syncjob.errors import (
     WeChatError,
     WeChatUnavailable,
 )
-from syncjob.model import BIGINT, MalformedReply, Traffic
+from syncjob.model import MalformedReply, Traffic
+from syncjob.wechat.decoding import decode, errcode_of
 from syncjob.wechat.errcodes import error_of, meaning_of
 
 logger = logging.getLogger(__name__)
@@ -31,6 +34,12 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 6
 LONGEST_BACKOFF = 16.0  # seconds
 CONNECT_TIMEOUT = 5.0
+HEADERS = {
+    "User-Agent": f"syncjob/{__version__}",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "Connection": "keep-alive",
+}
 RETRIED_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 
 T = TypeVar("T")
@@ -46,7 +55,10 @@ class _Passing(Exception):
 
 
 class Transport:
-    """A pooled session to one address, called `name` in messages. Tests may replace `sleep`."""
+    """Pooled connections to one address, called `name` in messages, for up to `threads` at once.
+
+    Thread-safe. Tests may replace `sleep`.
+    """
 
     def __init__(
         self,
@@ -54,27 +66,33 @@ class Transport:
         *,
         timeout: float,
         name: str = "WeChat",
+        threads: int = 1,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._base_url = base_url
         self._name = name
         self._timeout = (CONNECT_TIMEOUT, timeout)
         self._sleep = sleep
+        self._count = threading.Lock()
         self._calls = self._retries = 0
         self._backoff = wait_random_exponential(multiplier=1, max=LONGEST_BACKOFF)
-        self._session = requests.Session()
-        self._session.headers.update(
-            {"User-Agent": f"syncjob/{__version__}", "Accept": "application/json"}
-        )
+        # The adapter below a session, since a session would look up the environment's proxies and
+        # certificates for every call, which costs as much as the call.
+        self._adapter = HTTPAdapter(pool_maxsize=threads)
+        self._requests: dict[tuple[str, str], requests.PreparedRequest] = {}
+        with requests.Session() as session:
+            found = session.merge_environment_settings(base_url, {}, None, None, None)
+        self._proxies, self._verify = found["proxies"], found["verify"] or True
 
     def close(self) -> None:
         """Close all connections."""
-        self._session.close()
+        self._adapter.close()
 
     @property
     def traffic(self) -> Traffic:
         """The requests sent so far."""
-        return Traffic(self._calls, self._retries)
+        with self._count:
+            return Traffic(self._calls, self._retries)
 
     def call(
         self,
@@ -99,8 +117,19 @@ class Transport:
         """
 
         def attempt() -> T:
-            self._calls += 1
+            with self._count:
+                self._calls += 1
             return self._attempt(method, path, parse, params, body, token_endpoint, bare)
+
+        try:
+            return attempt()
+        except _Passing as passing:
+            failed_first = [passing]  # which is the first of the attempts
+
+        def attempt_again() -> T:
+            if failed_first:
+                raise failed_first.pop()
+            return attempt()
 
         retrying = Retrying(
             stop=_enough(garbled_attempts),
@@ -111,7 +140,7 @@ class Transport:
             reraise=True,
         )
         try:
-            return retrying(attempt)
+            return retrying(attempt_again)
         except _Passing as passing:
             raise passing.error from None
 
@@ -121,7 +150,8 @@ class Transport:
         return least + self._backoff(state)
 
     def _before_retry(self, state: RetryCallState) -> None:
-        self._retries += 1
+        with self._count:
+            self._retries += 1
         logger.info(
             "Asking again. attempt=%d wait=%.1fs reason=%s",
             state.attempt_number + 1,
@@ -140,10 +170,10 @@ class Transport:
         bare: str | None,
     ) -> T:
         response = self._send(method, path, params, body)
-        answer = _decode(response.content)
+        answer = decode(response.content)
         if bare is not None and not isinstance(answer, dict):
             answer = {bare: response.content.decode("utf-8", "replace").strip()}
-        errcode = _errcode(answer)
+        errcode = errcode_of(answer)
         if errcode:
             errmsg = answer.get("errmsg")
             error = error_of(
@@ -166,20 +196,21 @@ class Transport:
     def _send(
         self, method: str, path: str, params: dict[str, str] | None, body: dict[str, Any] | None
     ) -> requests.Response:
-        # Encoded here, so that requests sends a Content-Length: WeChat refuses chunked bodies
-        # with 412, and some endpoints refuse Chinese written as \uXXXX.
-        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        headers = {} if body is None else {"Content-Type": "application/json; charset=utf-8"}
         try:
-            return self._session.request(
-                method,
-                self._base_url + path,
-                params=params,
-                data=data,
-                headers=headers,
-                timeout=self._timeout,
-                allow_redirects=False,
+            request = self._prepared(method, path)
+            if params:
+                request.url = f"{request.url}?{urlencode(params)}"
+            if body is not None:
+                # Encoded here, so that there is a Content-Length: WeChat refuses chunked bodies
+                # with 412, and some endpoints refuse Chinese written as \uXXXX.
+                request.body = json.dumps(body, ensure_ascii=False).encode()
+                request.headers["Content-Length"] = str(len(request.body))
+                request.headers["Content-Type"] = "application/json; charset=utf-8"
+            response = self._adapter.send(
+                request, timeout=self._timeout, proxies=self._proxies, verify=self._verify
             )
+            _ = response.content  # read here, where what may go wrong is caught
+            return response
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
             raise SettingsError(
                 f"the address of {self._name}, or the proxy (HTTPS_PROXY …), cannot be used; "
@@ -196,6 +227,14 @@ class Transport:
             ) from None
         except OSError as error:  # requests looks for the file before it connects
             raise self._unreadable_certificates(error) from None
+
+    def _prepared(self, method: str, path: str) -> requests.PreparedRequest:
+        """Return a request to fill in; preparing one costs as much as sending it."""
+        template = self._requests.get((method, path))
+        if template is None:
+            template = requests.Request(method, self._base_url + path, headers=HEADERS).prepare()
+            self._requests[method, path] = template
+        return template.copy()
 
     @staticmethod
     def _unreadable_certificates(error: OSError) -> SettingsError:
@@ -248,27 +287,6 @@ def _enough(garbled_attempts: int) -> Callable[[RetryCallState], bool]:
         return state.attempt_number >= ATTEMPTS or garbled >= garbled_attempts
 
     return enough
-
-
-def _decode(content: bytes) -> Any:
-    """Decode an answer as WeChat sends it, or return None.
-
-    requests would guess a charset (ISO-8859-1 for text/plain); answers hold raw control characters,
-    bytes that are no UTF-8 and at times a BOM. (wechatpy#147, lanrion/weixin_authorize#52)
-    """
-    try:
-        return json.loads(content.decode("utf-8-sig", "replace"), strict=False)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _errcode(answer: Any) -> int:
-    """Return the errcode, 0 for none: successes carry none at all, and some SDKs met strings."""
-    try:
-        errcode = int(answer.get("errcode") or 0) if isinstance(answer, dict) else 0
-    except (TypeError, ValueError, OverflowError):
-        return -1
-    return errcode if errcode in BIGINT else -1
 
 
 def _network_words(error: requests.RequestException) -> str:

@@ -1,0 +1,112 @@
+"""What WeChat told of people, on its way into the followers table.
+
+A temporary table that is filled the fast way of each database, and read by statements that work on
+all its rows at once. It is empty at the beginning of every transaction.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, MetaData, Select, Table
+from sqlalchemy.schema import CreateTable
+
+from syncjob.database.tables import followers
+from syncjob.model import UserInfo
+
+PROFILE_FIELDS = tuple(name for name in UserInfo._fields if name not in ("openid", "subscribe"))
+
+told = Table(
+    "told",
+    MetaData(),
+    *(Column(name, followers.c[name].type) for name in ("openid", *PROFILE_FIELDS)),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DELETE ROWS",
+)
+
+_CREATE = CreateTable(told, if_not_exists=True)
+_NAMES = ", ".join(told.columns.keys())
+_COPY = f"COPY told ({_NAMES}) FROM STDIN"
+_INSERT = f"INSERT INTO told ({_NAMES}) VALUES ({', '.join('?' * len(told.columns))})"  # noqa: S608
+_row = itemgetter(*map(UserInfo._fields.index, told.columns.keys()))
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+def stage(connection: Connection, infos: Sequence[UserInfo]) -> None:
+    """Fill the table with these, of distinct OpenIDs, and nothing else."""
+    _make_empty(connection)
+    if connection.dialect.name == "postgresql":
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+            copy.write(_copy_text(infos))
+    elif infos:
+        connection.exec_driver_sql(_INSERT, [_sqlite_row(info) for info in infos])
+
+
+def _make_empty(connection: Connection) -> None:
+    """See to an empty table; mostly nothing is to be done for that, and each statement costs."""
+    transaction = id(connection.get_transaction())
+    last = connection.info.get("told")  # forgotten when the transaction that made it is undone
+    if last is None:
+        connection.execute(_CREATE)
+    if last == transaction or connection.dialect.name != "postgresql":
+        connection.execute(told.delete())
+    connection.info["told"] = transaction
+
+
+def looked_up(statement: Select[Any]) -> ColumnElement[Any]:
+    """Return what the statement finds for a staged row: looked up by index, row by row.
+
+    An EXISTS might be planned as a join with the whole followers table.
+    """
+    return statement.limit(1).correlate(told).scalar_subquery()
+
+
+def _copy_text(infos: Sequence[UserInfo]) -> str:
+    """Write rows in COPY's text format."""
+    rows = [_row(info) for info in infos]
+    text = _lines(rows)
+    nulls = sum([row.count(None) for row in rows])
+    separators = (text.count("\t"), text.count("\n"), text.count("\r"), text.count("\\"))
+    if separators == (len(rows) * (len(told.columns) - 1), len(rows), 0, nulls):
+        return text
+    # Somebody's nickname or remark holds a separator, which is rare: write them all with care.
+    return _lines([[_escaped(value) for value in row] for row in rows])
+
+
+def _lines(rows: Sequence[Sequence[Any]]) -> str:
+    lines = [
+        "\t".join([value if type(value) is str else _WRITTEN[type(value)](value) for value in row])
+        for row in rows
+    ]
+    return "\n".join([*lines, ""])
+
+
+_WRITTEN: dict[type, Callable[[Any], str]] = {
+    int: str,
+    type(None): lambda _: r"\N",
+    datetime: datetime.isoformat,
+    list: str,  # of numbers, which Python writes as JSON does
+    dict: json.dumps,
+}
+
+
+def _escaped(value: Any) -> Any:
+    value = json.dumps(value) if type(value) is dict else value
+    return value.translate(_ESCAPES) if type(value) is str else value
+
+
+def _sqlite_row(info: UserInfo) -> tuple[Any, ...]:
+    """Write values as SQLAlchemy stores them in SQLite: UTC text, and JSON as text."""
+    return tuple(
+        [
+            f"{value:%Y-%m-%d %H:%M:%S.%f}"
+            if type(value) is datetime
+            else json.dumps(value)
+            if isinstance(value, list | dict)
+            else value
+            for value in _row(info)
+        ]
+    )

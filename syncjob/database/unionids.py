@@ -1,0 +1,61 @@
+"""Statements that compare the unionids of answers with those that are stored.
+
+One person has one unionid, and no other follower of the account has the same.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+
+from syncjob.database.dialects import openid_rows
+from syncjob.database.tables import followers
+from syncjob.database.told import looked_up, told
+from syncjob.model import UnionidConflict, UserInfo
+
+
+def are_shared(connection: Connection, account_id: int, infos: Sequence[UserInfo]) -> bool:
+    """Tell whether two of the answers, or one and another follower, have the same unionid."""
+    unionids = [info.unionid for info in infos if info.unionid]
+    if len(set(unionids)) < len(unionids):
+        return True
+    owner = select(followers.c.openid).where(
+        followers.c.account_id == account_id,
+        followers.c.unionid == told.c.unionid,
+        followers.c.openid != told.c.openid,
+    )
+    shared = select(told.c.openid).where(told.c.unionid != "", looked_up(owner).is_not(None))
+    return bool(unionids) and connection.scalar(shared.limit(1)) is not None
+
+
+def get_conflicts(
+    connection: Connection, account_id: int, infos: Sequence[UserInfo]
+) -> list[UnionidConflict]:
+    """Return where these answers would change a unionid, or give one to a second OpenID.
+
+    The other OpenID of a shared unionid is a conflict too, whether it is stored or answered.
+    """
+    answered = {info.openid: info.unionid for info in infos if info.unionid}
+    if not answered:
+        return []
+    owners: dict[str, set[str]] = {}
+    for openid, unionid in answered.items():
+        owners.setdefault(unionid, set()).add(openid)
+    known = select(followers.c.openid, followers.c.unionid).where(
+        followers.c.account_id == account_id, followers.c.unionid.is_not(None)
+    )
+    by_openid = known.where(followers.c.openid.in_(openid_rows(connection, list(answered))))
+    by_unionid = known.where(followers.c.unionid.in_(openid_rows(connection, list(owners))))
+    stored: dict[str, str] = {row.openid: row.unionid for row in connection.execute(by_openid)}
+    for openid, unionid in connection.execute(by_unionid):
+        # An owner whose own answer names another unionid is found by that answer.
+        if answered.get(openid, unionid) == unionid:
+            owners[unionid].add(openid)
+    conflicts: dict[str, UnionidConflict] = {}
+    for openid, unionid in answered.items():
+        if stored.get(openid) and stored[openid] != unionid:
+            conflicts[openid] = UnionidConflict(openid, unionid, stored[openid])
+    for unionid, openids in owners.items():
+        if len(openids) > 1:
+            for openid in openids:
+                conflicts.setdefault(openid, UnionidConflict(openid, unionid, None))
+    return [conflicts[openid] for openid in sorted(conflicts)]

@@ -1,0 +1,75 @@
+"""How single values of WeChat's JSON are cleaned: whatever is of a wrong type counts as absent."""
+
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+SMALLINT = range(-(2**15), 2**15)
+BIGINT = range(-(2**63), 2**63)
+
+
+def is_openid(value: object) -> bool:
+    """Tell whether an OpenID can be made of the value: any text that needs no cleaning."""
+    return isinstance(value, str) and bool(value.strip()) and is_clean(value)
+
+
+def is_clean(text: str) -> bool:
+    """Tell whether the databases take the text: PostgreSQL refuses NUL, UTF-8 lone surrogates."""
+    if "\0" in text:
+        return False
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def text(value: object) -> str | None:
+    """Return a text without what the databases refuse."""
+    if not isinstance(value, str):
+        return None
+    if "\0" in value:
+        value = value.replace("\0", "")
+    if value.isascii():
+        return value
+    return value.encode("utf-8", "ignore").decode("utf-8")
+
+
+def cleaned(value: Any) -> Any:
+    """Clean every text of a JSON value, however deep."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, dict):
+        return {text(name): cleaned(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [cleaned(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def integer(value: object, *, within: range = BIGINT, default: Any = None) -> Any:
+    """Read a number that some endpoints send as a string; what no column can hold is absent."""
+    if type(value) is not int:
+        if not isinstance(value, str | float):
+            return default
+        try:
+            value = int(value)
+        except (ValueError, OverflowError):
+            return default
+    return value if value in within else default
+
+
+def integers(value: object) -> list[int] | None:
+    """Return the numbers of a list, without what is none."""
+    if not isinstance(value, list):
+        return None
+    return [number for number in map(integer, value) if number is not None]
+
+
+def instant(value: object) -> datetime | None:
+    """Read unix seconds as aware UTC; 0 and less mean that there is none."""
+    seconds = integer(value)
+    if not seconds or seconds < 0:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

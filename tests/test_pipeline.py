@@ -1,0 +1,216 @@
+"""The pipeline: so many calls out at a time, nothing held up, nothing lost, memory flat."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from syncjob.errors import QuotaExhausted, RunLost
+from syncjob.model import Answers, UnionidConflict, UserInfo
+from syncjob.simulator import Request
+from syncjob.sync.pipeline import ANSWERS, GROUP, QUESTIONS, Pipeline, open_pipeline
+from tests.conftest import World
+
+Query = Callable[..., list[Any]]
+LONG = 20.0  # seconds; nothing below waits that long unless it fails
+
+
+class WeChat:
+    """Answers what `answer` says to each batch, and counts how many are out."""
+
+    def __init__(self, answer: Callable[[Sequence[str]], None] = lambda openids: None) -> None:
+        self._answer = answer
+        self._lock = threading.Lock()
+        self.out = self.most_out = self.calls = 0
+
+    def get_user_infos(self, openids: Sequence[str]) -> list[UserInfo]:
+        """Return a follower for each."""
+        with self._lock:
+            self.calls += 1
+            self.out += 1
+            self.most_out = max(self.most_out, self.out)
+        try:
+            self._answer(openids)
+        finally:
+            with self._lock:
+                self.out -= 1
+        return [UserInfo(openid, True) for openid in openids]
+
+
+class Shelf:
+    """Keeps what is stored, group by group."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+
+    def __call__(self, answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
+        """Store a group."""
+        self.groups.append([info.openid for info in answers.following])
+        return []
+
+    @property
+    def openids(self) -> list[str]:
+        """All of them, sorted."""
+        return sorted(openid for group in self.groups for openid in group)
+
+
+def people(count: int) -> list[str]:
+    """Return distinct OpenIDs."""
+    return [f"o{number:07}" for number in range(count)]
+
+
+def opened(wechat: WeChat, shelf: Any, concurrency: int, batch_size: int = 100) -> Pipeline:
+    """Return a pipeline with two threads that store."""
+    return open_pipeline(
+        wechat,  # type: ignore[arg-type]
+        shelf,
+        batch_size=batch_size,
+        concurrency=concurrency,
+        storers=2,
+    )
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 8, 32])
+def test_everybody_is_asked_about_once_and_stored_in_groups(concurrency: int) -> None:
+    """No OpenID is lost or doubled, and no more calls are out than are allowed."""
+    wechat, shelf = WeChat(), Shelf()
+    with opened(wechat, shelf, concurrency) as pipeline:
+        for start in range(0, 30_050, 10_000):
+            pipeline.put(people(30_050)[start : start + 10_000])
+
+    assert shelf.openids == people(30_050)
+    assert wechat.calls == 301
+    assert wechat.most_out <= concurrency
+    assert max(map(len, shelf.groups)) < GROUP + 100
+
+
+def test_as_many_calls_are_out_as_are_allowed() -> None:
+    """Eight batches meet at WeChat before any is answered."""
+    together = threading.Barrier(8, timeout=LONG)
+    with opened(WeChat(lambda openids: together.wait() and None), shelf := Shelf(), 8) as pipeline:
+        pipeline.put(people(800))
+
+    assert shelf.openids == people(800)
+
+
+def test_a_slow_call_holds_up_no_other() -> None:
+    """While one batch waits for its answer, all the others are asked about and stored."""
+    first, others_done = people(100)[0], threading.Event()
+    stored = Shelf()
+
+    def slow(openids: Sequence[str]) -> None:
+        if openids[0] == first:
+            assert others_done.wait(LONG)
+
+    def save(answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
+        stored(answers, confirmed=confirmed)
+        if len(stored.openids) == 4_900:
+            others_done.set()
+        return []
+
+    with opened(WeChat(slow), save, 2) as pipeline:
+        pipeline.put(people(5_000))
+
+    assert stored.openids == people(5_000)
+
+
+def test_the_caller_waits_when_nothing_can_be_stored() -> None:
+    """A database that hangs stops the calls, so that answers do not pile up."""
+    go_on, wechat, shelf = threading.Event(), WeChat(), Shelf()
+
+    def save(answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
+        assert go_on.wait(LONG)
+        return shelf(answers, confirmed=confirmed)
+
+    with opened(wechat, save, 4) as pipeline:
+        put = threading.Thread(target=pipeline.put, args=(people(60_000),), daemon=True)
+        put.start()
+        put.join(1)
+        assert put.is_alive(), "60 000 OpenIDs found room"
+        assert wechat.calls * 100 <= ANSWERS + 4 * 100
+        go_on.set()
+        put.join(LONG)
+
+    assert QUESTIONS < 60_000
+    assert shelf.openids == people(60_000)
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_what_was_answered_before_a_failure_is_stored(concurrency: int) -> None:
+    """A used-up quota ends the asking, not the storing of what came before it."""
+    before = threading.Barrier(3 if concurrency > 1 else 1, timeout=LONG)
+
+    def refuse(openids: Sequence[str]) -> None:
+        if openids[0] in ("o0000000", "o0000100"):
+            before.wait()
+        if openids[0] == "o0000200":
+            before.wait()
+            raise QuotaExhausted("45009", errcode=45009)
+
+    shelf = Shelf()
+    with pytest.raises(QuotaExhausted), opened(WeChat(refuse), shelf, concurrency) as pipeline:
+        pipeline.put(people(300))
+
+    assert shelf.openids == people(200)
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_a_failure_to_store_ends_it(concurrency: int) -> None:
+    """Who lost the run hears of it, and asks about nobody any more."""
+
+    def save(answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
+        raise RunLost("it is another's now")
+
+    wechat = WeChat()
+    with pytest.raises(RunLost), opened(wechat, save, concurrency) as pipeline:
+        for _ in range(100):
+            pipeline.put(people(10_000))
+    assert wechat.calls < 1_000
+
+
+def test_profiles_are_fetched_while_the_list_goes_on(world: Callable[..., World]) -> None:
+    """The first batches are asked about before the last page is."""
+    wechat = world(2_000, page_size=100)
+
+    assert wechat.run("sync") == 0
+
+    order = [request.endpoint for request in wechat.simulator.requests]
+    last_page = len(order) - 1 - order[::-1].index("user/get")
+    assert order.index("user/info/batchget") < last_page
+    assert order.count("user/info/batchget") == 20
+
+
+@pytest.mark.parametrize("concurrency", ["1", "8"])
+def test_a_failure_of_enrichment_does_not_end_the_list(
+    world: Callable[..., World], query: Query, concurrency: str
+) -> None:
+    """Where no profile can be fetched, everybody is listed all the same, and the sweep sealed."""
+    wechat = world(1_000, page_size=100)
+    wechat.set(SYNCJOB_CONCURRENCY=concurrency)
+    wechat.simulator.faults.add("user/info/batchget=45009")
+
+    assert wechat.run("sync") == 75
+
+    assert query("SELECT count(*), count(enriched_at) FROM followers") == [(1_000, 0)]
+    assert query("SELECT status, openids FROM sweeps") == [("sealed", 1_000)]
+    assert query("SELECT status, errcode FROM runs") == [("failed", 45009)]
+
+
+def test_whoever_is_left_out_is_asked_about_once_a_run(
+    world: Callable[..., World], query: Query
+) -> None:
+    """A missing entry is not asked for again and again; the next run does it."""
+    wechat = world(300)
+    wechat.account.forget(wechat.account.openid(7))
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        asked.extend(request.openids)
+
+    wechat.simulator.on_request = note
+    assert wechat.run("sync") == 0
+
+    # Once with its batch; the rest of the batch is asked about again without it.
+    assert asked.count(wechat.account.openid(7)) == 1
+    assert query("SELECT count(*) FROM followers WHERE enriched_at IS NULL") == [(1,)]

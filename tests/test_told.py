@@ -1,0 +1,115 @@
+"""Answers on their way into the table: every text arrives as it was, on both databases."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syncjob.database.store import Store
+from syncjob.model import Answers, FollowerPage, Traffic, UserInfo, user_infos_from_json
+
+Query = Callable[..., list[Any]]
+
+AWKWARD = (
+    "a\tb",
+    "two\nlines",
+    "a\r\nb",
+    "back\\slash",
+    r"\N",
+    "\\",
+    r"\.",
+    "\x1f",
+    "\x01\x07",
+    "'; DROP TABLE followers; --",
+    '{"a": "b"}',
+    "大王🐯",
+    " ",
+)
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_a_text_is_stored_as_it_came(store: Store, query: Query, text: str) -> None:
+    """Nothing that COPY or SQL could take for its own changes a remark, nor one beside it."""
+    account = store.save_account("wx1")
+    run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
+    sweep = store.start_sweep(run.id, account.id)
+    openids = (f"o{text.strip()}A", "oB", "oC")
+    store.save_page(run.id, sweep, FollowerPage(openids, "", 3), Traffic())
+    time = datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC)
+    extra = {"new": text, "list": [None, 1.5, {"deep": text}]}
+    infos = [
+        UserInfo(openids[0], True, nickname=text, remark=text, unionid=f"u{text}", extra=extra),
+        UserInfo("oB", True, subscribe_time=time, tagid_list=[2, 100], qr_scene=4294967295),
+        UserInfo("oC", True, nickname="", tagid_list=[], sex=0),
+    ]
+
+    assert store.save_answers(run.id, account.id, Answers(following=infos), Traffic()) == []
+
+    columns = "openid, nickname, remark, unionid, extra, tagid_list, qr_scene, sex"
+    rows = {row[0]: row[1:] for row in query(f"SELECT {columns} FROM followers")}
+    decoded = {openid: tuple(map(from_json, row)) for openid, row in rows.items()}
+    assert decoded == {
+        openids[0]: (text, text, f"u{text}", extra, None, None, None),
+        "oB": (None, None, None, None, [2, 100], 4294967295, None),
+        "oC": ("", None, None, None, [], None, 0),
+    }
+
+
+def from_json(value: Any) -> Any:
+    """Decode what SQLite keeps as JSON text; a text that merely looks like it is left alone."""
+    import json
+
+    if isinstance(value, str) and (value == "[]" or value.startswith(('{"new"', "[2"))):
+        return json.loads(value)
+    return value
+
+
+texts = st.one_of(st.text(max_size=5), st.sampled_from(("", "a\0b", "\ud83d", "老王 😀")))
+numbers = st.one_of(
+    st.integers(-(2**70), 2**70), st.integers(0, 2), st.sampled_from(("1", "x", 1.0, True))
+)
+values = st.one_of(texts, numbers, st.none(), st.lists(numbers, max_size=3), st.just({"a": 1}))
+WELL = {
+    "subscribe": 1,
+    "openid": "oA",
+    "nickname": "老王",
+    "sex": 1,
+    "language": "zh_CN",
+    "city": "",
+    "province": "",
+    "country": "",
+    "headimgurl": "",
+    "subscribe_time": 1_700_000_000,
+    "unionid": "u",
+    "remark": "",
+    "groupid": 0,
+    "tagid_list": [2],
+    "subscribe_scene": "ADD_SCENE_OTHERS",
+    "qr_scene": 0,
+    "qr_scene_str": "",
+}
+entries = st.builds(
+    lambda changed, absent: {k: v for k, v in {**WELL, **changed}.items() if k not in absent},
+    st.dictionaries(st.sampled_from([*WELL, "new_key"]), values, max_size=2),
+    st.sets(st.sampled_from(sorted(WELL)), max_size=2),
+)
+
+
+@settings(max_examples=500, derandomize=True)
+@given(st.lists(entries, max_size=3))
+def test_the_fast_road_and_the_tolerant_one_read_the_same(batch: list[dict[str, Any]]) -> None:
+    """Whatever the types and texts of a batch are, each entry is what from_json makes of it."""
+    usable = [
+        entry
+        for entry in batch
+        if isinstance(entry.get("openid"), str)
+        and entry["openid"].strip()
+        and "\0" not in entry["openid"]
+        and "\ud83d" not in entry["openid"]
+    ]
+    assert user_infos_from_json({"user_info_list": batch}) == [
+        UserInfo.from_json(entry) for entry in usable
+    ]
