@@ -157,6 +157,7 @@ class History:
     def _run_once(self, plan: Plan, store: Store, moment: Callable[[str, str], None]) -> str:
         self._runs += 1
         holder, self._holder = self._holder, f"run {self._runs}"
+        others = set(threading.enumerate())
         this_run, one_at_a_time, over = self._holder, threading.RLock(), threading.Event()
 
         def alive(when: str, method: str) -> None:
@@ -198,6 +199,10 @@ class History:
         finally:
             with one_at_a_time:  # what happens in a thread's moment comes to its end first
                 over.set()
+            # A process that died has no threads; these must not meet the next run's clock.
+            for thread in set(threading.enumerate()) - others:
+                if thread.name.startswith(("ask-", "store-", "list-")):
+                    thread.join(5)
             transport.close()
             self._holder = holder
         return "succeeded"

@@ -185,3 +185,23 @@ def test_a_candidate_who_still_follows_is_stored_with_the_unionid(
 
     assert all(row["unionid"] for row in history.rows().values())
     history.settle()
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_a_backfill_asks_about_candidates_who_are_listed_again(
+    begin: Callable[..., History], concurrency: int
+) -> None:
+    """Parked when their page comes, and not any more when the sweep is sealed: asked about then."""
+    history = begin(8, plan={"rules": NOBODY, "concurrency": concurrency})
+    history.run()
+    history.wait(1)
+    history.do("hide", 0)
+    assert history.run() == "UnfollowsParked"
+    history.wait(1)
+    history.do("show", 0)
+    before = history.clock.utc()
+
+    assert history.run(command="backfill") == "succeeded"
+
+    assert all(row["enriched_at"] > before for row in history.rows().values())
+    history.settle()

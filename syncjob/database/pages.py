@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 
 from syncjob.database.clock import DatabaseClock
-from syncjob.database.dialects import insert, insert_new, openid_rows
+from syncjob.database.dialects import insert_new, openid_rows
 from syncjob.database.followers import is_due, is_seen, last_sealed_at
 from syncjob.database.tables import followers, sweep_openids
 from syncjob.model import Sweep
@@ -55,15 +55,17 @@ def save(
         openid=followers.c.openid,
         gone=followers.c.subscribe.is_(False),
         due=is_due(clock, account_id),
+        brought=followers.c.first_sweep_id.is_not_distinct_from(sweep.id),
     )
-    count, gone, due = connection.execute(
+    count, gone, due, brought = connection.execute(
         select(
             func.count(),
             func.count().filter(known.c.gone),
             func.count().filter(known.c.due),
+            func.count().filter(known.c.brought),
         ).select_from(known)
     ).one()
-    new = returned = seen = 0
+    new = returned = 0
     if count < len(openids):
         new = _add(connection, clock, sweep, openids)
     if count == 0:
@@ -71,7 +73,10 @@ def save(
     if gone:
         those = list(connection.scalars(select(known.c.openid).where(known.c.gone)))
         returned = _subscribe_again(connection, clock, sweep, those)
-    seen = _add_seen(connection, sweep, openids)
+    old = openids
+    if brought or count < len(openids):
+        old = list(connection.scalars(select(known.c.openid).where(~known.c.brought)))
+    seen = insert_new(connection, sweep_openids, {"sweep_id": literal(sweep.id)}, old)
     if due + new + returned:
         # Asked again: now the new ones are there too.
         openids = list(connection.scalars(select(known.c.openid).where(known.c.due)))
@@ -114,22 +119,6 @@ def _subscribe_again(
         .values(subscribe=True, unsubscribed_at=None, enriched_at=None, changed_at=clock.now())
     )
     return connection.execute(statement).rowcount
-
-
-def _add_seen(connection: Connection, sweep: Sweep, openids: Sequence[str]) -> int:
-    """Remember whom this sweep has seen of those it did not bring; count those new to it."""
-    known = _stored(
-        connection,
-        sweep.account_id,
-        openids,
-        openid=followers.c.openid,
-        brought=func.coalesce(followers.c.first_sweep_id == sweep.id, False),
-    )
-    rows = select(literal(sweep.id), known.c.openid).where(~known.c.brought)
-    statement = insert(connection.dialect)(sweep_openids).from_select(["sweep_id", "openid"], rows)
-    return connection.execute(
-        statement.on_conflict_do_nothing(), execution_options={"preserve_rowcount": True}
-    ).rowcount
 
 
 def _stored(

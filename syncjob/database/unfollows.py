@@ -51,16 +51,20 @@ def add_candidates(
             set_={"sweep_id": sweep.id, "undecided": False},
         )
     )
-    connection.execute(
+    listed_again = connection.execute(
         update(candidates)
-        .where(candidates.c.account_id == account_id, candidates.c.sweep_id != sweep.id)
+        .where(
+            candidates.c.account_id == account_id,
+            candidates.c.sweep_id != sweep.id,
+            not_(candidates.c.undecided),
+        )
         .values(undecided=True)
-    )
+    ).rowcount
     count = count_candidates(connection, account_id)
     parked = allowance.exceeded_by(count, of=sweep.openids + count)
     since = func.coalesce(accounts.c.parked_at, clock.now()) if parked else None
     connection.execute(update(accounts).where(accounts.c.id == account_id).values(parked_at=since))
-    return SweepSealed(count, parked)
+    return SweepSealed(count, parked, listed_again)
 
 
 def count_candidates(connection: Connection, account_id: int) -> int:

@@ -76,10 +76,14 @@ class PageSaved:
 
 @dataclass(frozen=True, slots=True)
 class SweepSealed:
-    """What sealing a sweep found: subscribed followers whom it did not list, too many or not."""
+    """What sealing a sweep found: subscribed followers whom it did not list, too many or not.
+
+    `listed_again`: followers who had been candidates until now.
+    """
 
     candidates: int
     parked: bool
+    listed_again: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ def _work(store: Store, client: WeChatClient, run: Run, account: Account, plan: 
                 )
         else:
             logger.info("It is not time for a new sweep yet.")
-        if swept is None or not swept.whole or swept.fault is not None or plan.concurrency == 1:
+        if swept is None or not swept.whole or plan.concurrency == 1:
             enrichment.put_unenriched()
         if plan.refresh_after is not None:
             enrichment.flush()  # what it stores is not stale any more

@@ -77,7 +77,8 @@ DEFAULT_RULES = SweepRules(
 class SweepEnd:
     """How a sweep ended: sealed if `fault` is None, else discarded for it.
 
-    `whole`: this run has seen every page of it.
+    `whole`: whoever is due has been passed on, since this run has seen every page, and nobody was
+    waiting as a candidate when their page came.
     """
 
     fault: str | None
@@ -115,17 +116,17 @@ def sweep_list(
     walk = _Walk(store, fetch, run, rules, get_traffic, on_due)
     whole = sweep.pages == 0
     try:
-        return SweepEnd(walk.follow(sweep), whole)
+        return walk.follow(sweep, whole)
     except _CursorRefused as refused:
         logger.info("WeChat refused the cursor, the list starts over. sweep=%d", refused.sweep.id)
         store.discard_sweep(run.id, refused.sweep.id, f"WeChat refused its cursor: {refused}")
         sweep = store.start_sweep(run.id, run.account_id)
         try:
-            return SweepEnd(walk.follow(sweep), True)
+            return walk.follow(sweep, True)
         except _CursorRefused as again:
             reason = f"WeChat refused its cursor twice: {again}"
             store.discard_sweep(run.id, again.sweep.id, reason)
-            return SweepEnd(reason, True)
+            return SweepEnd(reason, False)
 
 
 class _CursorRefused(Exception):
@@ -147,8 +148,8 @@ class _Walk:
     get_traffic: Callable[[], Traffic]
     on_due: Callable[[Sequence[str]], None]
 
-    def follow(self, sweep: Sweep) -> str | None:
-        """Store page by page, the next one being fetched meanwhile; return the fault, if any."""
+    def follow(self, sweep: Sweep, whole: bool) -> SweepEnd:
+        """Store page by page, the next one being fetched meanwhile."""
         get_page = self.fetch(sweep.next_openid)
         while True:
             cursor = sweep.next_openid
@@ -174,12 +175,12 @@ class _Walk:
             )
             self.on_due(saved.due)
             if _is_end(page, cursor, saved):
-                return self._end(sweep)
+                return self._end(sweep, whole)
             fault = _fault(page, cursor, saved)
             if fault is not None:
                 return self._discard(sweep, fault)
 
-    def _end(self, sweep: Sweep) -> str | None:
+    def _end(self, sweep: Sweep, whole: bool) -> SweepEnd:
         fault = _disagreement(sweep, self.rules)
         if fault is not None:
             return self._discard(sweep, fault)
@@ -191,12 +192,12 @@ class _Walk:
             sealed.candidates,
             sealed.parked,
         )
-        return None
+        return SweepEnd(None, whole and not sealed.listed_again)
 
-    def _discard(self, sweep: Sweep, fault: str) -> str:
+    def _discard(self, sweep: Sweep, fault: str) -> SweepEnd:
         logger.info("Discarded the sweep. sweep=%d reason=%s", sweep.id, fault)
         self.store.discard_sweep(self.run.id, sweep.id, fault)
-        return fault
+        return SweepEnd(fault, False)
 
 
 def _is_end(page: FollowerPage, cursor: str, saved: PageSaved) -> bool:

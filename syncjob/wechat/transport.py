@@ -226,7 +226,9 @@ class Transport:
                 )
             ) from None
         except OSError as error:  # requests looks for the file before it connects
-            raise self._unreadable_certificates(error) from None
+            raise SettingsError(
+                f"the certificates of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE cannot be read: {error}"
+            ) from None
 
     def _prepared(self, method: str, path: str) -> requests.PreparedRequest:
         """Return a request to fill in; preparing one costs as much as sending it."""
@@ -235,12 +237,6 @@ class Transport:
             template = requests.Request(method, self._base_url + path, headers=HEADERS).prepare()
             self._requests[method, path] = template
         return template.copy()
-
-    @staticmethod
-    def _unreadable_certificates(error: OSError) -> SettingsError:
-        return SettingsError(
-            f"the certificates of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE cannot be read: {error}"
-        )
 
     def _not_an_answer(self, path: str, status: int, content: bytes) -> Exception:
         words = (
