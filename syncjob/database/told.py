@@ -102,11 +102,14 @@ def _sqlite_row(info: UserInfo) -> tuple[Any, ...]:
     """Write values as SQLAlchemy stores them in SQLite: UTC text, and JSON as text."""
     return tuple(
         [
-            f"{value:%Y-%m-%d %H:%M:%S.%f}"
-            if type(value) is datetime
-            else json.dumps(value)
-            if isinstance(value, list | dict)
-            else value
+            write(value) if (write := _WRITTEN_FOR_SQLITE.get(type(value))) else value
             for value in _row(info)
         ]
     )
+
+
+_WRITTEN_FOR_SQLITE: dict[type, Callable[[Any], str]] = {
+    datetime: lambda instant: instant.isoformat(" ", "microseconds")[:26],  # without the offset
+    list: str,
+    dict: json.dumps,
+}
