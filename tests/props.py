@@ -72,12 +72,15 @@ class Shelf:
 
 
 class Meddled:
-    """Passes every call on to the real thing; `moment` is called before and after each."""
+    """Passes every call on to the real thing; `moment` is called before and after each.
 
-    def __init__(self, real: Any, moment: Callable[[str, str], None], heard: Any = None) -> None:
+    `noted` is told of what was given and what came back, unless the call failed.
+    """
+
+    def __init__(self, real: Any, moment: Callable[[str, str], None], noted: Any) -> None:
         self._real = real
         self._moment = moment
-        self._heard = heard
+        self._noted = noted
 
     def __getattr__(self, name: str) -> Any:
         """Return the real attribute, wrapped if it can be called."""
@@ -88,8 +91,7 @@ class Meddled:
         def call(*arguments: Any, **options: Any) -> Any:
             self._moment("before", name)
             result = attribute(*arguments, **options)
-            if self._heard is not None:
-                self._heard(result)
+            self._noted(name, arguments, result)
             self._moment("after", name)
             return result
 

@@ -70,6 +70,7 @@ class History:
         self._runs = 0
         self._events: dict[int, list[tuple[str, int]]] = {}
         self._moments = 0
+        self._pages: list[tuple[FollowerPage, float]] = []  # that were answered, and when
         self._overtaken: Tables | None = None
         self._stack = ExitStack()
         self.url = self._stack.enter_context(self.simulator.serving())
@@ -187,7 +188,7 @@ class History:
                 patch("syncjob.sync.run.is_dead", self._dead.__contains__),
             ):
                 run_job(
-                    Meddled(store, alive),  # type: ignore[arg-type]
+                    Meddled(store, alive, self._stored),  # type: ignore[arg-type]
                     Meddled(client, alive, self._heard),  # type: ignore[arg-type]
                     self.row,
                     plan,
@@ -220,10 +221,16 @@ class History:
         for name, k in due:
             self.do(name, k)
 
-    def _heard(self, answer: Any) -> None:
+    def _heard(self, method: str, arguments: Any, answer: Any) -> None:
         if isinstance(answer, FollowerPage):
-            for openid in answer.openids:
-                self.deeds.lags.listings[openid].append(self.clock.now)
+            self._pages.append((answer, self.clock.now))
+
+    def _stored(self, method: str, arguments: Any, answer: Any) -> None:
+        """A listing counts once it is stored: a page that died with its process says nothing."""
+        for page, heard in self._pages if method == "save_page" else ():
+            if any(page is argument for argument in arguments):
+                for openid in page.openids:
+                    self.deeds.lags.listings[openid].append(heard)
 
     def crash(self, k: int) -> None:
         """The process dies."""

@@ -93,8 +93,9 @@ def read_tables(engine: Engine, appid: str, at: float) -> Tables:
 class Lags:
     """What the list has said of whom and when: where it lags behind the truth, so may the bounds.
 
-    `listings` are the moments at which an answer listed the person; `people` are those whom the
-    list was ever told to hide or to keep; `short` tells whether it was ever cut or led in circles.
+    `listings` are the moments at which an answer that was then stored listed the person; `people`
+    are those whom the list was ever told to hide or to keep; `short` tells whether it was ever cut
+    or led in circles.
     """
 
     listings: dict[str, list[float]] = field(default_factory=dict)
