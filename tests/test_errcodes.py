@@ -15,8 +15,9 @@ from syncjob.errors import (
     WeChatError,
     WeChatUnavailable,
 )
+from syncjob.wechat.endpoint import ATTEMPTS, Endpoint
 from syncjob.wechat.errcodes import error_of, split_rid
-from syncjob.wechat.transport import ATTEMPTS, Transport
+from syncjob.wechat.transport import Transport
 from tests.loopback import answering
 
 TOKEN = "60_Ab-c+d/e=f~g.h"
@@ -37,9 +38,11 @@ def asked(errmsg: str, errcode: int, path: str) -> tuple[WeChatError, int]:
         with pytest.raises(WeChatError) as caught:
             if path.endswith("token"):
                 credentials = {"appid": "wx1", "secret": SECRET}
-                transport.call("POST", path, dict, body=credentials, token_endpoint=True)
+                endpoint = Endpoint(method="POST", path=path, parse=dict, issues_tokens=True)
+                transport.call(endpoint, body=credentials)
             else:
-                transport.call("GET", path, dict, params={"access_token": TOKEN})
+                endpoint = Endpoint(method="GET", path=path, parse=dict)
+                transport.call(endpoint, params={"access_token": TOKEN})
         transport.close()
     return caught.value, len(server.requests)
 

@@ -40,7 +40,8 @@ class Story:
 
     def answer(self, openid: str, subscribe_time: datetime | None = None, **fields: Any) -> None:
         """WeChat says that they follow."""
-        info = UserInfo(openid, True, subscribe_time=subscribe_time, **fields)
+        seconds = None if subscribe_time is None else int(subscribe_time.timestamp())
+        info = UserInfo(openid, 1, subscribe_time=seconds, **fields)
         self.store.save_answers(self.run.id, self.account.id, Answers(following=[info]), Traffic())
 
     def gone(self, openid: str) -> None:
@@ -129,7 +130,7 @@ def test_a_list_that_lagged_is_a_sighting_once_wechat_says_so(
     """Missing from a sweep but `subscribe: 1` when asked: they still followed after it."""
     story.at(1).sweep("oA", "oB")
     story.at(3).sweep("oB")
-    info = UserInfo("oA", True)
+    info = UserInfo("oA", 1)
     story.store.save_proofs(story.run.id, story.account.id, Answers(following=[info]), Traffic())
     story.at(5).sweep("oB")
     story.at(6).gone("oA")

@@ -7,6 +7,7 @@ import pytest
 
 from syncjob.errors import WeChatError
 from syncjob.model import FollowerPage, MalformedReply
+from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.transport import Transport
 from tests.conftest import World
 from tests.loopback import answering
@@ -24,7 +25,9 @@ def test_the_key_of_a_token_server_is_blotted_out() -> None:
     with answering([b'{"errcode":40001,"errmsg":"bad key hunter2"}']) as server:
         transport = Transport(server.url + "/?key=hunter2", timeout=5, sleep=lambda _: None)
         with pytest.raises(WeChatError) as caught:
-            transport.call("GET", "", dict, token_endpoint=True, bare="access_token")
+            transport.call(
+                Endpoint(method="GET", path="", parse=dict, bare="access_token", issues_tokens=True)
+            )
         transport.close()
     assert "hunter2" not in str(caught.value)
 
@@ -42,7 +45,7 @@ def test_an_errcode_that_no_column_can_hold_is_no_crash(errcode: str) -> None:
     with answering([f'{{"errcode":{errcode},"errmsg":"?"}}'.encode()]) as server:
         transport = Transport(server.url, timeout=5, sleep=lambda _: None)
         with pytest.raises(WeChatError) as caught:
-            transport.call("GET", "/x", dict)
+            transport.call(Endpoint(method="GET", path="/x", parse=dict))
         transport.close()
     assert caught.value.errcode is None or -(2**63) <= caught.value.errcode < 2**63
 
@@ -82,5 +85,6 @@ def test_a_garbled_answer_after_busy_ones_is_asked_for_once_more() -> None:
     """A garbled answer gets its second try, however many busy ones came before it."""
     with answering([b'{"errcode":-1}', b'{"errcode":-1}', b"{", b'{"total":1}']) as server:
         transport = Transport(server.url, timeout=5, sleep=lambda _: None)
-        assert transport.call("GET", "/x", dict, garbled_attempts=2) == {"total": 1}
+        endpoint = Endpoint(method="GET", path="/x", parse=dict, garbled_attempts=2)
+        assert transport.call(endpoint) == {"total": 1}
         transport.close()

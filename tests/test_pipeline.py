@@ -35,7 +35,7 @@ class WeChat:
         finally:
             with self._lock:
                 self.out -= 1
-        return [UserInfo(openid, True) for openid in openids]
+        return [UserInfo(openid, 1) for openid in openids]
 
 
 class Shelf:

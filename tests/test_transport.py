@@ -15,7 +15,8 @@ from syncjob.errors import (
     WeChatUnavailable,
 )
 from syncjob.model import MalformedReply, Traffic
-from syncjob.wechat.transport import ATTEMPTS, LONGEST_BACKOFF, Transport
+from syncjob.wechat.endpoint import ATTEMPTS, Endpoint
+from syncjob.wechat.transport import LONGEST_BACKOFF, Transport
 from tests.loopback import Server, answering
 
 TOKEN = "60_Ab-c+d/e=f~g.h"
@@ -35,12 +36,16 @@ class Asked:
         self,
         method: str = "GET",
         parse: Callable[[dict[str, Any]], Any] = dict,
-        **arguments: Any,
+        *,
+        params: dict[str, str] | None = None,
+        body: dict[str, Any] | None = None,
+        **endpoint: Any,
     ) -> Any:
         """Make one call with the token."""
-        arguments.setdefault("params", {"access_token": TOKEN})
+        params = {"access_token": TOKEN} if params is None else params
+        asked = Endpoint(method=method, path="/cgi-bin/user/get", parse=parse, **endpoint)
         try:
-            return self.transport.call(method, "/cgi-bin/user/get", parse, **arguments)
+            return self.transport.call(asked, params=params, body=body)
         finally:
             self.transport.close()
 

@@ -25,7 +25,12 @@ from syncjob.model.replies import (
     MalformedReply,
     shown,
 )
-from syncjob.model.user_info import UserInfo, user_info_from_json, user_infos_from_json
+from syncjob.model.user_info import (
+    UserInfo,
+    documented_user_infos,
+    user_info_from_json,
+    user_infos_from_json,
+)
 
 __all__ = [
     "BIGINT",
@@ -49,6 +54,7 @@ __all__ = [
     "Traffic",
     "UnionidConflict",
     "UserInfo",
+    "documented_user_infos",
     "shown",
     "user_info_from_json",
     "user_infos_from_json",

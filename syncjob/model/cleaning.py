@@ -1,11 +1,11 @@
 """How single values of WeChat's JSON are cleaned: whatever is of a wrong type counts as absent."""
 
-from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
 SMALLINT = range(-(2**15), 2**15)
 BIGINT = range(-(2**63), 2**63)
+INSTANT = range(1, 253402300800)  # unix seconds until the year 9999; 0 means that there is none
 
 
 def is_openid(value: object) -> bool:
@@ -62,14 +62,3 @@ def integers(value: object) -> list[int] | None:
     if not isinstance(value, list):
         return None
     return [number for number in map(integer, value) if number is not None]
-
-
-def instant(value: object) -> datetime | None:
-    """Read unix seconds as aware UTC; 0 and less mean that there is none."""
-    seconds = integer(value)
-    if not seconds or seconds < 0:
-        return None
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None

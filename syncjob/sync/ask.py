@@ -114,8 +114,8 @@ def _sort(
     By OpenID, never by position: the order of an answer is not promised, nor its length.
     """
     missing = [openid for openid in openids if openid not in infos]
-    doubtful = [o for o in openids if o in infos and infos[o].subscribe is not True]
-    following = [infos[o] for o in openids if o in infos and infos[o].subscribe is True]
+    doubtful = [o for o in openids if o in infos and infos[o].subscribe != 1]
+    following = [infos[o] for o in openids if o in infos and infos[o].subscribe == 1]
     if following and (missing or doubtful):
         # An OpenID that is nobody's was seen to shift the unionids of the entries behind it, the
         # last of which then has none (community/personal/oCJUsw9O7spQia91XWy7NQSCS-QE/question):

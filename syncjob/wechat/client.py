@@ -1,6 +1,6 @@
 """WeChat's API as the job needs it: one method an endpoint, the token taken care of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from syncjob.errors import TokenRejected
@@ -8,16 +8,26 @@ from syncjob.model import (
     FollowerPage,
     Traffic,
     UserInfo,
+    documented_user_infos,
     user_info_from_json,
     user_infos_from_json,
 )
+from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.tokens import Tokens, contested
-from syncjob.wechat.transport import ATTEMPTS, Transport
+from syncjob.wechat.transport import Transport
 
 T = TypeVar("T")
 
-# A batch that is garbled twice is garbled by a text in it: time to look for whose.
-GARBLED_BATCHES = 2
+USER_GET = Endpoint(method="GET", path="/cgi-bin/user/get", parse=FollowerPage.from_json)
+USER_INFO = Endpoint(method="GET", path="/cgi-bin/user/info", parse=user_info_from_json)
+USER_INFO_BATCHGET = Endpoint(
+    method="POST",
+    path="/cgi-bin/user/info/batchget",
+    parse=user_infos_from_json,
+    documented=documented_user_infos,
+    # One that is garbled twice is garbled by a text in it: time to look for whose.
+    garbled_attempts=2,
+)
 
 
 class WeChatClient:
@@ -44,7 +54,7 @@ class WeChatClient:
         (node-webot/wechat#36). Raises InvalidOpenID where WeChat refuses the cursor.
         """
         params = {"next_openid": next_openid} if next_openid else {}
-        return self._call("GET", "/cgi-bin/user/get", FollowerPage.from_json, params=params)
+        return self._call(USER_GET, params=params)
 
     def get_user_infos(self, openids: Sequence[str]) -> list[UserInfo]:
         """Return what WeChat says of up to 100 OpenIDs, in any order, some perhaps missing.
@@ -52,13 +62,7 @@ class WeChatClient:
         Raises InvalidOpenID if one of them, it is not said which, is refused.
         """
         body = {"user_list": [{"openid": openid, "lang": self._lang} for openid in openids]}
-        return self._call(
-            "POST",
-            "/cgi-bin/user/info/batchget",
-            user_infos_from_json,
-            body=body,
-            garbled_attempts=GARBLED_BATCHES,
-        )
+        return self._call(USER_INFO_BATCHGET, body=body)
 
     def get_user_info(self, openid: str) -> UserInfo:
         """Return what WeChat says of one OpenID, follower or not.
@@ -68,25 +72,20 @@ class WeChatClient:
         Raises InvalidOpenID or NoSuchUser where WeChat refuses it.
         """
         params = {"openid": openid, "lang": self._lang}
-        return self._call("GET", "/cgi-bin/user/info", user_info_from_json, params=params)
+        return self._call(USER_INFO, params=params)
 
     def _call(
         self,
-        method: str,
-        path: str,
-        parse: Callable[[dict[str, Any]], T],
+        endpoint: Endpoint[T],
         *,
         params: dict[str, str] | None = None,
         body: dict[str, Any] | None = None,
-        garbled_attempts: int = ATTEMPTS,
     ) -> T:
         """Call with the account's token; with another one, once, if WeChat rejects it."""
 
         def with_token(token: str) -> T:
             query = {"access_token": token, **(params or {})}
-            return self._transport.call(
-                method, path, parse, params=query, body=body, garbled_attempts=garbled_attempts
-            )
+            return self._transport.call(endpoint, params=query, body=body)
 
         token = self._tokens.get()
         try:

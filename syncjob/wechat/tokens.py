@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from syncjob.errors import NeedsOperator, TokenContested, WeChatError
 from syncjob.model import AccessToken, MalformedReply
+from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.transport import Transport
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,35 @@ MOST_REJECTIONS = 3
 REJECTION_WINDOW = 3600.0
 COMMAND_TIMEOUT = 60.0
 LONGEST_OUTPUT = 65_536  # bytes
+
+
+def _from_answer(answer: dict[str, Any]) -> AccessToken:
+    """Parse `{"access_token": …, "expires_in": 7200}`."""
+    value, expires_in = answer.get("access_token"), answer.get("expires_in")
+    if not isinstance(value, str) or not _is_token(value):
+        raise MalformedReply("no usable access_token")
+    try:
+        seconds = None if expires_in is None else int(expires_in)
+    except (TypeError, ValueError, OverflowError):
+        raise MalformedReply("an expires_in that is no number") from None
+    # Two hours at most is what is documented; a day leaves room for a change of that.
+    return AccessToken(value, None if seconds is None else max(0, min(seconds, 86_400)))
+
+
+def _is_token(value: str) -> bool:
+    """Tell a token, whose alphabet is promised nowhere, from a page of some other server."""
+    return re.fullmatch(r"[A-Za-z0-9_.~+/=!|:-]+", value) is not None
+
+
+STABLE_TOKEN = Endpoint(
+    method="POST", path="/cgi-bin/stable_token", parse=_from_answer, issues_tokens=True
+)
+CLASSIC_TOKEN = Endpoint(
+    method="GET", path="/cgi-bin/token", parse=_from_answer, issues_tokens=True
+)
+TOKEN_SERVER = Endpoint(
+    method="GET", path="", parse=_from_answer, bare="access_token", issues_tokens=True
+)
 
 
 class TokenSource(Protocol):
@@ -66,9 +96,7 @@ class StableToken:
 
     def get_new(self) -> AccessToken:
         """Ask WeChat for the account's stable token."""
-        return self._transport.call(
-            "POST", "/cgi-bin/stable_token", _from_answer, body=self._body, token_endpoint=True
-        )
+        return self._transport.call(STABLE_TOKEN, body=self._body)
 
 
 class ClassicToken:
@@ -85,9 +113,7 @@ class ClassicToken:
 
     def get_new(self) -> AccessToken:
         """Ask WeChat for a new token."""
-        return self._transport.call(
-            "GET", "/cgi-bin/token", _from_answer, params=self._params, token_endpoint=True
-        )
+        return self._transport.call(CLASSIC_TOKEN, params=self._params)
 
 
 class TokenURL:
@@ -103,9 +129,7 @@ class TokenURL:
 
     def get_new(self) -> AccessToken:
         """Ask the server."""
-        return self._transport.call(
-            "GET", "", _from_answer, token_endpoint=True, bare="access_token"
-        )
+        return self._transport.call(TOKEN_SERVER)
 
 
 class TokenCommand:
@@ -247,19 +271,6 @@ def _like(error: WeChatError, cure: str) -> TokenContested:
     return TokenContested(f"{said}\n{cure}", errcode=error.errcode, rid=error.rid)
 
 
-def _from_answer(answer: dict[str, Any]) -> AccessToken:
-    """Parse `{"access_token": …, "expires_in": 7200}`."""
-    value, expires_in = answer.get("access_token"), answer.get("expires_in")
-    if not isinstance(value, str) or not _is_token(value):
-        raise MalformedReply("no usable access_token")
-    try:
-        seconds = None if expires_in is None else int(expires_in)
-    except (TypeError, ValueError, OverflowError):
-        raise MalformedReply("an expires_in that is no number") from None
-    # Two hours at most is what is documented; a day leaves room for a change of that.
-    return AccessToken(value, None if seconds is None else max(0, min(seconds, 86_400)))
-
-
 def _from_text(text: str, source: str) -> AccessToken:
     text = text.strip()
     try:
@@ -273,8 +284,3 @@ def _from_text(text: str, source: str) -> AccessToken:
             f"{source} gave {malformed}; expected JSON with access_token and expires_in, or the "
             "bare token"
         ) from None
-
-
-def _is_token(value: str) -> bool:
-    """Tell a token, whose alphabet is promised nowhere, from a page of some other server."""
-    return re.fullmatch(r"[A-Za-z0-9_.~+/=!|:-]+", value) is not None

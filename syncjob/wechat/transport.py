@@ -27,11 +27,11 @@ from syncjob.errors import (
 )
 from syncjob.model import MalformedReply, Traffic
 from syncjob.wechat.decoding import decode, errcode_of
+from syncjob.wechat.endpoint import ATTEMPTS, Endpoint
 from syncjob.wechat.errcodes import error_of, meaning_of
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 6
 LONGEST_BACKOFF = 16.0  # seconds
 CONNECT_TIMEOUT = 5.0
 HEADERS = {
@@ -96,20 +96,12 @@ class Transport:
 
     def call(
         self,
-        method: str,
-        path: str,
-        parse: Callable[[dict[str, Any]], T],
+        endpoint: Endpoint[T],
         *,
         params: dict[str, str] | None = None,
         body: dict[str, Any] | None = None,
-        token_endpoint: bool = False,
-        bare: str | None = None,
-        garbled_attempts: int = ATTEMPTS,
     ) -> T:
-        """Call `path` and return what `parse` makes of the answer.
-
-        `garbled_attempts` is how often an answer of WeChat's own that is no JSON is worth asking
-        for. With `bare`, an answer that is no JSON object is taken for the value of that key.
+        """Call an endpoint and return what it makes of the answer.
 
         What may pass (busy, minute quota, network, gateway pages, answers that cannot be parsed) is
         tried again, ATTEMPTS times in all, with exponential backoff and full jitter; then, and for
@@ -119,7 +111,12 @@ class Transport:
         def attempt() -> T:
             with self._count:
                 self._calls += 1
-            return self._attempt(method, path, parse, params, body, token_endpoint, bare)
+            response = self._send(endpoint.method, endpoint.path, params, body)
+            if endpoint.documented is not None and response.status_code < 300:
+                read = endpoint.documented(response.content)
+                if read is not None:
+                    return read
+            return self._read(endpoint, response, {**(params or {}), **(body or {})})
 
         try:
             return attempt()
@@ -132,7 +129,7 @@ class Transport:
             return attempt()
 
         retrying = Retrying(
-            stop=_enough(garbled_attempts),
+            stop=_enough(endpoint.garbled_attempts),
             wait=self._wait,
             retry=lambda state: isinstance(_error(state), _Passing),
             before_sleep=self._before_retry,
@@ -159,39 +156,29 @@ class Transport:
             " ".join(str(_error(state)).split()),
         )
 
-    def _attempt(
-        self,
-        method: str,
-        path: str,
-        parse: Callable[[dict[str, Any]], T],
-        params: dict[str, str] | None,
-        body: dict[str, Any] | None,
-        token_endpoint: bool,
-        bare: str | None,
-    ) -> T:
-        response = self._send(method, path, params, body)
+    def _read(self, endpoint: Endpoint[T], response: requests.Response, sent: dict[str, Any]) -> T:
+        """Return what an answer says; raise the error that it means."""
         answer = decode(response.content)
-        if bare is not None and not isinstance(answer, dict):
-            answer = {bare: response.content.decode("utf-8", "replace").strip()}
+        if endpoint.bare is not None and not isinstance(answer, dict):
+            answer = {endpoint.bare: response.content.decode("utf-8", "replace").strip()}
         errcode = errcode_of(answer)
         if errcode:
             errmsg = answer.get("errmsg")
             error = error_of(
                 errcode,
-                self._redacted(errmsg if isinstance(errmsg, str) else "", params, body),
-                who=self._named(path),
-                token_endpoint=token_endpoint,
+                self._redacted(errmsg if isinstance(errmsg, str) else "", sent),
+                who=self._named(endpoint.path),
+                token_endpoint=endpoint.issues_tokens,
             )
-            wait = meaning_of(errcode, token_endpoint=token_endpoint).wait
+            wait = meaning_of(errcode, token_endpoint=endpoint.issues_tokens).wait
             raise error if wait is None else _Passing(error, wait=wait)
         if not isinstance(answer, dict) or response.status_code >= 300:
-            raise self._not_an_answer(path, response.status_code, response.content)
+            raise self._not_an_answer(endpoint.path, response.status_code, response.content)
         try:
-            return parse(answer)
+            return endpoint.parse(answer)
         except MalformedReply as malformed:
-            raise _Passing(
-                WeChatUnavailable(f"{self._named(path)} answered {malformed}; the next run goes on")
-            ) from None
+            words = f"{self._named(endpoint.path)} answered {malformed}; the next run goes on"
+            raise _Passing(WeChatUnavailable(words)) from None
 
     def _send(
         self, method: str, path: str, params: dict[str, str] | None, body: dict[str, Any] | None
@@ -248,11 +235,9 @@ class Transport:
             return _Passing(WeChatUnavailable(f"{words}; the next run goes on"))
         return UnexpectedReply(f"{words}\ncheck the address and the proxy")
 
-    def _redacted(
-        self, text: str, params: dict[str, str] | None, body: dict[str, Any] | None
-    ) -> str:
+    def _redacted(self, text: str, sent: dict[str, Any]) -> str:
         """Take out what was sent as a credential, in whatever form the answer echoes it."""
-        sent, address = {**(params or {}), **(body or {})}, urlsplit(self._base_url)
+        address = urlsplit(self._base_url)
         secrets = [str(sent.get(name) or "") for name in ("access_token", "secret")]
         secrets += [value for _, value in parse_qsl(address.query)] + [address.password or ""]
         for secret in filter(None, secrets):
