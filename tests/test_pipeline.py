@@ -85,6 +85,21 @@ def test_everybody_is_asked_about_once_and_stored_in_groups(concurrency: int) ->
     assert max(map(len, shelf.groups)) < GROUP + 100
 
 
+def test_nobody_is_asked_about_twice_at_a_time() -> None:
+    """A list that repeats someone does not bring two answers, the older of which is stored last."""
+    asked_again = threading.Event()
+    wechat, shelf = WeChat(lambda openids: asked_again.wait(LONG) and None), Shelf()
+    with opened(wechat, shelf, 8, batch_size=2) as pipeline:
+        pipeline.put(["oA", "oB"])
+        pipeline.put(["oB", "oC"])
+        asked_again.set()
+        pipeline.flush()
+        assert shelf.openids == ["oA", "oB", "oC"]
+        pipeline.put(["oB"])  # is another question, once the first is answered
+
+    assert shelf.openids == ["oA", "oB", "oB", "oC"]
+
+
 def test_as_many_calls_are_out_as_are_allowed() -> None:
     """Eight batches meet at WeChat before any is answered."""
     together = threading.Barrier(8, timeout=LONG)

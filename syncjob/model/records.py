@@ -123,6 +123,13 @@ class Answers:
     def __len__(self) -> int:
         return len(self.following) + len(self.gone) + len(self.missing) + len(self.refused)
 
+    @property
+    def openids(self) -> list[str]:
+        """Whom they are about."""
+        following = [info.openid for info in self.following]
+        refused = [refusal.openid for refusal in self.refused]
+        return [*following, *self.gone, *self.missing, *refused]
+
     def extend(self, others: "Answers") -> None:
         """Add what WeChat says of others."""
         self.following.extend(others.following)

@@ -53,7 +53,10 @@ class Pipeline:
         self._group = _Group()
 
     def put(self, openids: Sequence[str]) -> None:
-        """Have these distinct OpenIDs asked about; raise what has failed, if something has."""
+        """Have these distinct OpenIDs asked about; raise what has failed, if something has.
+
+        Nobody is asked about twice at a time: of two answers, an old one might be stored last.
+        """
         for start in range(0, len(openids), self._batch_size):
             self._put_batch(openids[start : start + self._batch_size])
 
@@ -85,12 +88,15 @@ class Pipeline:
             self._store_own()
 
     def _store_own(self) -> None:
-        for question in self._saved(self._group.take()):
+        answers = self._group.take()
+        conflicts = self._save(answers, confirmed=False)
+        for question in self._questions(answers, conflicts):
             self._save(question(), confirmed=True)
 
-    def _saved(self, answers: Answers) -> list["partial[Answers]"]:
-        """Store answers; return what is to be called about those in conflict, in parts."""
-        conflicts = self._save(answers, confirmed=False)
+    def _questions(
+        self, answers: Answers, conflicts: Sequence[UnionidConflict]
+    ) -> list["partial[Answers]"]:
+        """Return what is to be called about those in conflict, in parts."""
         infos = {info.openid: info for info in answers.following} if conflicts else {}
         return [
             partial(settle, self._client, infos, conflicts[start : start + self._batch_size])
@@ -100,7 +106,7 @@ class Pipeline:
     def _close(self, failure: BaseException | None) -> None:
         if isinstance(failure, WeChatError | KeyboardInterrupt) and self._group.batches:
             with suppress(SyncjobError):
-                self._saved(self._group.take())
+                self._save(self._group.take(), confirmed=False)
 
 
 class ConcurrentPipeline(Pipeline):
@@ -122,6 +128,7 @@ class ConcurrentPipeline(Pipeline):
         self._pending = 0  # batches that were put and are not stored
         self._out = 0  # those of them that are asked about, or answered
         self._grouped = 0  # those of them that wait in a group
+        self._underway: set[str] = set()  # whose OpenIDs these are
         self._failure: BaseException | None = None
         self._changed = threading.Condition()
         self._answered: queue.SimpleQueue[tuple[Future[Answers], bool] | None]
@@ -133,6 +140,13 @@ class ConcurrentPipeline(Pipeline):
         ]
         for storer in self._storers:
             storer.start()
+
+    def put(self, openids: Sequence[str]) -> None:
+        """Have these distinct OpenIDs asked about; raise what has failed, if something has."""
+        with self._changed:
+            openids = [openid for openid in openids if openid not in self._underway]
+            self._underway.update(openids)
+        super().put(openids)
 
     def flush(self) -> None:
         """Wait until all that was put is stored; raise what has failed, if something has."""
@@ -185,7 +199,7 @@ class ConcurrentPipeline(Pipeline):
             self._fail(error)  # and store what the others bring
         elif confirmed:
             self._save(future.result(), confirmed=True)
-            self._count(pending=-1)
+            self._count(pending=-1, decided=future.result().openids)
         else:
             self._count(grouped=1)
             group.add(future.result())
@@ -197,13 +211,31 @@ class ConcurrentPipeline(Pipeline):
         batches = group.batches
         if not batches:
             return
-        questions = self._saved(group.take())
-        self._count(pending=len(questions) - batches, out=-batches, grouped=-batches)
+        answers = group.take()
+        conflicts = self._save(answers, confirmed=False)
+        questions = self._questions(answers, conflicts)
+        self._count(
+            pending=len(questions) - batches,
+            out=-batches,
+            grouped=-batches,
+            decided=answers.openids,
+            asked_again=[conflict.openid for conflict in conflicts],
+        )
         for question in questions:
             self._submit(question, confirmed=True)
 
-    def _count(self, *, pending: int = 0, out: int = 0, grouped: int = 0) -> None:
+    def _count(
+        self,
+        *,
+        pending: int = 0,
+        out: int = 0,
+        grouped: int = 0,
+        decided: Sequence[str] = (),
+        asked_again: Sequence[str] = (),
+    ) -> None:
         with self._changed:
+            self._underway.difference_update(decided)
+            self._underway.update(asked_again)
             self._pending += pending
             self._out += out
             self._grouped += grouped
