@@ -1,23 +1,20 @@
-"""One HTTP call to WeChat: sent, retried where that can help, decoded, its error told apart.
+"""Calls to WeChat: retried where that can help, decoded, their errors told apart.
 
-The only file that imports requests. No error that leaves it holds a URL: WeChat's tokens and
-secrets travel in query strings.
+One policy for all endpoints. What is never said: a token or a secret, in whatever form an answer
+echoes it.
 """
 
-import json
 import logging
 import re
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-from tenacity import RetryCallState, Retrying, wait_random_exponential
+from tenacity import RetryCallState, Retrying, stop_before_delay, wait_random_exponential
+from tenacity.stop import stop_base
 
-from syncjob import __version__
 from syncjob.errors import (
     AnswerUnreadable,
     SettingsError,
@@ -29,17 +26,14 @@ from syncjob.model import MalformedReply, Traffic
 from syncjob.wechat.decoding import decode, errcode_of
 from syncjob.wechat.endpoint import ATTEMPTS, Endpoint
 from syncjob.wechat.errcodes import error_of, meaning_of
+from syncjob.wechat.exchange import Answer, Broken, Exchange
+from syncjob.wechat.pace import Pace
 
 logger = logging.getLogger(__name__)
 
 LONGEST_BACKOFF = 16.0  # seconds
-CONNECT_TIMEOUT = 5.0
-HEADERS = {
-    "User-Agent": f"syncjob/{__version__}",
-    "Accept": "application/json",
-    "Accept-Encoding": "gzip, deflate",
-    "Connection": "keep-alive",
-}
+LONGEST_WAIT = 120.0  # of a Retry-After: for longer, nobody waits
+LONGEST_CALL = 300.0  # with all its attempts and waits; none begins later
 RETRIED_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 
 T = TypeVar("T")
@@ -55,7 +49,7 @@ class _Passing(Exception):
 
 
 class Transport:
-    """Pooled connections to one address, called `name` in messages, for up to `threads` at once.
+    """Calls to one address, called `name` in messages, from up to `threads` at once.
 
     Thread-safe. Tests may replace `sleep`.
     """
@@ -69,24 +63,18 @@ class Transport:
         threads: int = 1,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._base_url = base_url
+        self._address = urlsplit(base_url)
         self._name = name
-        self._timeout = (CONNECT_TIMEOUT, timeout)
         self._sleep = sleep
         self._count = threading.Lock()
         self._calls = self._retries = 0
         self._backoff = wait_random_exponential(multiplier=1, max=LONGEST_BACKOFF)
-        # The adapter below a session, since a session would look up the environment's proxies and
-        # certificates for every call, which costs as much as the call.
-        self._adapter = HTTPAdapter(pool_maxsize=threads)
-        self._requests: dict[tuple[str, str], requests.PreparedRequest] = {}
-        with requests.Session() as session:
-            found = session.merge_environment_settings(base_url, {}, None, None, None)
-        self._proxies, self._verify = found["proxies"], found["verify"] or True
+        self._pace = Pace(threads, sleep=sleep)
+        self._exchange = Exchange(base_url, timeout=timeout, threads=threads)
 
     def close(self) -> None:
         """Close all connections."""
-        self._adapter.close()
+        self._exchange.close()
 
     @property
     def traffic(self) -> Traffic:
@@ -104,19 +92,21 @@ class Transport:
         """Call an endpoint and return what it makes of the answer.
 
         What may pass (busy, minute quota, network, gateway pages, answers that cannot be parsed) is
-        tried again, ATTEMPTS times in all, with exponential backoff and full jitter; then, and for
-        all else, raises the WeChatError that the answer means.
+        tried again, ATTEMPTS times in all within LONGEST_CALL, with exponential backoff and full
+        jitter, and not before the moment that WeChat names; then, and for all else, raises the
+        WeChatError that the answer means.
         """
 
-        def attempt() -> T:
-            with self._count:
-                self._calls += 1
-            response = self._send(endpoint.method, endpoint.path, params, body)
-            if endpoint.documented is not None and response.status_code < 300:
-                read = endpoint.documented(response.content)
+        def attempt(*, has_waited: bool = False) -> T:
+            with self._pace.kept(has_waited=has_waited):
+                with self._count:
+                    self._calls += 1
+                answer = self._send(endpoint, params, body)
+            if endpoint.documented is not None and answer.status < 300:
+                read = endpoint.documented(answer.content)
                 if read is not None:
                     return read
-            return self._read(endpoint, response, {**(params or {}), **(body or {})})
+            return self._read(endpoint, answer, {**(params or {}), **(body or {})})
 
         try:
             return attempt()
@@ -126,10 +116,10 @@ class Transport:
         def attempt_again() -> T:
             if failed_first:
                 raise failed_first.pop()
-            return attempt()
+            return attempt(has_waited=True)
 
         retrying = Retrying(
-            stop=_enough(endpoint.garbled_attempts),
+            stop=_Enough(endpoint.garbled_attempts),
             wait=self._wait,
             retry=lambda state: isinstance(_error(state), _Passing),
             before_sleep=self._before_retry,
@@ -156,88 +146,72 @@ class Transport:
             " ".join(str(_error(state)).split()),
         )
 
-    def _read(self, endpoint: Endpoint[T], response: requests.Response, sent: dict[str, Any]) -> T:
-        """Return what an answer says; raise the error that it means."""
-        answer = decode(response.content)
-        if endpoint.bare is not None and not isinstance(answer, dict):
-            answer = {endpoint.bare: response.content.decode("utf-8", "replace").strip()}
-        errcode = errcode_of(answer)
-        if errcode:
-            errmsg = answer.get("errmsg")
-            error = error_of(
-                errcode,
-                self._redacted(errmsg if isinstance(errmsg, str) else "", sent),
-                who=self._named(endpoint.path),
-                token_endpoint=endpoint.issues_tokens,
-            )
-            wait = meaning_of(errcode, token_endpoint=endpoint.issues_tokens).wait
-            raise error if wait is None else _Passing(error, wait=wait)
-        if not isinstance(answer, dict) or response.status_code >= 300:
-            raise self._not_an_answer(endpoint.path, response.status_code, response.content)
-        try:
-            return endpoint.parse(answer)
-        except MalformedReply as malformed:
-            words = f"{self._named(endpoint.path)} answered {malformed}; the next run goes on"
-            raise _Passing(WeChatUnavailable(words)) from None
-
     def _send(
-        self, method: str, path: str, params: dict[str, str] | None, body: dict[str, Any] | None
-    ) -> requests.Response:
+        self, endpoint: Endpoint[T], params: dict[str, str] | None, body: dict[str, Any] | None
+    ) -> Answer:
         try:
-            request = self._prepared(method, path)
-            if params:
-                request.url = f"{request.url}?{urlencode(params)}"
-            if body is not None:
-                # Encoded here, so that there is a Content-Length: WeChat refuses chunked bodies
-                # with 412, and some endpoints refuse Chinese written as \uXXXX.
-                request.body = json.dumps(body, ensure_ascii=False).encode()
-                request.headers["Content-Length"] = str(len(request.body))
-                request.headers["Content-Type"] = "application/json; charset=utf-8"
-            response = self._adapter.send(
-                request, timeout=self._timeout, proxies=self._proxies, verify=self._verify
-            )
-            _ = response.content  # read here, where what may go wrong is caught
-            return response
-        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
-            raise SettingsError(
-                f"the address of {self._name}, or the proxy (HTTPS_PROXY …), cannot be used; "
-                "expected http://host:port"
-            ) from None
-        except requests.RequestException as error:
-            # The error's own text holds the URL, and so the token.
+            return self._exchange.send(endpoint.method, endpoint.path, params, body)
+        except Broken as broken:
             raise _Passing(
                 WeChatUnavailable(
-                    f"{self._named(path)} cannot be reached at {self._host}: "
-                    f"{_network_words(error)}\n"
+                    f"{self._named(endpoint)} cannot be reached at {self._host}: {broken}\n"
                     "check the network, the proxy and the address; the next run goes on"
                 )
             ) from None
-        except OSError as error:  # requests looks for the file before it connects
-            raise SettingsError(
-                f"the certificates of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE cannot be read: {error}"
-            ) from None
+        except SettingsError as error:
+            raise SettingsError(f"{self._name} cannot be asked: {error}") from None
 
-    def _prepared(self, method: str, path: str) -> requests.PreparedRequest:
-        """Return a request to fill in; preparing one costs as much as sending it."""
-        template = self._requests.get((method, path))
-        if template is None:
-            template = requests.Request(method, self._base_url + path, headers=HEADERS).prepare()
-            self._requests[method, path] = template
-        return template.copy()
+    def _read(self, endpoint: Endpoint[T], answer: Answer, sent: dict[str, Any]) -> T:
+        """Return what an answer says; raise the error that it means."""
+        said = decode(answer.content)
+        if endpoint.bare is not None and not isinstance(said, dict):
+            said = {endpoint.bare: answer.content.decode("utf-8", "replace").strip()}
+        errcode = errcode_of(said)
+        if errcode:
+            errmsg = said.get("errmsg")
+            error = error_of(
+                errcode,
+                self._redacted(errmsg if isinstance(errmsg, str) else "", sent),
+                who=self._named(endpoint),
+                token_endpoint=endpoint.issues_tokens,
+            )
+            wait = meaning_of(errcode, token_endpoint=endpoint.issues_tokens).wait
+            raise error if wait is None else self._passing(error, wait, answer)
+        if not isinstance(said, dict) or answer.status >= 300:
+            raise self._not_an_answer(endpoint, answer)
+        try:
+            return endpoint.parse(said)
+        except MalformedReply as malformed:
+            words = f"{self._named(endpoint)} answered {malformed}; the next run goes on"
+            raise _Passing(WeChatUnavailable(words)) from None
 
-    def _not_an_answer(self, path: str, status: int, content: bytes) -> Exception:
-        words = (
-            f"{self._named(path)} answered HTTP {status} and no JSON of WeChat's, at {self._host}"
-        )
-        if status == 200 and content.lstrip().startswith(b"{"):  # no page of a gateway's
+    def _not_an_answer(self, endpoint: Endpoint[T], answer: Answer) -> Exception:
+        status = answer.status
+        words = f"{self._named(endpoint)} answered HTTP {status} and no JSON of WeChat's, "
+        words += f"at {self._host}"
+        if status == 200 and answer.content.lstrip().startswith(b"{"):  # no page of a gateway's
             return _Passing(AnswerUnreadable(f"{words}; the next run goes on"))
         if status in RETRIED_STATUSES or status < 300:
-            return _Passing(WeChatUnavailable(f"{words}; the next run goes on"))
+            return self._passing(WeChatUnavailable(f"{words}; the next run goes on"), 0, answer)
         return UnexpectedReply(f"{words}\ncheck the address and the proxy")
+
+    def _passing(self, error: WeChatError, wait: float, answer: Answer) -> Exception:
+        """Return the failure, after which the others wait too if a wait was asked for."""
+        wait = max(wait, answer.retry_after or 0)
+        if wait > LONGEST_WAIT:
+            said = str(error).split("\n")[0]
+            return type(error)(
+                f"{said}, and wants to be left alone for {wait:.0f} s\nthe next run goes on",
+                errcode=error.errcode,
+                rid=error.rid,
+            )
+        if wait:
+            self._pace.slow_down(wait)
+        return _Passing(error, wait=wait)
 
     def _redacted(self, text: str, sent: dict[str, Any]) -> str:
         """Take out what was sent as a credential, in whatever form the answer echoes it."""
-        address = urlsplit(self._base_url)
+        address = self._address
         secrets = [str(sent.get(name) or "") for name in ("access_token", "secret")]
         secrets += [value for _, value in parse_qsl(address.query)] + [address.password or ""]
         for secret in filter(None, secrets):
@@ -245,39 +219,27 @@ class Transport:
                 text = re.sub(re.escape(form), "***", text, flags=re.IGNORECASE)
         return text
 
-    def _named(self, path: str) -> str:
-        return f"{self._name} {path}".rstrip()
+    def _named(self, endpoint: Endpoint[T]) -> str:
+        return f"{self._name} {endpoint.path}".rstrip()
 
     @property
     def _host(self) -> str:
-        return urlsplit(self._base_url).netloc.rpartition("@")[2]
+        return self._address.netloc.rpartition("@")[2]
 
 
 def _error(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
 
 
-def _enough(garbled_attempts: int) -> Callable[[RetryCallState], bool]:
-    """Return what ends the retries of one call: ATTEMPTS in all, fewer of garbled answers."""
-    garbled = 0
+class _Enough(stop_base):
+    """Ends the retries of one call: ATTEMPTS in all, fewer of garbled answers, and in time."""
 
-    def enough(state: RetryCallState) -> bool:
-        nonlocal garbled
+    def __init__(self, garbled_attempts: int) -> None:
+        self._garbled_left = garbled_attempts
+        self._too_late = stop_before_delay(LONGEST_CALL)
+
+    def __call__(self, state: RetryCallState) -> bool:
         error = _error(state)
-        garbled += isinstance(error, _Passing) and isinstance(error.error, AnswerUnreadable)
-        return state.attempt_number >= ATTEMPTS or garbled >= garbled_attempts
-
-    return enough
-
-
-def _network_words(error: requests.RequestException) -> str:
-    words: tuple[tuple[type[Exception], str], ...] = (
-        (requests.exceptions.SSLError, "its TLS certificate was not accepted"),
-        (requests.exceptions.ProxyError, "the proxy refused"),
-        (requests.exceptions.ConnectTimeout, "no connection within the time allowed"),
-        (requests.exceptions.ReadTimeout, "no answer within the time allowed"),
-        (requests.exceptions.ConnectionError, "the connection failed or broke off"),
-        (requests.exceptions.ChunkedEncodingError, "the answer broke off"),
-        (requests.exceptions.ContentDecodingError, "the answer's compression is broken"),
-    )
-    return next((text for kind, text in words if isinstance(error, kind)), type(error).__name__)
+        if isinstance(error, _Passing) and isinstance(error.error, AnswerUnreadable):
+            self._garbled_left -= 1
+        return state.attempt_number >= ATTEMPTS or self._garbled_left <= 0 or self._too_late(state)

@@ -1,0 +1,163 @@
+"""One HTTP exchange: a request sent, its answer received, within limits of time and size.
+
+The only file, with deadlines.py, that imports requests. No error that leaves it holds a URL:
+WeChat's tokens and secrets travel in query strings.
+"""
+
+import email.utils
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+import urllib3
+
+from syncjob import __version__
+from syncjob.errors import SettingsError, SyncjobError
+from syncjob.wechat.deadlines import Deadlines, WatchedAdapter
+
+CONNECT_TIMEOUT = 5.0
+# Ten times what the longest answer has: ten thousand OpenIDs, or a hundred users with every field.
+LONGEST_ANSWER = 4 * 2**20  # bytes, decompressed
+HEADERS = {
+    "User-Agent": f"syncjob/{__version__}",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "Connection": "keep-alive",
+}
+
+
+class Broken(SyncjobError):
+    """There was no answer, or not all of it; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `retry_after` is in seconds, None if the server did not say."""
+
+    status: int
+    content: bytes
+    retry_after: float | None = None
+
+
+class Exchange:
+    """Pooled connections to one address, for up to `threads` at once. Thread-safe.
+
+    `timeout`: the seconds that a whole answer may take, once there is a connection. Redirects are
+    not followed, certificates are verified; proxies and a private CA come from the usual variables
+    of the environment.
+    """
+
+    def __init__(self, base_url: str, *, timeout: float, threads: int = 1) -> None:
+        self._base_url = base_url
+        self._timeout = (CONNECT_TIMEOUT, timeout)
+        self._seconds = CONNECT_TIMEOUT + timeout
+        self._deadlines = Deadlines(self._seconds)
+        # The adapter below a session, since a session would look up the environment's proxies and
+        # certificates for every call, which costs as much as the call.
+        self._adapter = WatchedAdapter(self._deadlines, pool_maxsize=threads)
+        self._requests: dict[tuple[str, str], requests.PreparedRequest] = {}
+        with requests.Session() as session:
+            found = session.merge_environment_settings(base_url, {}, None, None, None)
+        self._proxies, self._verify = found["proxies"], found["verify"] or True
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._adapter.close()
+        self._deadlines.close()
+
+    def send(
+        self, method: str, path: str, params: dict[str, str] | None, body: dict[str, Any] | None
+    ) -> Answer:
+        """Send one request and return the whole answer.
+
+        Raises Broken where another try may help, and SettingsError for an address, a proxy or a
+        file of certificates that cannot be used.
+        """
+        with self._deadlines.of_this_call() as call:
+            try:
+                response = self._adapter.send(
+                    self._prepared(method, path, params, body),
+                    stream=True,
+                    timeout=self._timeout,
+                    proxies=self._proxies,
+                    verify=self._verify,
+                )
+                content = _read(response)
+            except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
+                raise SettingsError(
+                    "the address, or the proxy (HTTPS_PROXY …), cannot be used; "
+                    "expected http://host:port"
+                ) from None
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                # The error's own text holds the URL, and so the token.
+                words = f"the answer took longer than {self._seconds:g} s"
+                raise Broken(words if call.is_overdue else _words(error)) from None
+            except OSError as error:  # requests looks for the file before it connects
+                raise SettingsError(
+                    "the certificates of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE cannot be read: "
+                    f"{error}"
+                ) from None
+            if call.is_overdue:  # an answer without a length may end anywhere
+                raise Broken(f"the answer took longer than {self._seconds:g} s")
+        return Answer(response.status_code, content, _retry_after(response.headers))
+
+    def _prepared(
+        self, method: str, path: str, params: dict[str, str] | None, body: dict[str, Any] | None
+    ) -> requests.PreparedRequest:
+        """Fill in a request; to prepare each costs as much as to send it."""
+        template = self._requests.get((method, path))
+        if template is None:
+            template = requests.Request(method, self._base_url + path, headers=HEADERS).prepare()
+            self._requests[method, path] = template
+        request = template.copy()
+        if params:
+            request.url = f"{request.url}?{urlencode(params)}"
+        if body is not None:
+            # Encoded here, so that there is a Content-Length: WeChat refuses chunked bodies with
+            # 412, and some endpoints refuse Chinese written as \uXXXX.
+            request.body = json.dumps(body, ensure_ascii=False).encode()
+            request.headers["Content-Length"] = str(len(request.body))
+            request.headers["Content-Type"] = "application/json; charset=utf-8"
+        return request
+
+
+def _read(response: requests.Response) -> bytes:
+    """Read the whole body, and no more of it than an answer can have."""
+    content: bytes = response.raw.read(LONGEST_ANSWER + 1, decode_content=True)
+    if len(content) > LONGEST_ANSWER:
+        response.close()
+        raise Broken(f"the answer is longer than {LONGEST_ANSWER >> 20} MiB")
+    response.raw.release_conn()
+    return content
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Read Retry-After: seconds, or a date."""
+    value = headers.get("Retry-After")
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value[:9])
+    with suppress(ValueError, TypeError, OverflowError):
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    return None
+
+
+def _words(error: Exception) -> str:
+    words: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+        (requests.exceptions.SSLError, "its TLS certificate was not accepted"),
+        (requests.exceptions.ProxyError, "the proxy refused"),
+        (requests.exceptions.ConnectTimeout, "no connection within the time allowed"),
+        (
+            (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError),
+            "no answer within the time allowed",
+        ),
+        (requests.exceptions.ConnectionError, "the connection failed or broke off"),
+        (urllib3.exceptions.ProtocolError, "the answer broke off"),
+        (urllib3.exceptions.DecodeError, "the answer's compression is broken"),
+    )
+    return next((text for kind, text in words if isinstance(error, kind)), type(error).__name__)
