@@ -21,7 +21,8 @@ else:
     from syncjob.config import open_settings
     from syncjob.database.engine import open_engine, writing
 
-    engine = open_engine(open_settings().database().database_url.reveal(), create=True)
+    url = open_settings().database().database_url.reveal()
+    engine = open_engine(url, create=True, timeouts=False)
     try:
         with writing(engine) as own_connection:
             run(own_connection)

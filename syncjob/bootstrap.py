@@ -37,7 +37,9 @@ def open_job(settings: Settings) -> Iterator[Job]:
     Raises DatabaseError before anything is touched if the database is not ready.
     """
     with ExitStack() as stack:
-        store = stack.enter_context(open_store(settings.database_url.reveal()))
+        store = stack.enter_context(
+            open_store(settings.database_url.reveal(), name=f"syncjob/{settings.appid}")
+        )
         account = store.save_account(settings.appid)
         transport = Transport(
             settings.api_url,

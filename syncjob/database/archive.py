@@ -20,9 +20,11 @@ from syncjob.database import (
 )
 from syncjob.database.clock import Clock, DatabaseClock
 from syncjob.database.engine import reading
+from syncjob.database.patience import patient
 from syncjob.model import Account, AccountStatus, Candidate, FollowerCount, Run, Sweep
 
 
+@patient
 class Archive:
     """The reading half of the store. Thread-safe; close it, or use it in a `with`."""
 

@@ -6,24 +6,43 @@ One engine per process. Nothing above this folder sees SQLAlchemy or a driver.
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
+from syncjob.database.failures import translated
 from syncjob.errors import DatabaseError, SettingsError
 from syncjob.interruption import interruption
 
-CONNECT_TIMEOUT = 10  # seconds
+# What the driver is told unless the URL says otherwise: a server that vanishes is noticed within a
+# minute, in the middle of a statement too.
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+# What a session sets unless the role, the database or the URL has: nobody waits for us for ever.
+TIMEOUTS = {
+    "lock_timeout": "30s",
+    "statement_timeout": "10min",
+    "idle_in_transaction_session_timeout": "5min",
+}
 SQLITE_OPTIONS = frozenset({"cache", "mode", "uri"})
 BUSY_TIMEOUT = 30_000  # milliseconds that SQLite waits for another program's write to end
 
 
-def open_engine(database_url: str, *, create: bool = False) -> Engine:
+def open_engine(
+    database_url: str, *, create: bool = False, name: str = "syncjob", timeouts: bool = True
+) -> Engine:
     """Return an engine for the URL; it connects when first used.
 
     A SQLite file that does not exist is created only with `create`, readable by its owner alone.
+    PostgreSQL's sessions are called `name`; without `timeouts` a statement may take any time.
     Raises SettingsError for a malformed URL and DatabaseError for a missing or unreachable file.
     """
     url = _parse(database_url)
@@ -35,9 +54,11 @@ def open_engine(database_url: str, *, create: bool = False) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    defaults = {"application_name": "syncjob", "connect_timeout": str(CONNECT_TIMEOUT)}
-    url = url.set(query={**defaults, **url.query})
-    return create_engine(url, hide_parameters=True)
+    url = url.set(query={**POSTGRESQL_OPTIONS, "application_name": name[:63], **url.query})
+    engine = create_engine(url, hide_parameters=True)
+    if timeouts:
+        event.listen(engine, "connect", _set_timeouts)
+    return engine
 
 
 def _parse(database_url: str) -> URL:
@@ -89,6 +110,17 @@ def _require_file(url: URL, *, create: bool) -> None:
         ) from None
 
 
+def _set_timeouts(connection: Any, _record: object) -> None:
+    # Not as options of the connection: poolers in between refuse these.
+    names = ", ".join(f"'{name}'" for name in TIMEOUTS)
+    unset = connection.execute(
+        f"SELECT name FROM pg_settings WHERE name IN ({names}) AND setting = '0'"  # noqa: S608
+    ).fetchall()
+    for (name,) in unset:
+        connection.execute("SELECT set_config(%s, %s, false)", (name, TIMEOUTS[name]))
+    connection.commit()
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver's own transaction control would commit before DDL; _begin_sqlite does it instead.
     connection.isolation_level = None
@@ -121,46 +153,39 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _transaction(engine: Engine, *, writes: bool) -> Iterator[Connection]:
-    with interruption.deferred(), _our_errors(engine), engine.connect() as connection:
+    with interruption.deferred(), _our_errors(engine) as step, engine.connect() as connection:
         connection.execution_options(writes=writes)
+        transaction = connection.begin()
         try:
-            with connection.begin():
-                yield connection
+            yield connection
+            step.is_committing = writes
+            transaction.commit()
         except BaseException:
-            connection.info.clear()  # what was made in the session is undone
+            if not connection.invalidated:
+                connection.info.clear()  # what was made in the session is undone
+            with suppress(exc.DBAPIError):  # of a connection that is lost
+                transaction.rollback()
             raise
 
 
+@dataclass
+class _Step:
+    is_committing: bool = False
+
+
 @contextmanager
-def _our_errors(engine: Engine) -> Iterator[None]:
+def _our_errors(engine: Engine) -> Iterator[_Step]:
     """Turn the driver's errors into DatabaseError, without SQL, parameters or row values."""
+    step = _Step()
     try:
-        yield
+        yield step
     except exc.IntegrityError:
         raise  # means something to the store method it arises in
     except exc.DBAPIError as error:
+        lost = error.connection_invalidated or isinstance(error, exc.OperationalError)
+        # What was sent to be committed, and not answered, may be stored or not.
+        undone = not (step.is_committing and lost and not getattr(error.orig, "sqlstate", None))
         # Not "from error": its text holds the statement, and at times the row.
-        raise DatabaseError(_sentence(engine, error.orig)) from None
+        raise translated(engine.url, error.orig, lost=lost, undone=undone) from None
     except (exc.InterfaceError, exc.InvalidRequestError, exc.TimeoutError) as error:
         raise DatabaseError(f"the database failed: {type(error).__name__}") from None
-
-
-def _sentence(engine: Engine, error: Any) -> str:
-    if isinstance(error, sqlite3.Error):
-        where = f"the database file {engine.url.database!r}"
-        text = str(error)
-        cures = {
-            "readonly": "check the rights of the file and its folder",
-            "unable to open": "check the path and the rights of its folder",
-            "locked": "another program holds it; close that and run again",
-            "full": "free some disk space and run again",
-            "not a database": "it is no SQLite file; check SYNCJOB_DATABASE_URL",
-            "malformed": "restore it from a backup",
-        }
-        cure = next((cure for sign, cure in cures.items() if sign in text), "look at the file")
-        return f"{where} cannot be used: {text}; {cure}"
-    # DETAIL and CONTEXT lines may quote rows; the primary message never does.
-    diagnostics = getattr(error, "diag", None)
-    text = getattr(diagnostics, "message_primary", None) or " ".join(str(error).split())[:400]
-    place = f"{engine.url.host or 'local socket'}/{engine.url.database or ''}"
-    return f"the database {place} cannot be used: {text}"

@@ -43,7 +43,7 @@ def upgrade(database_url: str) -> tuple[str | None, str]:
 
     Creates a SQLite file that does not exist. Two at once wait for each other.
     """
-    engine = open_engine(database_url, create=True)
+    engine = open_engine(database_url, create=True, timeouts=False)
     try:
         with reading(engine) as connection:
             found = get_revision(connection)

@@ -22,6 +22,7 @@ from syncjob.database import (
 from syncjob.database.archive import Archive
 from syncjob.database.clock import Clock
 from syncjob.database.engine import open_engine, reading, writing
+from syncjob.database.patience import patient
 from syncjob.database.schema import require_current
 from syncjob.model import (
     AccessToken,
@@ -40,13 +41,13 @@ from syncjob.model import (
 )
 
 
-def open_store(database_url: str, *, clock: Clock | None = None) -> "Store":
+def open_store(database_url: str, *, name: str = "syncjob", clock: Clock | None = None) -> "Store":
     """Open the store of a database whose schema is current.
 
-    Raises DatabaseError (SchemaNotCurrent among them) before anything is touched. `clock` replaces
-    the database's clock, for tests.
+    Raises DatabaseError (SchemaNotCurrent among them) before anything is touched. PostgreSQL's
+    sessions are called `name`; `clock` replaces the database's clock, for tests.
     """
-    engine = open_engine(database_url)
+    engine = open_engine(database_url, name=name)
     try:
         with reading(engine) as connection:
             require_current(connection)
@@ -56,6 +57,7 @@ def open_store(database_url: str, *, clock: Clock | None = None) -> "Store":
     return Store(engine, clock)
 
 
+@patient
 class Store(Archive):
     """What the job keeps, to read and to write. Thread-safe; close it, or use it in a `with`."""
 

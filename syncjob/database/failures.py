@@ -1,0 +1,63 @@
+"""What the drivers' errors mean: a sentence with its cure, and whether they may pass."""
+
+import sqlite3
+from typing import Any
+
+from sqlalchemy import URL
+
+from syncjob.database.patience import Undone
+from syncjob.errors import DatabaseError
+
+# PostgreSQL's SQLSTATEs, whole or their class, that pass by themselves.
+PASSING = (
+    "08",  # the connection failed
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "53300",  # too many connections
+    "55P03",  # lock timeout
+    "57P",  # the server is shut down, starts, or an administrator has ended the session
+)
+CURES = {
+    "25006": "it is read-only: name the primary server, or let it be written to",
+    "28": "check the user and the password of SYNCJOB_DATABASE_URL",
+    "3D000": "create it, or check SYNCJOB_DATABASE_URL",
+    "42501": "grant the role of SYNCJOB_DATABASE_URL what it lacks (README: PostgreSQL)",
+    "53100": "free some space on the server's disk and run again",
+    "53300": "raise max_connections or the role's limit, or close what holds the others",
+    "55P03": "another session holds a lock; see pg_locks",
+    "57014": "it took longer than statement_timeout; see what holds the server up",
+    "57P": "the server was shut down or the session ended; the next run goes on",
+}
+SQLITE_CURES = {
+    "readonly": "check the rights of the file and its folder",
+    "unable to open": "check the path and the rights of its folder",
+    "locked": "another program holds it; close that and run again",
+    "full": "free some disk space and run again",
+    "disk I/O": "check the disk and the space left on it, and run again",
+    "not a database": "it is no SQLite file; check SYNCJOB_DATABASE_URL",
+    "malformed": "restore it from a backup",
+}
+
+
+def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseError:
+    """Return the error of ours that one of a driver's means.
+
+    `lost`: there is no connection any more. `undone`: the transaction certainly stored nothing.
+    """
+    if isinstance(error, sqlite3.Error):
+        where, text = f"the database file {url.database!r}", str(error)
+        cure = next(
+            (cure for sign, cure in SQLITE_CURES.items() if sign in text), "look at the file"
+        )
+        return DatabaseError(f"{where} cannot be used: {text}; {cure}")
+    # DETAIL and CONTEXT lines may quote rows; the primary message never does.
+    diagnostics = getattr(error, "diag", None)
+    text = getattr(diagnostics, "message_primary", None) or " ".join(str(error).split())[:400]
+    sentence = (
+        f"the database {url.host or 'local socket'}/{url.database or ''} cannot be used: {text}"
+    )
+    state = getattr(error, "sqlstate", None) or ""
+    cure = next((cure for sign, cure in CURES.items() if state.startswith(sign)), "")
+    sentence += f"; {cure}" if state and cure else ""
+    passes = state.startswith(PASSING) if state else lost
+    return (Undone if passes and undone else DatabaseError)(sentence)

@@ -1,0 +1,78 @@
+"""Steps of the store that failed because of something that passes are taken again."""
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, TypeVar
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_before_delay,
+    wait_random_exponential,
+)
+
+from syncjob.errors import DatabaseError
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = (
+    60.0  # seconds: a server that restarts is back by then; silent runs live for three minutes
+)
+LONGEST_PAUSE = 5.0
+
+C = TypeVar("C", bound=type)
+
+
+class Undone(DatabaseError):
+    """Nothing of the transaction was stored, and the same one may succeed later."""
+
+
+def patient(cls: C) -> C:
+    """Have every public method of the class, each a transaction, taken again when it was Undone.
+
+    With exponential backoff and full jitter, for PATIENCE at most.
+    """
+    for name, method in vars(cls).items():
+        if isinstance(method, FunctionType) and not name.startswith("_") and name != "close":
+            setattr(cls, name, _patient(method))
+    return cls
+
+
+def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def step(*arguments: Any, **options: Any) -> Any:
+        try:
+            return method(*arguments, **options)
+        except Undone as undone:
+            failed_first = [undone]  # which is the first of the attempts
+
+        def attempt_again() -> Any:
+            if failed_first:
+                raise failed_first.pop()
+            return method(*arguments, **options)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(Undone),
+            wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE),
+            stop=stop_before_delay(PATIENCE),
+            before_sleep=_say,
+            sleep=time.sleep,
+            reraise=True,
+        )
+        return retrying(attempt_again)
+
+    return step
+
+
+def _say(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    logger.info(
+        "The database failed; trying again. attempt=%d wait=%.1fs reason=%s",
+        state.attempt_number + 1,
+        state.upcoming_sleep,
+        str(error).split("\n")[0],
+    )

