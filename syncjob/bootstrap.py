@@ -7,7 +7,8 @@ from time import sleep
 
 from syncjob.config import Settings
 from syncjob.database.store import Store, open_store
-from syncjob.model import AccessToken, Account
+from syncjob.model import AccessToken, Account, TokenClaim
+from syncjob.sync.holder import is_dead, this_process
 from syncjob.wechat.client import WeChatClient
 from syncjob.wechat.tokens import (
     ClassicToken,
@@ -49,7 +50,7 @@ def open_job(settings: Settings) -> Iterator[Job]:
         )
         stack.callback(transport.close)
         source = _token_source(settings, transport, stack)
-        tokens = Tokens(source, _AccountShelf(store, account.id))
+        tokens = Tokens(source, _AccountShelf(store, account.id), sleep=sleep)
         client = WeChatClient(transport, tokens, lang=settings.lang)
         yield Job(store, client, account)
 
@@ -61,11 +62,19 @@ class _AccountShelf:
     store: Store
     account_id: int
 
-    def get_token(self) -> str | None:
+    def get(self) -> str | None:
         return self.store.get_token(self.account_id)
 
-    def save_token(self, token: AccessToken) -> None:
-        self.store.save_token(self.account_id, token)
+    def claim(self, rejected: str | None) -> TokenClaim:
+        return self.store.claim_token(
+            self.account_id, rejected=rejected, holder=this_process(), is_dead=is_dead
+        )
+
+    def save(self, token: AccessToken, generation: int) -> str:
+        return self.store.save_token(self.account_id, token, generation)
+
+    def give_up(self, generation: int) -> None:
+        self.store.give_up_token(self.account_id, generation)
 
 
 def _token_source(settings: Settings, transport: Transport, stack: ExitStack) -> TokenSource:

@@ -11,7 +11,7 @@ from sqlalchemy import delete
 from syncjob.database.engine import open_engine
 from syncjob.database.store import Store, open_store
 from syncjob.database.tables import metadata
-from syncjob.model import AccessToken
+from syncjob.model import AccessToken, TokenClaim
 
 START = 1_760_000_000  # in October 2025
 
@@ -61,14 +61,26 @@ class Shelf:
 
     store: Store
     account_id: int
+    holder: str
+    is_dead: Callable[[str], bool]
 
-    def get_token(self) -> str | None:
+    def get(self) -> str | None:
         """Return the stored token."""
         return self.store.get_token(self.account_id)
 
-    def save_token(self, token: AccessToken) -> None:
+    def claim(self, rejected: str | None) -> TokenClaim:
+        """Claim another one."""
+        return self.store.claim_token(
+            self.account_id, rejected=rejected, holder=self.holder, is_dead=self.is_dead
+        )
+
+    def save(self, token: AccessToken, generation: int) -> str:
         """Store the token."""
-        self.store.save_token(self.account_id, token)
+        return self.store.save_token(self.account_id, token, generation)
+
+    def give_up(self, generation: int) -> None:
+        """Give the claim up."""
+        self.store.give_up_token(self.account_id, generation)
 
 
 class Meddled:

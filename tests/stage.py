@@ -179,9 +179,9 @@ class History:
         transport = Transport(self.url, timeout=20, threads=threads, sleep=lambda seconds: None)
         try:
             source = StableToken(transport, self.simulator.appid, self.simulator.secret)
-            client = WeChatClient(
-                transport, Tokens(source, Shelf(store, self.row.id)), lang="zh_CN"
-            )
+            shelf = Shelf(store, self.row.id, this_run, self._dead.__contains__)
+            tokens = Tokens(source, shelf, sleep=lambda seconds: None)
+            client = WeChatClient(transport, tokens, lang="zh_CN")
             # Each run has a process of its own; those that crashed are known to be dead.
             with (
                 patch("syncjob.sync.run.this_process", lambda: self._holder),

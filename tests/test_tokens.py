@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from syncjob.errors import TokenContested, TokenRejected
-from syncjob.model import AccessToken
+from syncjob.model import AccessToken, TokenClaim
 from syncjob.wechat.tokens import MOST_REJECTIONS, REJECTION_WINDOW, Tokens
 from tests.conftest import World
 from tests.loopback import answering
@@ -139,11 +139,20 @@ class Shelf:
 
     token: str | None = None
 
-    def get_token(self) -> str | None:
+    def get(self) -> str | None:
         return self.token
 
-    def save_token(self, token: AccessToken) -> None:
+    def claim(self, rejected: str | None) -> TokenClaim:
+        if self.token not in (None, rejected):
+            return TokenClaim(token=self.token)
+        return TokenClaim(generation=1)
+
+    def save(self, token: AccessToken, generation: int) -> str:
         self.token = token.value
+        return token.value
+
+    def give_up(self, generation: int) -> None:
+        """Nobody waits."""
 
 
 REJECTED = TokenRejected("WeChat /cgi-bin/user/get answered 40001", errcode=40001)

@@ -36,6 +36,7 @@ from syncjob.model import (
     RunStatus,
     Sweep,
     SweepSealed,
+    TokenClaim,
     Traffic,
     UnionidConflict,
 )
@@ -273,7 +274,29 @@ class Store(Archive):
 
     # --- access tokens --------------------------------------------------------------------
 
-    def save_token(self, account_id: int, token: AccessToken) -> None:
-        """Keep a token for this and later runs, until it is time for a new one."""
+    def claim_token(
+        self,
+        account_id: int,
+        *,
+        rejected: str | None,
+        holder: str,
+        is_dead: Callable[[str], bool] = lambda holder: False,
+    ) -> TokenClaim:
+        """Return a good token other than the `rejected` one, or the right to fetch one.
+
+        Neither, if somebody else is fetching one, who is not known dead.
+        """
         with writing(self._engine) as connection:
-            access_tokens.save(connection, self._clock, account_id, token)
+            return access_tokens.claim(
+                connection, self._clock, account_id, rejected, holder, is_dead
+            )
+
+    def save_token(self, account_id: int, token: AccessToken, generation: int) -> str:
+        """Keep the token that a claim brought; return the one to use, perhaps a newer one."""
+        with writing(self._engine) as connection:
+            return access_tokens.save(connection, self._clock, account_id, token, generation)
+
+    def give_up_token(self, account_id: int, generation: int) -> None:
+        """End a claim that has brought no token."""
+        with writing(self._engine) as connection:
+            access_tokens.give_up(connection, account_id, generation)

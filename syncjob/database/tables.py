@@ -262,6 +262,10 @@ access_tokens = Table(
     Column("access_token", Text, nullable=False),  # WeChat: keep room for 512 characters at least
     _instant("fetched_at", nullable=False),
     _instant("refresh_at", nullable=False),
+    # Who fetches another one, and until when that is believed; counts how often one was fetched.
+    _count("generation"),
+    _instant("fetching_until"),
+    Column("fetching_by", Text),
 )
 
 # OpenIDs that make a whole batch fail; asked again at `next_try_at`.

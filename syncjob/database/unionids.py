@@ -18,9 +18,9 @@ def are_shared(connection: Connection, account_id: int, infos: Sequence[UserInfo
     unionids = [info.unionid for info in infos if info.unionid]
     if len(set(unionids)) < len(unionids):
         return True
-    # By the index on unionid, whatever PostgreSQL knows of a table that has just been filled: with a
-    # LIMIT it would expect to meet one soon, and read all followers for each answer; and an account
-    # is no good way to them either, which is what the + 0 says.
+    # By the index on unionid, whatever PostgreSQL knows of a table that has just been filled: with
+    # a LIMIT it would expect to meet one soon, and read all followers for each answer; and an
+    # account is no good way to them either, which is what the + 0 says.
     others = (
         select(func.count())
         .where(

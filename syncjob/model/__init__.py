@@ -23,6 +23,7 @@ from syncjob.model.replies import (
     AccessToken,
     FollowerPage,
     MalformedReply,
+    TokenClaim,
     shown,
 )
 from syncjob.model.user_info import (
@@ -51,6 +52,7 @@ __all__ = [
     "Sweep",
     "SweepSealed",
     "SweepStatus",
+    "TokenClaim",
     "Traffic",
     "UnionidConflict",
     "UserInfo",

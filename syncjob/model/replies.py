@@ -84,3 +84,14 @@ class AccessToken:
         if self.expires_in is None:
             return None
         return self.expires_in - min(300.0, self.expires_in / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenClaim:
+    """What came of wanting another token: a good one, or the right to fetch one, by its number.
+
+    Neither means that somebody else is fetching one.
+    """
+
+    token: str | None = field(default=None, repr=False)
+    generation: int | None = None

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from syncjob.errors import NeedsOperator, TokenContested, WeChatError
-from syncjob.model import AccessToken, MalformedReply
+from syncjob.model import AccessToken, MalformedReply, TokenClaim
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.transport import Transport
 
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 MOST_REJECTIONS = 3
 REJECTION_WINDOW = 3600.0
 COMMAND_TIMEOUT = 60.0
+# How long, and how often, somebody else's fetching is waited for; then it is taken over.
+PATIENCE = 60.0  # seconds
+POLL = 0.2
 LONGEST_OUTPUT = 65_536  # bytes
 
 
@@ -67,13 +70,19 @@ class TokenSource(Protocol):
 
 
 class TokenShelf(Protocol):
-    """Where a token is kept between runs."""
+    """Where a token is kept between runs, and shared with other processes."""
 
-    def get_token(self) -> str | None:
+    def get(self) -> str | None:
         """Return the kept token, unless it is time for a new one."""
 
-    def save_token(self, token: AccessToken) -> None:
-        """Keep a token."""
+    def claim(self, rejected: str | None) -> TokenClaim:
+        """Return a good token other than the `rejected` one, or the right to fetch one."""
+
+    def save(self, token: AccessToken, generation: int) -> str:
+        """Keep what a claim brought; return the token to use, another's if that is newer."""
+
+    def give_up(self, generation: int) -> None:
+        """End a claim that has brought nothing."""
 
 
 class StableToken:
@@ -179,8 +188,9 @@ class FixedToken:
 class Tokens:
     """The token of one account for one run: kept while it is good, replaced when it is refused.
 
-    Thread-safe: many that need another token at once get the one that the first of them fetches.
-    `monotonic` is the clock of its age, replaced by tests.
+    Thread-safe: many that need another token at once get the one that the first of them fetches;
+    where the source is shared, many processes too. Tests may replace `monotonic`, the clock of its
+    age, and `sleep`.
     """
 
     def __init__(
@@ -189,7 +199,9 @@ class Tokens:
         shelf: TokenShelf,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._sleep = sleep
         self._source = source
         self._shelf = shelf
         self._monotonic = monotonic
@@ -204,11 +216,10 @@ class Tokens:
             if self._value is not None and (self._until is None or self._monotonic() < self._until):
                 return self._value
             if self._value is None and self._source.shared:
-                stored = self._shelf.get_token()
+                stored = self._shelf.get()
                 if stored is not None:
-                    self._value, self._until = stored, None
-                    return stored
-            return self._fetch()
+                    return self._take(stored)
+            return self._get_another(None)
 
     def replace(self, rejected: str, error: WeChatError) -> str:
         """Return another token than the one that a business call rejected with `error`.
@@ -232,12 +243,7 @@ class Tokens:
                 "the token of SYNCJOB_ACCESS_TOKEN was refused; it lives two hours at most, "
                 "set a fresh one",
             )
-        stored = self._shelf.get_token() if self._source.shared else None
-        if stored is not None and stored != rejected:
-            logger.info("Took the stored token, which is newer than the rejected one.")
-            self._value, self._until = stored, None
-            return stored
-        token = self._fetch()
+        token = self._get_another(rejected)
         if token == rejected and not self._source.shared:
             raise _like(
                 error,
@@ -246,15 +252,44 @@ class Tokens:
             )
         return token
 
-    def _fetch(self) -> str:
+    def _get_another(self, rejected: str | None) -> str:
+        """Return a token other than the rejected one: somebody else's, or one that is fetched."""
+        if not self._source.shared:
+            return self._fetch().value
+        claim = self._claim(rejected)
+        if claim.token is not None:
+            logger.info("Took the stored token, which is newer.")
+            return self._take(claim.token)
+        if claim.generation is None:  # who is fetching one cannot be waited for any longer
+            return self._fetch().value
+        try:
+            token = self._fetch()
+        except BaseException:
+            self._shelf.give_up(claim.generation)
+            raise
+        kept = self._shelf.save(token, claim.generation)
+        return token.value if kept == token.value else self._take(kept)
+
+    def _claim(self, rejected: str | None) -> TokenClaim:
+        waited = 0.0
+        while True:
+            claim = self._shelf.claim(rejected)
+            if claim.token is not None or claim.generation is not None or waited >= PATIENCE:
+                return claim
+            self._sleep(POLL)
+            waited += POLL
+
+    def _take(self, stored: str) -> str:
+        self._value, self._until = stored, None
+        return stored
+
+    def _fetch(self) -> AccessToken:
         token = self._source.get_new()
         logger.info("Got an access token. expires_in=%s", token.expires_in)
         usable_for = token.usable_for
         self._value = token.value
         self._until = None if usable_for is None else self._monotonic() + usable_for
-        if self._source.shared:
-            self._shelf.save_token(token)
-        return token.value
+        return token
 
 
 def contested(error: WeChatError) -> TokenContested:
