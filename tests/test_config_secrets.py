@@ -1,5 +1,7 @@
 """Secrets among the settings: read from a variable or a file, and never shown."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,7 @@ def test_a_secret_can_stand_in_a_file(
     """NAME_FILE names a file with the secret; blanks and line ends around it do not count."""
     path = tmp_path / "secret"
     path.write_text(wrapped.format(secret), "utf-8", newline="")
+    path.chmod(0o600)
     read = SettingsReader({**only(name), f"{name}_FILE": str(path)}).job()
     assert getattr(read, attribute) == Secret(secret)
 
@@ -117,6 +120,7 @@ def test_a_secret_stands_in_one_place(
 ) -> None:
     """NAME and NAME_FILE together are refused, even if they agree; an empty one is not set."""
     (tmp_path / "secret").write_text(secret)
+    (tmp_path / "secret").chmod(0o440)
     both = {**only(name), name: secret, f"{name}_FILE": "secret"}
     with pytest.raises(SettingsError) as caught:
         SettingsReader(both).job()
@@ -132,6 +136,7 @@ UNREADABLE = {
     "bytes that are no text": (b"\xff\xfehunter2", "it is not UTF-8 text"),
     "nothing": (b"", "which is empty"),
     "an empty line": (b" \n", "which is empty"),
+    "far too much": (b"hunter2" * 10_000, "which is too long to be a secret"),
 }
 
 
@@ -144,6 +149,7 @@ def test_a_file_without_a_secret_is_named(
     path = tmp_path / "secret"
     if isinstance(content, bytes):
         path.write_bytes(content)
+        path.chmod(0o600)
     elif content is not None:
         path.mkdir()
     with pytest.raises(SettingsError) as caught:
@@ -164,7 +170,43 @@ def test_a_file_of_two_lines_is_no_secret(tmp_path: Path) -> None:
     """A file that holds more than the secret is refused, without showing it."""
     path = tmp_path / "secret"
     path.write_text("# the secret\nhunter2\n")
+    path.chmod(0o600)
     with pytest.raises(SettingsError) as caught:
         SettingsReader({**only("SYNCJOB_APPSECRET"), "SYNCJOB_APPSECRET_FILE": str(path)}).job()
     assert str(caught.value).startswith("SYNCJOB_APPSECRET holds a line break")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o644, 0o666])
+def test_a_file_that_everybody_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    """The message says what to run; the secret is not shown."""
+    path = tmp_path / "secret"
+    path.write_text("hunter2")
+    path.chmod(mode)
+    reader = SettingsReader({**only("SYNCJOB_APPSECRET"), "SYNCJOB_APPSECRET_FILE": str(path)})
+    with pytest.raises(SettingsError) as caught:
+        reader.job()
+    assert str(caught.value).endswith(
+        f"which everybody on this machine can read; run: chmod o= {path}"
+    )
+    assert "hunter2" not in str(caught.value)
+    path.chmod(mode & 0o770)
+    assert reader.job().appsecret == Secret("hunter2")
+
+
+def test_a_device_that_never_ends_is_no_secret() -> None:
+    """No more is read than a secret can have."""
+    settings = {**only("SYNCJOB_APPSECRET"), "SYNCJOB_APPSECRET_FILE": "/dev/zero"}
+    with pytest.raises(SettingsError, match="too long to be a secret"):
+        SettingsReader(settings).job()
+
+
+def test_a_secret_can_come_out_of_a_pipe(tmp_path: Path) -> None:
+    """As from a shell's <(pass show appsecret): nobody else can read what has been read."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path, 0o666)
+    writer = threading.Thread(target=path.write_text, args=("hunter2\n",))
+    writer.start()
+    settings = {**only("SYNCJOB_APPSECRET"), "SYNCJOB_APPSECRET_FILE": str(path)}
+    assert SettingsReader(settings).job().appsecret == Secret("hunter2")
+    writer.join()

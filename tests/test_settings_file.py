@@ -151,6 +151,7 @@ def test_either_form_of_a_secret_hides_both_of_the_files(
     texts = {"SYNCJOB_APPSECRET": "{}", "SYNCJOB_APPSECRET_FILE": str(tmp_path / "{}")}
     for word in ("mine", "yours"):
         (tmp_path / word).write_text(word)
+        (tmp_path / word).chmod(0o600)
     environ = {"SYNCJOB_APPID": "wx1", name: texts[name].format("mine")}
     for file in ({other: texts[other].format("yours")}, {**texts}):
         assert SettingsReader(environ, file).job().appsecret == Secret("mine")

@@ -320,6 +320,7 @@ def test_a_fixed_token_is_used_and_its_end_is_said(
     """SYNCJOB_ACCESS_TOKEN is used as it is; refused, it ends with 3 and asks for a fresh one."""
     wechat = ready()
     (tmp_path / "token").write_text(good_token(wechat) + "\n")
+    (tmp_path / "token").chmod(0o600)
     wechat.set(SYNCJOB_TOKEN_SOURCE="fixed", SYNCJOB_ACCESS_TOKEN_FILE=str(tmp_path / "token"))
     assert wechat.run("backfill") == 0
 

@@ -2,10 +2,10 @@
 
 from syncjob.config.reader import (
     DatabaseSettings,
-    Secret,
     Settings,
     SettingsReader,
     open_settings,
 )
+from syncjob.config.secrets import Secret
 
 __all__ = ["DatabaseSettings", "Secret", "Settings", "SettingsReader", "open_settings"]

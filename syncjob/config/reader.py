@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from syncjob.config import forms
 from syncjob.config.file import SETTING_NAMES, read_settings_file
+from syncjob.config.secrets import Secret, read_secret_file
 from syncjob.errors import SettingsError
 from syncjob.model import Allowance
 
@@ -24,28 +25,6 @@ TokenSourceName = Literal["stable", "classic", "url", "command", "fixed"]
 DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
 
 T = TypeVar("T")
-
-
-class Secret:
-    """A value that shows itself only to who asks for it by name."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the secret itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,15 +207,7 @@ class SettingsReader:
         if value and path:
             raise SettingsError(f"{name} and {name}_FILE are both set; expected only one of them")
         if path:
-            try:
-                value = Path(path).read_text("utf-8-sig").strip()
-            except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-                raise SettingsError(
-                    f"{name}_FILE names {path!r}, which cannot be read: {reason}"
-                ) from None
-            if not value:
-                raise SettingsError(f"{name}_FILE names {path!r}, which is empty")
+            value = read_secret_file(f"{name}_FILE", path)
         if value and not value.isprintable():
             raise SettingsError(
                 f"{name} holds a line break or a control character; check its quoting"

@@ -1,0 +1,56 @@
+"""Secrets: values that do not show themselves, and files that nobody else may read."""
+
+import os
+import stat
+from pathlib import Path
+
+from syncjob.errors import SettingsError
+
+LONGEST_SECRET = 65_536  # bytes
+
+
+class Secret:
+    """A value that shows itself only to who asks for it by name."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def read_secret_file(name: str, path: str) -> str:
+    """Return what the file that the setting `name` names holds, without the blanks around it.
+
+    Raises SettingsError for a file that cannot be read, that everybody can read, or that is empty
+    or far longer than a secret.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            status = os.fstat(file.fileno())
+            content = file.read(LONGEST_SECRET + 1)
+        value = content.decode("utf-8-sig").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SettingsError(f"{name} names {path!r}, which cannot be read: {reason}") from None
+    if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IROTH:
+        raise SettingsError(
+            f"{name} names {path!r}, which everybody on this machine can read; run: chmod o= {path}"
+        )
+    if len(content) > LONGEST_SECRET:
+        raise SettingsError(f"{name} names {path!r}, which is too long to be a secret")
+    if not value:
+        raise SettingsError(f"{name} names {path!r}, which is empty")
+    return value
