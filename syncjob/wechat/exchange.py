@@ -6,6 +6,7 @@ WeChat's tokens and secrets travel in query strings.
 
 import email.utils
 import json
+import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ import urllib3
 from syncjob import __version__
 from syncjob.errors import SettingsError, SyncjobError
 from syncjob.wechat.deadlines import Deadlines, WatchedAdapter
+
+# At DEBUG it logs each URL, and with it the token, for whoever listens to all loggers.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
 
 CONNECT_TIMEOUT = 5.0
 # Ten times what the longest answer has: ten thousand OpenIDs, or a hundred users with every field.
