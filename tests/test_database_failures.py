@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from syncjob.database import engine
+from syncjob.database import engine, told
 from syncjob.database.schema import upgrade
 from syncjob.simulator import Request
 from tests.conftest import Databases, World
@@ -157,6 +157,29 @@ def test_a_commit_that_nobody_confirmed_is_not_taken_again(world: Serve, query: 
     assert wechat.run("sync") == 0
     assert query(COUNTS) == ALL_FINE
     assert query("SELECT sum(new) FROM runs") == [(2_000,)]
+
+
+def test_a_session_that_ends_in_the_middle_of_a_copy_is_taken_again(
+    world: Serve, query: Query, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    """COPY is spoken with the driver itself; its errors are met like all others."""
+    wechat = world(2_000, page_size=500)
+    wechat.set(SYNCJOB_CONCURRENCY="1")
+    write, left = told._copy_text, [1, 1]
+
+    def end_and_write(infos: Any) -> str:
+        if left:
+            left.pop()
+            throw_out(query)(Request("COPY"))
+        return write(infos)
+
+    monkeypatch.setattr(told, "_copy_text", end_and_write)
+
+    assert wechat.run("sync") == 0
+
+    assert left == []
+    assert len(pauses) == 2
+    assert query(COUNTS) == ALL_FINE
 
 
 def test_sessions_say_whose_they_are_and_wait_for_nobody_for_ever(

@@ -1,6 +1,7 @@
 """What WeChat's errors become: a class, an exit code, a cure, a text that gives nothing away."""
 
 import json
+import time
 
 import pytest
 
@@ -243,3 +244,11 @@ def test_an_echoed_secret_is_blotted_out() -> None:
 def test_an_echoed_openid_is_blotted_out(errmsg: str) -> None:
     """A plain OpenID in an errmsg stays out of logs, messages and the table of runs."""
     assert OPENID not in str(refusal(errmsg.format(OPENID, OPENID)))
+
+
+def test_an_errmsg_without_end_is_read_at_once() -> None:
+    """Megabytes of blanks or hints cost no more than a page of them."""
+    for errmsg in (" " * 2_000_000 + "x", "\0" * 2_000_000, "hint: [" * 300_000):
+        began = time.process_time()
+        assert len(str(error_of(40164, errmsg, who="WeChat", token_endpoint=False))) < 1_000
+        assert time.process_time() - began < 1

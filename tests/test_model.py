@@ -252,6 +252,7 @@ def test_entries_without_an_openid_do_not_cost_the_others() -> None:
         {"openid": 1},
         {"openid": " "},
         {"openid": "a\0"},
+        {"openid": "o" * 513},
         LEFT,
     ]
     assert user_infos_from_json({"user_info_list": entries}) == [GONE]
@@ -285,3 +286,17 @@ def test_a_token_is_given_up_before_its_end(
 ) -> None:
     """The margin is 300 seconds, or half of what is left where that is less."""
     assert AccessToken("t", expires_in).usable_for == usable_for
+
+
+def test_what_is_nested_without_end_is_absent() -> None:
+    """An unknown key as deep as JSON may be read is kept as far as a hundred levels."""
+    deep: Any = []
+    for _ in range(900):
+        deep = [deep]
+    (user,) = user_infos_from_json({"user_info_list": [{"openid": FIRST, "new": deep}]})
+    assert user.extra is not None
+    kept, levels = user.extra["new"], 0
+    while kept:
+        (kept,), levels = kept, levels + 1
+    assert kept is None
+    assert 90 < levels < 110

@@ -229,3 +229,24 @@ def test_whoever_is_left_out_is_asked_about_once_a_run(
     # Once with its batch; the rest of the batch is asked about again without it.
     assert asked.count(wechat.account.openid(7)) == 1
     assert query("SELECT count(*) FROM followers WHERE enriched_at IS NULL") == [(1,)]
+
+
+def test_a_list_that_starts_over_waits_for_what_was_asked_before(
+    world: Callable[..., World], query: Query
+) -> None:
+    """An answer from before a sweep, stored behind it, would vouch for whom that did not list."""
+    wechat = world(100, page_size=50)
+    wechat.set(SYNCJOB_BATCH_SIZE="10")
+    wechat.simulator.faults.add("user/get=40003@2")
+    wechat.simulator.faults.add("user/info/batchget=slow-100@1-5")
+    stored: list[Any] = []
+
+    def look(request: Request) -> None:
+        if request.endpoint == "user/get" and wechat.simulator.count("user/get") == 3:
+            stored.extend(query("SELECT count(*), count(enriched_at) FROM followers"))
+
+    wechat.simulator.on_request = look
+    assert wechat.run("sync") == 0
+
+    assert stored == [(50, 50)]
+    assert query("SELECT status FROM sweeps ORDER BY id") == [("discarded",), ("sealed",)]

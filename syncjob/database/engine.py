@@ -160,7 +160,9 @@ def _transaction(engine: Engine, *, writes: bool) -> Iterator[Connection]:
             yield connection
             step.is_committing = writes
             transaction.commit()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, engine.dialect.loaded_dbapi.Error):
+                connection.invalidate()  # in a COPY, which SQLAlchemy does not see
             if not connection.invalidated:
                 connection.info.clear()  # what was made in the session is undone
             with suppress(exc.DBAPIError):  # of a connection that is lost
@@ -187,5 +189,8 @@ def _our_errors(engine: Engine) -> Iterator[_Step]:
         undone = not (step.is_committing and lost and not getattr(error.orig, "sqlstate", None))
         # Not "from error": its text holds the statement, and at times the row.
         raise translated(engine.url, error.orig, lost=lost, undone=undone) from None
+    except engine.dialect.loaded_dbapi.Error as error:
+        # In a COPY, which SQLAlchemy does not see; it is not the commit that failed.
+        raise translated(engine.url, error, lost=True, undone=True) from None
     except (exc.InterfaceError, exc.InvalidRequestError, exc.TimeoutError) as error:
         raise DatabaseError(f"the database failed: {type(error).__name__}") from None

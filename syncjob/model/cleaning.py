@@ -8,9 +8,15 @@ BIGINT = range(-(2**63), 2**63)
 INSTANT = range(1, 253402300800)  # unix seconds until the year 9999; 0 means that there is none
 
 
+LONGEST_OPENID = 512  # WeChat's have 28; what is much longer, no index of PostgreSQL's takes
+DEEPEST = 100  # levels of a JSON value that is kept
+
+
 def is_openid(value: object) -> bool:
-    """Tell whether an OpenID can be made of the value: any text that needs no cleaning."""
-    return isinstance(value, str) and bool(value.strip()) and is_clean(value)
+    """Tell whether an OpenID can be made of the value: a text that needs no cleaning."""
+    if not isinstance(value, str) or len(value) > LONGEST_OPENID:
+        return False
+    return bool(value.strip()) and is_clean(value)
 
 
 def is_clean(text: str) -> bool:
@@ -34,14 +40,16 @@ def text(value: object) -> str | None:
     return value.encode("utf-8", "ignore").decode("utf-8")
 
 
-def cleaned(value: Any) -> Any:
-    """Clean every text of a JSON value, however deep."""
+def cleaned(value: Any, levels: int = DEEPEST) -> Any:
+    """Clean every text of a JSON value; what is nested deeper than `levels` is absent."""
     if isinstance(value, str):
         return text(value)
+    if isinstance(value, dict | list) and not levels:
+        return None
     if isinstance(value, dict):
-        return {text(name): cleaned(inner) for name, inner in value.items()}
+        return {text(name): cleaned(inner, levels - 1) for name, inner in value.items()}
     if isinstance(value, list):
-        return [cleaned(inner) for inner in value]
+        return [cleaned(inner, levels - 1) for inner in value]
     return None if isinstance(value, float) and not isfinite(value) else value
 
 

@@ -11,6 +11,7 @@ from msgspec.json import Decoder
 from syncjob.model.cleaning import (
     BIGINT,
     INSTANT,
+    LONGEST_OPENID,
     SMALLINT,
     cleaned,
     integer,
@@ -127,4 +128,8 @@ def documented_user_infos(content: bytes) -> list[UserInfo] | None:
         infos = _decoder.decode(content).user_info_list
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return infos if all(info.openid and not info.openid.isspace() for info in infos) else None
+    return infos if all(map(_has_openid, infos)) else None
+
+
+def _has_openid(info: UserInfo) -> bool:
+    return 0 < len(info.openid) <= LONGEST_OPENID and not info.openid.isspace()

@@ -151,6 +151,7 @@ def _sweep(
             plan.rules,
             get_traffic=lambda: client.traffic,
             on_due=lambda openids: None,
+            before_restart=lambda: None,
         )
     ahead = Background(1, name="list")
     try:
@@ -161,6 +162,7 @@ def _sweep(
             plan.rules,
             get_traffic=lambda: client.traffic,
             on_due=enrichment.put_listed,
+            before_restart=enrichment.flush,
         )
     finally:
         ahead.stop()

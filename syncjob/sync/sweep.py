@@ -97,11 +97,14 @@ def sweep_list(
     *,
     get_traffic: Callable[[], Traffic],
     on_due: Callable[[Sequence[str]], None],
+    before_restart: Callable[[], None],
 ) -> SweepEnd:
     """Go on with the open sweep, or start one, and follow its pages to the end.
 
     `on_due` gets whoever of a stored page is to be asked about. A cursor that WeChat refuses starts
-    the list over, once. What the pages of a discarded sweep brought stays stored.
+    the list over, once, after `before_restart`: no answer from before a sweep may be stored after
+    it, or it would speak for somebody whom the sweep did not list. What the pages of a discarded
+    sweep brought stays stored.
     """
     sweep = store.get_open_sweep(run.account_id)
     if sweep is not None and not _is_recent(sweep, rules.max_age / EARLY, store.get_now()):
@@ -120,6 +123,7 @@ def sweep_list(
     except _CursorRefused as refused:
         logger.info("WeChat refused the cursor, the list starts over. sweep=%d", refused.sweep.id)
         store.discard_sweep(run.id, refused.sweep.id, f"WeChat refused its cursor: {refused}")
+        before_restart()
         sweep = store.start_sweep(run.id, run.account_id)
         try:
             return walk.follow(sweep, True)

@@ -118,6 +118,7 @@ AT_THE_TOKEN_ENDPOINTS: dict[int, Meaning] = {
     40014: _CREDENTIALS,
 }
 
+LONGEST_ERRMSG = 2_000
 RID = re.compile(r"\brid:\s*([0-9a-fA-Fx]+-[0-9a-fA-Fx]+-[0-9a-fA-Fx]+)")
 HINT = re.compile(r"\s*hint:\s*\[[^\]]*\]")
 IP = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
@@ -145,7 +146,9 @@ def meaning_of(errcode: int, *, token_endpoint: bool = False) -> Meaning:
 
 def split_rid(errmsg: str) -> tuple[str, str | None]:
     """Return the text fit for one log line, without hint and rid, and the rid."""
-    text = "".join(character if character.isprintable() else " " for character in errmsg)
+    # Cut first: what follows takes a time that grows with the square of its length.
+    said = errmsg[:LONGEST_ERRMSG]
+    text = "".join(character if character.isprintable() else " " for character in said)
     rid = RID.search(text)
     text = OPENID.sub("(an OpenID)", HINT.sub("", RID.sub("", text)))
     return " ".join(text.split())[:300], rid[1] if rid else None
