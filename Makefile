@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 HISTORIES ?= 10000
 SEED   ?= 1
+ANSWERS   ?= 100000
 
 # What `make bench` may be told; benchmarks/README.md says what each means.
 SCENARIO    ?= race
@@ -18,8 +19,13 @@ PROFILES    ?= full
 JSON        ?= build/bench-$(SCENARIO).json
 BENCH       := benchmarks/.venv
 
+LOWEST := build/lowest
+AUDIT  := build/audit
+# What `make lowest` runs: what touches each dependency, and no more.
+LOWEST_TESTS := $(patsubst %,tests/test_%.py,transport hostile_server told model cli sync_job schema)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench check format clean
+.PHONY: help setup demo test lowest soak kill-matrix fuzz fault-matrix bench check audit format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,8 +45,28 @@ demo: setup ## See the job work: 23 000 made-up followers into a SQLite file
 test: setup ## Run all tests, on SQLite and on a real PostgreSQL
 	$(BIN)/python -m pytest --numprocesses auto --quiet
 
+lowest: $(LOWEST)/installed ## Run the main tests on the lowest versions that pyproject.toml allows
+	$(LOWEST)/bin/python -m pytest --numprocesses auto --quiet $(LOWEST_TESTS)
+
+$(LOWEST)/installed: pyproject.toml tests/dependencies.py | $(VENV)/installed
+	$(PYTHON) -m venv $(LOWEST)
+	$(BIN)/python tests/dependencies.py lowest > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(LOWEST)/constraints.txt --editable '.[dev]'
+	@touch $@
+
 soak: setup ## Play HISTORIES=10000 random accounts against the job, on both databases
 	$(BIN)/python tests/soak.py --histories $(HISTORIES) --seed $(SEED)
+
+kill-matrix: setup ## Kill runs before and after each call and each commit, on both databases
+	$(BIN)/python tests/kill_matrix.py
+
+fuzz: setup ## Read ANSWERS=100000 broken answers of each endpoint
+	$(BIN)/python tests/fuzz.py --answers $(ANSWERS) --seed $(SEED)
+
+fault-matrix: setup ## Play each fault at each endpoint, once, in a burst and for ever
+	SYNCJOB_FAULTS=all $(BIN)/python -m pytest --numprocesses auto --quiet tests/test_fault_matrix.py
 
 bench: $(BENCH)/installed ## Measure syncjob beside its peers: N=200000 LATENCY=50 CONCURRENCY=32
 	@$(BENCH)/bin/python -m benchmarks --scenario $(SCENARIO) --followers $(N) --latency $(LATENCY) \
@@ -63,6 +89,16 @@ check: setup ## Lint, formatting, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: setup $(AUDIT)/bin/pip-audit ## Look the runtime dependencies up in PyPI's advisories
+	@$(BIN)/python tests/dependencies.py installed > $(AUDIT)/dependencies.txt
+	@$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+		--requirement $(AUDIT)/dependencies.txt \
+		|| { echo 'make audit: a dependency has an advisory, or PyPI could not be asked; see above' >&2; exit 1; }
+
+$(AUDIT)/bin/pip-audit:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .

@@ -177,35 +177,36 @@ class History:
 
         threads = plan.concurrency + 1
         transport = Transport(self.url, timeout=20, threads=threads, sleep=lambda seconds: None)
-        try:
-            source = StableToken(transport, self.simulator.appid, self.simulator.secret)
-            shelf = Shelf(store, self.row.id, this_run, self._dead.__contains__)
-            tokens = Tokens(source, shelf, sleep=lambda seconds: None)
-            client = WeChatClient(transport, tokens, lang="zh_CN")
-            # Each run has a process of its own; those that crashed are known to be dead.
-            with (
-                patch("syncjob.sync.run.this_process", lambda: self._holder),
-                patch("syncjob.sync.run.is_dead", self._dead.__contains__),
-            ):
+        # Each run has a process of its own; those that crashed are known to be dead. The patches
+        # outlive the threads: in the moment of one another run may have its own.
+        with (
+            patch("syncjob.sync.run.this_process", lambda: self._holder),
+            patch("syncjob.sync.run.is_dead", self._dead.__contains__),
+        ):
+            try:
+                source = StableToken(transport, self.simulator.appid, self.simulator.secret)
+                shelf = Shelf(store, self.row.id, this_run, self._dead.__contains__)
+                tokens = Tokens(source, shelf, sleep=lambda seconds: None)
+                client = WeChatClient(transport, tokens, lang="zh_CN")
                 run_job(
                     Meddled(store, alive, self._stored),  # type: ignore[arg-type]
                     Meddled(client, alive, self._heard),  # type: ignore[arg-type]
                     self.row,
                     plan,
                 )
-        except Crash:
-            return "Crash"
-        except SyncjobError as error:
-            return type(error).__name__
-        finally:
-            with one_at_a_time:  # what happens in a thread's moment comes to its end first
-                over.set()
-            # A process that died has no threads; these must not meet the next run's clock.
-            for thread in set(threading.enumerate()) - others:
-                if thread.name.startswith(("ask-", "store-", "list-")):
-                    thread.join(5)
-            transport.close()
-            self._holder = holder
+            except Crash:
+                return "Crash"
+            except SyncjobError as error:
+                return type(error).__name__
+            finally:
+                with one_at_a_time:  # what happens in a thread's moment comes to its end first
+                    over.set()
+                # A process that died has no threads; these must not meet the next run's clock.
+                for thread in set(threading.enumerate()) - others:
+                    if thread.name.startswith(("ask-", "store-", "list-")):
+                        thread.join(5)
+                transport.close()
+                self._holder = holder
         return "succeeded"
 
     def _moment(self, when: str, method: str) -> None:

@@ -47,6 +47,8 @@ def expected(endpoint: str, what: str, pattern: str) -> int:
     for_ever, at_tokens = pattern == "for ever", endpoint in TOKEN_ENDPOINTS
     if what in HARMLESS:
         return 0
+    if what in GARBLED and endpoint == "user/info":
+        return 0  # an answer about one person: that person's, put into quarantine
     if what in PASSING or what in GARBLED:
         return 75 if for_ever else 0
     if what in REJECTED:  # a business call gets one other token, and then it is somebody's fight
