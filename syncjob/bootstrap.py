@@ -1,15 +1,17 @@
 """From settings to a store and a client: the only place that picks a token source or a database."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from time import sleep
+from datetime import datetime, timedelta
+from time import monotonic, sleep
 
 from syncjob.config import Settings
 from syncjob.database.store import Store, open_store
-from syncjob.model import AccessToken, Account, TokenClaim
+from syncjob.model import AccessToken, Account, QuotaState, TokenClaim, ToldQuota
 from syncjob.sync.holder import is_dead, this_process
 from syncjob.wechat.client import WeChatClient
+from syncjob.wechat.quotas import Quotas
 from syncjob.wechat.tokens import (
     ClassicToken,
     FixedToken,
@@ -42,16 +44,22 @@ def open_job(settings: Settings) -> Iterator[Job]:
             open_store(settings.database_url.reveal(), name=f"syncjob/{settings.appid}")
         )
         account = store.save_account(settings.appid)
+        quotas = Quotas(
+            _QuotaBook(store, account.id),
+            reserve=settings.quota_reserve,
+            now=_clock_of(store),
+        )
         transport = Transport(
             settings.api_url,
             timeout=settings.timeout,
             threads=settings.concurrency + 1,  # one for the list
+            quotas=quotas,
             sleep=sleep,
         )
         stack.callback(transport.close)
         source = _token_source(settings, transport, stack)
         tokens = Tokens(source, _AccountShelf(store, account.id), sleep=sleep)
-        client = WeChatClient(transport, tokens, lang=settings.lang)
+        client = WeChatClient(transport, tokens, lang=settings.lang, quotas=quotas)
         yield Job(store, client, account)
 
 
@@ -75,6 +83,26 @@ class _AccountShelf:
 
     def give_up(self, generation: int) -> None:
         self.store.give_up_token(self.account_id, generation)
+
+
+@dataclass(frozen=True, slots=True)
+class _QuotaBook:
+    """The store's quotas, of one account."""
+
+    store: Store
+    account_id: int
+
+    def get(self, cgi_path: str) -> QuotaState:
+        return self.store.get_quota(self.account_id, cgi_path)
+
+    def save(self, cgi_path: str, told: ToldQuota) -> None:
+        self.store.save_quota(self.account_id, cgi_path, told)
+
+
+def _clock_of(store: Store) -> Callable[[], datetime]:
+    """Return the database's clock, which is asked once, here."""
+    begun, since = store.get_now(), monotonic()
+    return lambda: begun + timedelta(seconds=monotonic() - since)
 
 
 def _token_source(settings: Settings, transport: Transport, stack: ExitStack) -> TokenSource:

@@ -96,9 +96,17 @@ class AnswerUnreadable(WeChatUnavailable):
 
 
 class QuotaExhausted(WeChatError):
-    """The day's quota is used up; a run after midnight in Beijing goes on."""
+    """The day's quota is used up; a run after midnight in Beijing goes on.
+
+    `cgi_path` is the endpoint of which WeChat has said so.
+    """
 
     exit_code = ExitCode.TRY_AGAIN_LATER
+    cgi_path: str | None = None
+
+
+class QuotaReserved(QuotaExhausted):
+    """What may be spent of a day's quota is spent; a run after midnight in Beijing goes on."""
 
 
 class ListBroken(WeChatError):

@@ -83,6 +83,7 @@ def _run(context: click.Context, command: str, *, restart: bool = False) -> None
         refresh_after=settings.refresh_after,
         refresh_limit=settings.refresh_limit,
         restart=restart,
+        probe_after=settings.probe_after,
     )
     with open_job(settings) as job:
         run_job(job.store, job.client, job.account, plan)

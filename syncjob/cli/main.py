@@ -13,6 +13,7 @@ import click
 from syncjob import __version__
 from syncjob.cli.jobs import backfill, migrate, sync
 from syncjob.cli.options import Group
+from syncjob.cli.quota import quota
 from syncjob.cli.reports import runs, status
 from syncjob.cli.simulate import simulate
 from syncjob.cli.unfollows import unfollows
@@ -53,7 +54,7 @@ def cli() -> None:
     """
 
 
-for command in (migrate, sync, backfill, status, runs, unfollows, simulate):
+for command in (migrate, sync, backfill, status, runs, unfollows, quota, simulate):
     cli.add_command(command)
 
 

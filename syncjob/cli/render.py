@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from syncjob.model import Account, AccountStatus, Candidate, FollowerCount, Run, Sweep
+from syncjob.model import Account, AccountStatus, Candidate, FollowerCount, QuotaUse, Run, Sweep
 
 
 def status_in_words(status: AccountStatus, *, died: bool = False) -> str:
@@ -42,6 +42,11 @@ def status_in_words(status: AccountStatus, *, died: bool = False) -> str:
         )
     elif status.candidates:
         lines.append(("unfollows", f"{status.candidates:,} to be asked about by the next run"))
+    used_up = [use.cgi_path for use in status.quotas if use.exhausted_at is not None]
+    if used_up:
+        lines.append(
+            ("quota", f"used up: {', '.join(used_up)}; runs go on after midnight in Beijing")
+        )
     lines.append(("sweep", _sweep_in_words(status.open_sweep, status.sealed_sweep)))
     if status.account.backfilling:
         started = status.account.backfill_started_at
@@ -72,12 +77,48 @@ def status_as_json(status: AccountStatus, *, died: bool = False) -> dict[str, An
         "unfollows_parked_at": _iso(status.account.parked_at),
         "backfill_started_at": _iso(status.account.backfill_started_at),
         "backfill_finished_at": _iso(status.account.backfill_finished_at),
+        "quota": quotas_as_json(status.quotas),
         "open_sweep": _sweep_as_json(status.open_sweep),
         "last_sealed_sweep": _sweep_as_json(status.sealed_sweep),
         "running": run_as_json(status.running) if status.running else None,
         "running_died": died,
         "last_run": run_as_json(status.last_run) if status.last_run else None,
     }
+
+
+def quotas_in_words(uses: list[QuotaUse]) -> str:
+    """Return a table of endpoints and what was called, and may be called, today."""
+    rows = [("API", "calls today", "used by all", "limit", "")]
+    for use in uses:
+        # What was used on another day says nothing of this one; a limit lasts.
+        told = "" if use.told_at is None else f"as of {_minute(use.told_at)}"
+        rows.append(
+            (
+                use.cgi_path,
+                f"{use.calls:,}",
+                "" if use.used is None else f"{use.used:,}",
+                "" if use.daily_limit is None else f"{use.daily_limit:,}",
+                "used up until midnight in Beijing" if use.exhausted_at else told,
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return "\n".join(
+        "  ".join(
+            (row[0].ljust(widths[0]), *map(str.rjust, row[1:4], widths[1:4]), row[4])
+        ).rstrip()
+        for row in rows
+    )
+
+
+def quotas_as_json(uses: list[QuotaUse]) -> list[dict[str, Any]]:
+    """Return the same for `json.dumps`."""
+    return [
+        {
+            name: _iso(value) if isinstance(value, datetime) else value
+            for name, value in asdict(use).items()
+        }
+        for use in uses
+    ]
 
 
 def runs_in_words(runs: list[Run]) -> str:

@@ -1,16 +1,14 @@
 """The commands that only look: status, runs."""
 
 import json
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta
 
 import click
 
 from syncjob.cli.account import open_account
 from syncjob.cli.options import Command
 from syncjob.errors import ExitCode
-from syncjob.model import FollowerCount
-
-CHINA = timezone(timedelta(hours=8))
+from syncjob.model import CHINA, FollowerCount
 
 
 @click.command(

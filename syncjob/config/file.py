@@ -28,6 +28,8 @@ SETTING_NAMES = frozenset(
         "SYNCJOB_MAX_UNFOLLOW",
         "SYNCJOB_REFRESH_AFTER",
         "SYNCJOB_REFRESH_LIMIT",
+        "SYNCJOB_QUOTA_RESERVE",
+        "SYNCJOB_PROBE_AFTER",
         "SYNCJOB_TIMEOUT",
     }
 )

@@ -100,6 +100,26 @@ def allowance(value: str) -> Allowance:
     return Allowance(counts[0] if counts else 0, shares[0] if shares else 0.0)
 
 
+def share(value: str) -> float | None:
+    """Parse `20%`, or `off` (None)."""
+    match = PERCENTAGE.fullmatch(value)
+    if value == "off":
+        return None
+    if value == "0":
+        return 0.0
+    if not match or float(match[1]) > 90:
+        raise ValueError("a percentage of at most 90%, such as 20%, or off")
+    return float(match[1]) / 100
+
+
+def count_or_off(value: str) -> int:
+    """Parse a whole number from 1, or `off` (0)."""
+    try:
+        return 0 if value in ("off", "0") else count(value)
+    except ValueError:
+        raise ValueError("a whole number from 1, or off") from None
+
+
 def is_http_url(url: str) -> bool:
     """Tell whether a request can be sent there, as far as that can be told without sending one."""
     if not url.isprintable() or re.search(r"[ \\]", url):

@@ -39,9 +39,10 @@ class DatabaseSettings:
 class Settings:
     """All that a run of the job needs.
 
-    `sweep_every` None means `auto`, `refresh_after` None never; `timeout` is in seconds. What the
-    token source does not need is empty. Address and command are kept out of the repr, since
-    either may carry a password.
+    `sweep_every` None means `auto`, `refresh_after` None never, `quota_reserve` (0 to 1) None that
+    no limit is kept to, `probe_after` 0 never; `timeout` is in seconds. What the token source does
+    not need is empty. Address and command are kept out of the repr, since either may carry a
+    password.
     """
 
     database_url: Secret
@@ -61,6 +62,8 @@ class Settings:
     max_unfollow: Allowance
     refresh_after: timedelta | None
     refresh_limit: int
+    quota_reserve: float | None
+    probe_after: int
     timeout: float
 
 
@@ -110,6 +113,8 @@ class SettingsReader:
             max_unfollow=self._parsed("SYNCJOB_MAX_UNFOLLOW", forms.allowance, "100,5%"),
             refresh_after=self._parsed("SYNCJOB_REFRESH_AFTER", forms.refresh_after, "off"),
             refresh_limit=self._parsed("SYNCJOB_REFRESH_LIMIT", forms.count, "10000"),
+            quota_reserve=self._parsed("SYNCJOB_QUOTA_RESERVE", forms.share, "20%"),
+            probe_after=self._parsed("SYNCJOB_PROBE_AFTER", forms.count_or_off, "3"),
             timeout=self._parsed("SYNCJOB_TIMEOUT", forms.timeout, "30s"),
         )
 

@@ -13,6 +13,7 @@ from syncjob.database import (
     access_tokens,
     accounts,
     followers,
+    quotas,
     report,
     runs,
     sweeps,
@@ -21,7 +22,16 @@ from syncjob.database import (
 from syncjob.database.clock import Clock, DatabaseClock
 from syncjob.database.engine import reading
 from syncjob.database.patience import patient
-from syncjob.model import Account, AccountStatus, Candidate, FollowerCount, Run, Sweep
+from syncjob.model import (
+    Account,
+    AccountStatus,
+    Candidate,
+    FollowerCount,
+    QuotaState,
+    QuotaUse,
+    Run,
+    Sweep,
+)
 
 
 @patient
@@ -66,6 +76,26 @@ class Archive:
         """Return the newest runs first."""
         with reading(self._engine) as connection:
             return runs.get_latest(connection, account_id, limit=limit)
+
+    def get_quota(self, account_id: int, cgi_path: str) -> QuotaState:
+        """Return what is known of an endpoint's quota day."""
+        with reading(self._engine) as connection:
+            return quotas.get_state(connection, self._clock, account_id, cgi_path)
+
+    def get_quota_uses(self, account_id: int) -> list[QuotaUse]:
+        """Return what is known of the quota day of each endpoint."""
+        with reading(self._engine) as connection:
+            return quotas.get_uses(connection, self._clock, account_id)
+
+    def get_failing_cause(self, account_id: int, in_a_row: int) -> int | None:
+        """Return the errcode that ended each of the last runs, so many in a row, if one did."""
+        with reading(self._engine) as connection:
+            return runs.get_failing_cause(connection, account_id, in_a_row)
+
+    def find_openid(self, account_id: int) -> str | None:
+        """Return the OpenID of somebody, if there is anybody."""
+        with reading(self._engine) as connection:
+            return followers.find_one(connection, account_id)
 
     def count_at(self, account_id: int, at: datetime) -> FollowerCount:
         """Return how many followed at that moment, at least and at most."""

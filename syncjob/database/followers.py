@@ -44,6 +44,14 @@ def is_unenriched(due_before: ColumnElement[Any]) -> ColumnElement[bool]:
     )
 
 
+def find_one(connection: Connection, account_id: int) -> str | None:
+    """Return the OpenID of somebody, if there is anybody."""
+    openid: str | None = connection.scalar(
+        select(followers.c.openid).where(followers.c.account_id == account_id).limit(1)
+    )
+    return openid
+
+
 def get_unenriched(
     connection: Connection, clock: DatabaseClock, account_id: int, after: str, limit: int
 ) -> list[str]:

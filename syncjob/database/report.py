@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, func, select, text
 
-from syncjob.database import runs, sweeps, unfollows
+from syncjob.database import quotas, runs, sweeps, unfollows
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.followers import backfill_started_at, is_unenriched
 from syncjob.database.tables import UTCDateTime, followers, quarantine
@@ -55,6 +55,7 @@ def get_status(connection: Connection, clock: DatabaseClock, account: Account) -
         subscribed=subscribed,
         unenriched=to_enrich,
         quarantined=quarantined,
+        quotas=quotas.get_uses(connection, clock, account.id),
         candidates=unfollows.count_candidates(connection, account.id),
         open_sweep=sweeps.get_newest(connection, account.id, "open"),
         sealed_sweep=sweeps.get_newest(connection, account.id, "sealed"),

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from syncjob.database import quotas
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.tables import runs
 from syncjob.errors import RunInProgress, RunLost
@@ -82,6 +83,7 @@ def advance(
     """
     values: dict[str, Any] = {name: runs.c[name] + count for name, count in added.items()}
     if traffic is not None:
+        quotas.count(connection, run_id, traffic.spent)
         values |= {"calls": traffic.calls, "retries": traffic.retries}
     statement = (
         update(runs)
@@ -103,6 +105,7 @@ def finish(
     rid: str | None = None,
 ) -> Run:
     """End the run; raise RunLost if another one has declared it abandoned."""
+    quotas.count(connection, run_id, traffic.spent)
     statement = (
         update(runs)
         .where(runs.c.id == run_id, runs.c.status == "running")
@@ -139,6 +142,13 @@ def get_latest(connection: Connection, account_id: int, *conditions: Any, limit:
         .limit(limit)
     )
     return [Run(*row) for row in rows]
+
+
+def get_failing_cause(connection: Connection, account_id: int, in_a_row: int) -> int | None:
+    """Return the errcode with which each of the last `in_a_row` ended runs failed, if it is one."""
+    ended = get_latest(connection, account_id, runs.c.status != "running", limit=in_a_row)
+    causes = {run.errcode if run.status == "failed" else None for run in ended}
+    return causes.pop() if len(ended) == in_a_row and len(causes) == 1 else None
 
 
 def _one(connection: Connection, condition: Any) -> Run:

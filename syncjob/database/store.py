@@ -15,6 +15,7 @@ from syncjob.database import (
     pages,
     profiles,
     quarantine,
+    quotas,
     runs,
     sweeps,
     unfollows,
@@ -37,6 +38,7 @@ from syncjob.model import (
     Sweep,
     SweepSealed,
     TokenClaim,
+    ToldQuota,
     Traffic,
     UnionidConflict,
 )
@@ -113,12 +115,19 @@ class Store(Archive):
         errcode: int | None = None,
         message: str | None = None,
         rid: str | None = None,
+        exhausted: str | None = None,
     ) -> Run:
-        """End the run; raise RunLost if another one has declared it abandoned."""
+        """End the run; raise RunLost if another one has declared it abandoned.
+
+        `exhausted` is the endpoint of which WeChat said that its quota is used up.
+        """
         with writing(self._engine) as connection:
-            return runs.finish(
+            run = runs.finish(
                 connection, self._clock, run_id, status, traffic, errcode, message, rid
             )
+            if exhausted is not None:
+                quotas.exhaust(connection, self._clock, run.account_id, exhausted)
+            return run
 
     # --- sweeps ---------------------------------------------------------------------------
 
@@ -271,6 +280,18 @@ class Store(Archive):
             return 0
         quarantine.let_out(connection, account_id, gone)
         return unfollows.mark_gone(connection, self._clock, account_id, gone)
+
+    # --- quotas ---------------------------------------------------------------------------
+
+    def save_quota(self, account_id: int, cgi_path: str, told: ToldQuota) -> None:
+        """Keep what WeChat says of an endpoint's day."""
+        with writing(self._engine) as connection:
+            quotas.save_told(connection, self._clock, account_id, cgi_path, told)
+
+    def forget_exhausted(self, account_id: int) -> int:
+        """Forget which quotas WeChat has said are used up; return how many."""
+        with writing(self._engine) as connection:
+            return quotas.forget_exhausted(connection, account_id)
 
     # --- access tokens --------------------------------------------------------------------
 

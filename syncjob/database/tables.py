@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Dialect,
     ForeignKey,
@@ -266,6 +267,28 @@ access_tokens = Table(
     _count("generation"),
     _instant("fetching_until"),
     Column("fetching_by", Text),
+)
+
+# What each run has asked of WeChat, by quota day (Beijing's). The view daily_api_calls has sums.
+api_calls = Table(
+    "api_calls",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("cgi_path", Text, primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    Column("calls", BigInteger, nullable=False),
+)
+
+# What WeChat last said of an endpoint's quota, all programs of the account together.
+quotas = Table(
+    "quotas",
+    metadata,
+    _account_id(primary_key=True, autoincrement=False),
+    Column("cgi_path", Text, primary_key=True),
+    Column("daily_limit", BigInteger),
+    Column("used", BigInteger),
+    _instant("told_at"),
+    _instant("exhausted_at"),  # when WeChat last refused a call with 45009
 )
 
 # OpenIDs that make a whole batch fail; asked again at `next_try_at`.

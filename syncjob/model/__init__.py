@@ -1,6 +1,14 @@
 """The values that the layers hand to each other."""
 
 from syncjob.model.cleaning import BIGINT
+from syncjob.model.quota import (
+    CHINA,
+    QuotaState,
+    QuotaUse,
+    Spent,
+    ToldQuota,
+    quota_day,
+)
 from syncjob.model.records import (
     Account,
     AccountStatus,
@@ -35,6 +43,7 @@ from syncjob.model.user_info import (
 
 __all__ = [
     "BIGINT",
+    "CHINA",
     "AccessToken",
     "Account",
     "AccountStatus",
@@ -46,17 +55,22 @@ __all__ = [
     "FollowerPage",
     "MalformedReply",
     "PageSaved",
+    "QuotaState",
+    "QuotaUse",
     "Refusal",
     "Run",
     "RunStatus",
+    "Spent",
     "Sweep",
     "SweepSealed",
     "SweepStatus",
     "TokenClaim",
+    "ToldQuota",
     "Traffic",
     "UnionidConflict",
     "UserInfo",
     "documented_user_infos",
+    "quota_day",
     "shown",
     "user_info_from_json",
     "user_infos_from_json",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from syncjob.model.quota import QuotaUse, Spent
 from syncjob.model.user_info import UserInfo
 
 Command = Literal["sync", "backfill"]
@@ -149,10 +150,14 @@ class UnionidConflict:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """HTTP requests sent since the run began; `retries` are those of them that repeat another."""
+    """HTTP requests sent since the run began; `retries` are those of them that repeat another.
+
+    `spent` are those of them that count against WeChat's quotas.
+    """
 
     calls: int = 0
     retries: int = 0
+    spent: tuple[Spent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +205,7 @@ class AccountStatus:
     unenriched: int
     quarantined: int
     candidates: int
+    quotas: list[QuotaUse]
     open_sweep: Sweep | None
     sealed_sweep: Sweep | None
     running: Run | None

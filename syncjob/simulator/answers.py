@@ -43,6 +43,8 @@ ERRMSGS = {
     50004: "禁止使用 token 接口",
     50007: "账号已冻结",
     61024: "third-party platform must use its own token",
+    76003: "invalid cgi_path",
+    76021: "cgi_path not found",
     89501: "IP awaiting administrator confirmation",
     89503: "IP needs administrator confirmation",
     89506: "administrator refused this IP twice",

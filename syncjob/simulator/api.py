@@ -21,8 +21,9 @@ from syncjob.simulator.quotas import Quotas
 from syncjob.simulator.switches import ENDPOINTS, Switches
 
 _PREFIX = "/cgi-bin/"
+_UNLIMITED = 5_000_000  # calls a day, of an endpoint for which no limit is set
 _SECRETS = ("access_token", "secret")
-_POST_ONLY = ("stable_token", "user/info/batchget")
+_POST_ONLY = ("stable_token", "user/info/batchget", "openapi/quota/get")
 
 
 @dataclass
@@ -114,7 +115,9 @@ class Api:
         errcode = errcode or self._spend(endpoint)
         if errcode:
             return self._error(errcode)
-        if endpoint == "user/get":
+        if endpoint == "openapi/quota/get":
+            said: str | int = self._tell_quota(body)
+        elif endpoint == "user/get":
             said = list_page(self.account, self.switches, params.get("next_openid"))
         elif endpoint == "user/info":
             said = user_info(self.account, params.get("openid", ""))
@@ -127,6 +130,22 @@ class Api:
             return self._error(said)
         # Raw bytes that are no UTF-8 travel through str as lone surrogates.
         return Answer(said.encode("utf-8", "surrogateescape"))
+
+    def _tell_quota(self, body: bytes) -> str | int:
+        """Say what is left of an endpoint's day; of one without a limit, plenty."""
+        try:
+            cgi_path = json.loads(body)["cgi_path"]
+        except (ValueError, TypeError, KeyError):
+            return 47001
+        if not isinstance(cgi_path, str) or not cgi_path.startswith("/"):
+            return 76003
+        endpoint = cgi_path.removeprefix(_PREFIX)
+        if endpoint not in ENDPOINTS:
+            return 76021
+        limit = self.switches.daily_quota.get(endpoint, _UNLIMITED)
+        used = min(limit, self.quotas.spent_today(endpoint, self._clock()))
+        quota = {"daily_limit": limit, "used": used, "remain": limit - used}
+        return json.dumps({"errcode": 0, "errmsg": "ok", "quota": quota})
 
     def _token(self, params: dict[str, str]) -> Answer:
         names = ("grant_type", "appid", "secret")

@@ -32,6 +32,11 @@ class Quotas:
         self._this_minute[endpoint] += 1
         return 0
 
+    def spent_today(self, endpoint: str, now: float) -> int:
+        """Return how many calls of the endpoint count today."""
+        self._turn(now)
+        return self._today[endpoint]
+
     def spend_elsewhere(self, endpoint: str, calls: int, now: float) -> None:
         """Count `calls` that another program made today."""
         self._turn(now)

@@ -7,7 +7,14 @@ printed in some page of the documentation, or could not be ruled out.
 from dataclasses import dataclass, field
 from typing import Literal, get_args, get_type_hints
 
-ENDPOINTS = ("token", "stable_token", "user/get", "user/info", "user/info/batchget")
+ENDPOINTS = (
+    "token",
+    "stable_token",
+    "user/get",
+    "user/info",
+    "user/info/batchget",
+    "openapi/quota/get",
+)
 
 
 @dataclass

@@ -8,12 +8,20 @@ from functools import partial
 from pathlib import Path
 
 from syncjob.database.store import Store
-from syncjob.errors import ListBroken, RunLost, SyncjobError, UnfollowsParked, WeChatError
+from syncjob.errors import (
+    ListBroken,
+    QuotaExhausted,
+    RunLost,
+    SyncjobError,
+    UnfollowsParked,
+    WeChatError,
+)
 from syncjob.model import Account, Command, Run, RunStatus
 from syncjob.sync.background import Background
 from syncjob.sync.enrich import Enrichment
 from syncjob.sync.heartbeat import Heartbeat
 from syncjob.sync.holder import is_dead, this_process
+from syncjob.sync.probe import probe
 from syncjob.sync.sweep import (
     DEFAULT_RULES,
     DISCARDED_IN_A_ROW,
@@ -35,7 +43,9 @@ BEATS = 6  # within ABANDON_AFTER
 class Plan:
     """What a run is asked to do. `sweep_every` None means `auto`, `refresh_after` None never.
 
-    `restart` lets a backfill start over although an earlier one has not come to its end.
+    `restart` lets a backfill start over although an earlier one has not come to its end. After
+    `probe_after` runs in a row that failed for one lasting cause, one call is made first, to see
+    whether it lasts; 0: never.
     """
 
     command: Command = "sync"
@@ -46,6 +56,7 @@ class Plan:
     refresh_after: timedelta | None = None
     refresh_limit: int = 10_000
     restart: bool = False
+    probe_after: int = 0
 
 
 def run_job(store: Store, client: WeChatClient, account: Account, plan: Plan) -> Run:
@@ -64,6 +75,8 @@ def run_job(store: Store, client: WeChatClient, account: Account, plan: Plan) ->
     logger.info("Started a run. run=%d command=%s appid=%s", run.id, run.command, account.appid)
     try:
         with Heartbeat(store, run.id, interval=ABANDON_AFTER.total_seconds() / BEATS):
+            if plan.probe_after:
+                probe(store, client, account, failures=plan.probe_after)
             # Read again: another run may have ended a backfill just before this one began.
             _work(store, client, run, store.save_account(account.appid), plan)
         run = store.finish_run(run.id, "succeeded", client.traffic)
@@ -73,7 +86,8 @@ def run_job(store: Store, client: WeChatClient, account: Account, plan: Plan) ->
         _record_end(store, client, run, "interrupted", str(signal) or "by a signal")
         raise
     except WeChatError as error:
-        _record_end(store, client, run, "failed", str(error), error.errcode, error.rid)
+        exhausted = error.cgi_path if isinstance(error, QuotaExhausted) else None
+        _record_end(store, client, run, "failed", str(error), error.errcode, error.rid, exhausted)
         raise
     except SyncjobError as error:
         _record_end(store, client, run, "failed", str(error))
@@ -189,6 +203,7 @@ def _record_end(
     message: str,
     errcode: int | None = None,
     rid: str | None = None,
+    exhausted: str | None = None,
 ) -> None:
     """Record the end as well as can be: what ended the run matters more than that it is recorded.
 
@@ -196,7 +211,15 @@ def _record_end(
     """
     message = "; ".join(message.splitlines())
     try:
-        store.finish_run(run.id, status, client.traffic, errcode=errcode, message=message, rid=rid)
+        store.finish_run(
+            run.id,
+            status,
+            client.traffic,
+            errcode=errcode,
+            message=message,
+            rid=rid,
+            exhausted=exhausted,
+        )
     except SyncjobError as error:
         logger.warning("Could not record the end of the run. run=%d reason=%s", run.id, error)
 

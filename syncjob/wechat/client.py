@@ -1,11 +1,14 @@
 """WeChat's API as the job needs it: one method an endpoint, the token taken care of."""
 
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from syncjob.errors import TokenRejected
+from syncjob.errors import InvalidOpenID, NoSuchUser, TokenRejected, WeChatError
 from syncjob.model import (
     FollowerPage,
+    ToldQuota,
     Traffic,
     UserInfo,
     documented_user_infos,
@@ -13,8 +16,11 @@ from syncjob.model import (
     user_infos_from_json,
 )
 from syncjob.wechat.endpoint import Endpoint
+from syncjob.wechat.quotas import Quotas
 from syncjob.wechat.tokens import Tokens, contested
 from syncjob.wechat.transport import Transport
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -28,15 +34,25 @@ USER_INFO_BATCHGET = Endpoint(
     # One that is garbled twice is garbled by a text in it: time to look for whose.
     garbled_attempts=2,
 )
+# What it says is good to know and no more: asked once.
+QUOTA_GET = Endpoint(
+    method="POST", path="/cgi-bin/openapi/quota/get", parse=ToldQuota.from_json, attempts=1
+)
 
 
 class WeChatClient:
-    """The calls of one account. Raises the errors of syncjob.errors, and no others."""
+    """The calls of one account. Raises the errors of syncjob.errors, and no others.
 
-    def __init__(self, transport: Transport, tokens: Tokens, *, lang: str) -> None:
+    `quotas` are asked before an endpoint is called for the first time, and may say no.
+    """
+
+    def __init__(
+        self, transport: Transport, tokens: Tokens, *, lang: str, quotas: Quotas | None = None
+    ) -> None:
         self._transport = transport
         self._tokens = tokens
         self._lang = lang
+        self._quotas = quotas
 
     @property
     def traffic(self) -> Traffic:
@@ -54,7 +70,10 @@ class WeChatClient:
         (node-webot/wechat#36). Raises InvalidOpenID where WeChat refuses the cursor.
         """
         params = {"next_openid": next_openid} if next_openid else {}
-        return self._call(USER_GET, params=params)
+        page = self._call(USER_GET, params=params)
+        if self._quotas is not None:
+            self._quotas.note_total(page.total)
+        return page
 
     def get_user_infos(self, openids: Sequence[str]) -> list[UserInfo]:
         """Return what WeChat says of up to 100 OpenIDs, in any order, some perhaps missing.
@@ -74,20 +93,38 @@ class WeChatClient:
         params = {"openid": openid, "lang": self._lang}
         return self._call(USER_INFO, params=params)
 
+    def probe(self, openid: str | None) -> None:
+        """Make one call that costs little, to see whether the account's calls are answered.
+
+        Fetches a token if none is kept; else asks about somebody, if an OpenID is known.
+        """
+        calls = self.traffic.calls
+        self._tokens.get()
+        if openid is not None and self.traffic.calls == calls:
+            params = {"openid": openid, "lang": self._lang}
+            with suppress(InvalidOpenID, NoSuchUser):
+                self._call(USER_INFO, params=params, learn=False)
+
     def _call(
         self,
         endpoint: Endpoint[T],
         *,
         params: dict[str, str] | None = None,
         body: dict[str, Any] | None = None,
+        learn: bool = True,
     ) -> T:
-        """Call with the account's token; with another one, once, if WeChat rejects it."""
+        """Call with the account's token; with another one, once, if WeChat rejects it.
+
+        To `learn` the endpoint's quota first costs a call.
+        """
 
         def with_token(token: str) -> T:
             query = {"access_token": token, **(params or {})}
             return self._transport.call(endpoint, params=query, body=body)
 
         token = self._tokens.get()
+        if self._quotas is not None and learn:
+            self._quotas.learn(endpoint.path, lambda: self._ask_quota(endpoint.path, token))
         try:
             return with_token(token)
         except TokenRejected as rejected:
@@ -96,3 +133,17 @@ class WeChatClient:
             return with_token(token)
         except TokenRejected as rejected:
             raise contested(rejected) from None
+
+    def _ask_quota(self, cgi_path: str, token: str) -> ToldQuota | None:
+        """Ask how much of an endpoint's day is left; whatever goes wrong, the job can do without.
+
+        A token that is refused here is refused, and replaced, at the call that follows.
+        """
+        try:
+            return self._transport.call(
+                QUOTA_GET, params={"access_token": token}, body={"cgi_path": cgi_path}
+            )
+        except WeChatError as error:
+            reason = " ".join(str(error).split())
+            logger.info("WeChat tells no quota. cgi_path=%s reason=%s", cgi_path, reason)
+            return None

@@ -16,7 +16,8 @@ class Endpoint(Generic[T]):
 
     `parse` makes of a decoded answer what the call returns, or raises MalformedReply. `documented`
     reads an answer that is as documented faster, from its bytes, and returns None for every other.
-    `garbled_attempts` is how often an answer of WeChat's own that is no JSON is worth asking for.
+    `garbled_attempts` is how often an answer of WeChat's own that is no JSON is worth asking for,
+    `attempts` any other.
     With `bare`, an answer that is no JSON object is taken for the value of that key. Where an
     endpoint `issues_tokens`, some errcodes mean something else.
     """
@@ -26,5 +27,6 @@ class Endpoint(Generic[T]):
     parse: Callable[[dict[str, Any]], T]
     documented: Callable[[bytes], T | None] | None = None
     garbled_attempts: int = ATTEMPTS
+    attempts: int = ATTEMPTS
     bare: str | None = None
     issues_tokens: bool = False

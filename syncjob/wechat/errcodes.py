@@ -144,6 +144,11 @@ def meaning_of(errcode: int, *, token_endpoint: bool = False) -> Meaning:
     return MEANINGS.get(errcode, _UNKNOWN)
 
 
+def is_lasting(errcode: int) -> bool:
+    """Tell whether only a person can end what the errcode means."""
+    return issubclass(meaning_of(errcode).error, NeedsOperator | TokenRejected)
+
+
 def split_rid(errmsg: str) -> tuple[str, str | None]:
     """Return the text fit for one log line, without hint and rid, and the rid."""
     # Cut first: what follows takes a time that grows with the square of its length.

@@ -17,6 +17,7 @@ from tenacity.stop import stop_base
 
 from syncjob.errors import (
     AnswerUnreadable,
+    QuotaExhausted,
     SettingsError,
     UnexpectedReply,
     WeChatError,
@@ -24,10 +25,11 @@ from syncjob.errors import (
 )
 from syncjob.model import MalformedReply, Traffic
 from syncjob.wechat.decoding import decode, errcode_of
-from syncjob.wechat.endpoint import ATTEMPTS, Endpoint
+from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.errcodes import error_of, meaning_of
 from syncjob.wechat.exchange import Answer, Broken, Exchange
 from syncjob.wechat.pace import Pace
+from syncjob.wechat.quotas import Quotas
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class _Passing(Exception):
 class Transport:
     """Calls to one address, called `name` in messages, from up to `threads` at once.
 
+    Those that count against WeChat's quotas are counted by `quotas`, which may stop them.
     Thread-safe. Tests may replace `sleep`.
     """
 
@@ -61,6 +64,7 @@ class Transport:
         timeout: float,
         name: str = "WeChat",
         threads: int = 1,
+        quotas: Quotas | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._address = urlsplit(base_url)
@@ -68,6 +72,7 @@ class Transport:
         self._sleep = sleep
         self._count = threading.Lock()
         self._calls = self._retries = 0
+        self._quotas = quotas
         self._backoff = wait_random_exponential(multiplier=1, max=LONGEST_BACKOFF)
         self._pace = Pace(threads, sleep=sleep)
         self._exchange = Exchange(base_url, timeout=timeout, threads=threads)
@@ -79,8 +84,9 @@ class Transport:
     @property
     def traffic(self) -> Traffic:
         """The requests sent so far."""
+        spent = self._quotas.spent if self._quotas is not None else ()
         with self._count:
-            return Traffic(self._calls, self._retries)
+            return Traffic(self._calls, self._retries, spent)
 
     def call(
         self,
@@ -92,13 +98,15 @@ class Transport:
         """Call an endpoint and return what it makes of the answer.
 
         What may pass (busy, minute quota, network, gateway pages, answers that cannot be parsed) is
-        tried again, ATTEMPTS times in all within LONGEST_CALL, with exponential backoff and full
+        tried again, `attempts` times in all within LONGEST_CALL, with exponential backoff and full
         jitter, and not before the moment that WeChat names; then, and for all else, raises the
-        WeChatError that the answer means.
+        WeChatError that the answer means. Raises QuotaReserved where no call of it is left.
         """
 
         def attempt(*, has_waited: bool = False) -> T:
             with self._pace.kept(has_waited=has_waited):
+                if self._quotas is not None:
+                    self._quotas.spend(endpoint.path)
                 with self._count:
                     self._calls += 1
                 answer = self._send(endpoint, params, body)
@@ -119,7 +127,7 @@ class Transport:
             return attempt(has_waited=True)
 
         retrying = Retrying(
-            stop=_Enough(endpoint.garbled_attempts),
+            stop=_Enough(endpoint),
             wait=self._wait,
             retry=lambda state: isinstance(_error(state), _Passing),
             before_sleep=self._before_retry,
@@ -175,6 +183,8 @@ class Transport:
                 who=self._named(endpoint),
                 token_endpoint=endpoint.issues_tokens,
             )
+            if isinstance(error, QuotaExhausted):
+                error.cgi_path = endpoint.path
             wait = meaning_of(errcode, token_endpoint=endpoint.issues_tokens).wait
             raise error if wait is None else self._passing(error, wait, answer)
         if not isinstance(said, dict) or answer.status >= 300:
@@ -232,14 +242,17 @@ def _error(state: RetryCallState) -> BaseException | None:
 
 
 class _Enough(stop_base):
-    """Ends the retries of one call: ATTEMPTS in all, fewer of garbled answers, and in time."""
+    """Ends the retries of one call: so many in all, fewer of garbled answers, and in time."""
 
-    def __init__(self, garbled_attempts: int) -> None:
-        self._garbled_left = garbled_attempts
+    def __init__(self, endpoint: Endpoint[Any]) -> None:
+        self._attempts = endpoint.attempts
+        self._garbled_left = endpoint.garbled_attempts
         self._too_late = stop_before_delay(LONGEST_CALL)
 
     def __call__(self, state: RetryCallState) -> bool:
         error = _error(state)
         if isinstance(error, _Passing) and isinstance(error.error, AnswerUnreadable):
             self._garbled_left -= 1
-        return state.attempt_number >= ATTEMPTS or self._garbled_left <= 0 or self._too_late(state)
+        if state.attempt_number >= self._attempts or self._garbled_left <= 0:
+            return True
+        return self._too_late(state)

@@ -1,0 +1,135 @@
+"""Statements on WeChat's quotas: calls that runs have sent, and what WeChat says is left."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, func, select, update
+
+from syncjob.database.clock import DatabaseClock
+from syncjob.database.dialects import insert
+from syncjob.database.tables import api_calls, quotas, runs, sweeps
+from syncjob.model import QuotaState, QuotaUse, Spent, ToldQuota, quota_day
+
+
+def count(connection: Connection, run_id: int, spent: Sequence[Spent]) -> None:
+    """Record how many calls a run has sent until now; what is recorded never falls."""
+    if not spent:
+        return
+    statement = insert(connection.dialect)(api_calls)
+    statement = statement.on_conflict_do_update(
+        index_elements=["day", "cgi_path", "run_id"],
+        set_={"calls": statement.excluded.calls},
+        # Of two threads that write, the slower one knows of fewer.
+        where=statement.excluded.calls > api_calls.c.calls,
+    )
+    connection.execute(
+        statement,
+        [
+            {"day": one.day, "cgi_path": one.cgi_path, "run_id": run_id, "calls": one.calls}
+            for one in spent
+        ],
+    )
+
+
+def get_state(
+    connection: Connection, clock: DatabaseClock, account_id: int, cgi_path: str
+) -> QuotaState:
+    """Return what is known of an endpoint's day."""
+    today = _today(connection, clock)
+    exhausted_at = connection.scalar(
+        select(quotas.c.exhausted_at).where(*_is(account_id, cgi_path))
+    )
+    total = connection.scalar(
+        select(sweeps.c.total_last)
+        .where(sweeps.c.account_id == account_id, sweeps.c.total_last.is_not(None))
+        .order_by(sweeps.c.id.desc())
+        .limit(1)
+    )
+    of_this = _calls_on(account_id, today).where(api_calls.c.cgi_path == cgi_path)
+    calls: Any = connection.scalar(of_this)
+    exhausted = exhausted_at is not None and quota_day(exhausted_at) == today
+    return QuotaState(int(calls), exhausted, total)
+
+
+def save_told(
+    connection: Connection, clock: DatabaseClock, account_id: int, cgi_path: str, told: ToldQuota
+) -> None:
+    """Keep what WeChat says of an endpoint; with some of it left, it is not exhausted any more."""
+    values = {"daily_limit": told.daily_limit, "used": told.used, "told_at": clock.now()}
+    if told.remain:
+        values["exhausted_at"] = None
+    _save(connection, account_id, cgi_path, values)
+
+
+def exhaust(connection: Connection, clock: DatabaseClock, account_id: int, cgi_path: str) -> None:
+    """Remember that WeChat has just said that an endpoint's quota is used up."""
+    _save(connection, account_id, cgi_path, {"exhausted_at": clock.now()})
+
+
+def forget_exhausted(connection: Connection, account_id: int) -> int:
+    """Forget which quotas are used up; return how many."""
+    forgotten = update(quotas).where(
+        quotas.c.account_id == account_id, quotas.c.exhausted_at.is_not(None)
+    )
+    return connection.execute(forgotten.values(exhausted_at=None)).rowcount
+
+
+def get_uses(connection: Connection, clock: DatabaseClock, account_id: int) -> list[QuotaUse]:
+    """Return the endpoints called today, or of which WeChat has said something, by their names."""
+    today = _today(connection, clock)
+    by_path = _calls_on(account_id, today).add_columns(api_calls.c.cgi_path)
+    counted = connection.execute(by_path.group_by(api_calls.c.cgi_path))
+    calls = {cgi_path: int(number) for number, cgi_path in counted}
+    told = {
+        row.cgi_path: row
+        for row in connection.execute(select(quotas).where(quotas.c.account_id == account_id))
+    }
+    found = []
+    for cgi_path in sorted(calls | told.keys()):
+        row = told.get(cgi_path)
+        exhausted_at = row.exhausted_at if row else None
+        if exhausted_at is not None and quota_day(exhausted_at) != today:
+            exhausted_at = None
+        found.append(
+            QuotaUse(
+                cgi_path,
+                calls.get(cgi_path, 0),
+                row.daily_limit if row else None,
+                row.used if row else None,
+                row.told_at if row else None,
+                exhausted_at,
+            )
+        )
+    return found
+
+
+def _calls_on(account_id: int, day: date) -> Select[tuple[int]]:
+    """Return the SELECT of the calls that the account's runs have sent on a day."""
+    return (
+        select(func.coalesce(func.sum(api_calls.c.calls), 0))
+        .join(runs, runs.c.id == api_calls.c.run_id)
+        .where(runs.c.account_id == account_id, api_calls.c.day == day)
+    )
+
+
+def _save(
+    connection: Connection, account_id: int, cgi_path: str, values: dict[str, object]
+) -> None:
+    statement = insert(connection.dialect)(quotas).values(
+        account_id=account_id, cgi_path=cgi_path, **values
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["account_id", "cgi_path"],
+            set_={name: statement.excluded[name] for name in values},
+        )
+    )
+
+
+def _is(account_id: int, cgi_path: str) -> tuple[ColumnElement[bool], ...]:
+    return quotas.c.account_id == account_id, quotas.c.cgi_path == cgi_path
+
+
+def _today(connection: Connection, clock: DatabaseClock) -> date:
+    return quota_day(connection.execute(select(clock.now())).scalar_one())

@@ -1,0 +1,83 @@
+"""What WeChat lets an account ask in a day, and what is spent of it. Pure: no HTTP, no SQL."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from syncjob.model.cleaning import integer
+from syncjob.model.replies import MalformedReply
+
+CHINA = timezone(timedelta(hours=8))
+
+
+def quota_day(at: datetime) -> date:
+    """Return the day against whose quota a call at that moment counts.
+
+    A day of Beijing's. When quotas are set back is promised nowhere; midnight there is likely.
+    """
+    return at.astimezone(CHINA).date()
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Calls of one endpoint on one quota day; `cgi_path` is such as `/cgi-bin/user/get`."""
+
+    day: date
+    cgi_path: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToldQuota:
+    """What openapi/quota/get says of one endpoint's day, all programs of the account together.
+
+    (developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/openapi/get_api_quota.html)
+    """
+
+    daily_limit: int
+    used: int
+    remain: int
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> "ToldQuota":
+        """Parse `{"quota": {"daily_limit": …, "used": …, "remain": …}}`, or raise MalformedReply.
+
+        `remain` is what must be there: a limit of 0 says nothing.
+        """
+        quota = body.get("quota")
+        if not isinstance(quota, dict):
+            raise MalformedReply("no quota")
+        daily_limit, used = integer(quota.get("daily_limit")), integer(quota.get("used"))
+        remain = integer(quota.get("remain"))
+        if daily_limit is None or daily_limit <= 0 or remain is None:
+            raise MalformedReply("a quota without daily_limit and remain")
+        remain = min(max(0, remain), daily_limit)
+        return cls(daily_limit, daily_limit - remain if used is None else max(0, used), remain)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaState:
+    """What the database knows of one endpoint's day when a run is about to call it.
+
+    `calls` are those of this database's runs; `exhausted`: WeChat has said 45009; `total` is how
+    many followers WeChat's list had when it was last looked at.
+    """
+
+    calls: int = 0
+    exhausted: bool = False
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaUse:
+    """One endpoint's day as `syncjob quota` shows it.
+
+    `daily_limit`, `used` and `told_at` are what WeChat last said of it, perhaps on another day.
+    """
+
+    cgi_path: str
+    calls: int
+    daily_limit: int | None
+    used: int | None
+    told_at: datetime | None
+    exhausted_at: datetime | None
