@@ -8,7 +8,7 @@ from time import monotonic, sleep
 
 from syncjob.config import Settings
 from syncjob.database.store import Store, open_store
-from syncjob.model import AccessToken, Account, QuotaState, TokenClaim, ToldQuota
+from syncjob.model import AccessToken, Account, QuotaState, TokenClaim, ToldQuota, key_hashes
 from syncjob.sync.holder import is_dead, this_process
 from syncjob.wechat.client import WeChatClient
 from syncjob.wechat.quotas import Quotas
@@ -44,6 +44,8 @@ def open_job(settings: Settings) -> Iterator[Job]:
             open_store(settings.database_url.reveal(), name=f"syncjob/{settings.appid}")
         )
         account = store.save_account(settings.appid)
+        if account.hash_key is not None:
+            key_hashes(account.hash_key)
         quotas = Quotas(
             _QuotaBook(store, account.id),
             reserve=settings.quota_reserve,

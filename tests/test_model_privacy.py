@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from syncjob.model import AccessToken, FollowerPage, Sweep, shown
+from syncjob.model import AccessToken, FollowerPage, Sweep, key_hashes, shown
 from tests.test_model import FIRST, READ, SECOND
 
 
@@ -22,3 +22,13 @@ def test_a_hash_stands_for_an_openid() -> None:
     assert len(shown(FIRST)) == 10
     assert len({shown(FIRST), shown(FIRST.lower()), shown(""), shown("\ud83d")}) == 4
     assert FIRST not in shown(FIRST)
+
+
+def test_without_its_key_nobody_can_make_the_hash_of_an_openid() -> None:
+    """Another key, another hash; the same key, the same."""
+    key_hashes("one key")
+    one = shown(FIRST)
+    key_hashes("another")
+    assert shown(FIRST) != one
+    key_hashes("one key")
+    assert shown(FIRST) == one

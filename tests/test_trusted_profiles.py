@@ -1,6 +1,7 @@
 """Profiles that can be trusted: unionids that never shift, poison found, fields never lost."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -208,3 +209,23 @@ def test_a_refresh_finds_who_left(world: Callable[..., World], query: Query) -> 
 
     assert wechat.run("sync") == 0
     assert query("SELECT openid FROM followers WHERE NOT subscribe") == [(gone,)]
+
+
+def test_all_runs_of_an_account_show_a_person_by_the_same_hash(
+    world: Callable[..., World], query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The key is made with the account, or made up for one of before there were keys."""
+    wechat = world(5)
+    wechat.account.poison(wechat.account.openid(3))
+    hashes = []
+    for _ in range(3):
+        assert wechat.run("-v", "sync") == 0
+        hashes += re.findall(r"refused by itself. openid=(\w+)", capsys.readouterr().err)
+        query("UPDATE quarantine SET next_try_at = first_failed_at")
+        if len(hashes) == 2:
+            query("UPDATE accounts SET hash_key = NULL")
+
+    assert len(hashes) == 3
+    assert hashes[0] == hashes[1] != hashes[2]
+    ((key,),) = query("SELECT hash_key FROM accounts")
+    assert re.fullmatch("[0-9a-f]{32}", key)

@@ -1,4 +1,4 @@
-"""Calls are counted by quota day and endpoint, and what WeChat says of its quotas is kept."""
+"""Calls are counted by quota day and endpoint; hashes of OpenIDs in logs get a key."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,6 +16,7 @@ def instant(name: str) -> sa.Column:
 
 
 def upgrade() -> None:
+    op.add_column("accounts", sa.Column("hash_key", sa.Text()))
     op.create_table(
         "api_calls",
         sa.Column("day", sa.Date(), nullable=False),
@@ -50,3 +51,4 @@ def downgrade() -> None:
     op.execute("DROP VIEW daily_api_calls")
     op.drop_table("quotas")
     op.drop_table("api_calls")
+    op.drop_column("accounts", "hash_key")

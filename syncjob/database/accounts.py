@@ -1,5 +1,7 @@
 """Statements on accounts. Each runs inside a transaction that the store opens."""
 
+from secrets import token_hex
+
 from sqlalchemy import Connection, select, update
 
 from syncjob.database.clock import DatabaseClock
@@ -11,10 +13,19 @@ COLUMNS = [accounts.c[name] for name in Account.__slots__]
 
 
 def add(connection: Connection, clock: DatabaseClock, appid: str) -> None:
-    """Add the account, unless it is there."""
-    if find(connection, appid) is None:
-        statement = insert(connection.dialect)(accounts).values(appid=appid, created_at=clock.now())
+    """Add the account, unless it is there; give it a key, unless it has one."""
+    account = find(connection, appid)
+    if account is None:
+        statement = insert(connection.dialect)(accounts).values(
+            appid=appid, created_at=clock.now(), hash_key=token_hex(16)
+        )
         connection.execute(statement.on_conflict_do_nothing())
+    elif account.hash_key is None:  # of before there were keys
+        connection.execute(
+            update(accounts)
+            .where(accounts.c.id == account.id, accounts.c.hash_key.is_(None))
+            .values(hash_key=token_hex(16))
+        )
 
 
 def find(connection: Connection, appid: str) -> Account | None:

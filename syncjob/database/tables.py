@@ -102,6 +102,8 @@ accounts = Table(
     # A backfill makes every row that was enriched before it began due again.
     _instant("backfill_started_at"),
     _instant("backfill_finished_at"),
+    # Makes of OpenIDs the short hashes that logs may hold, so that nobody else can.
+    Column("hash_key", Text),
 )
 
 followers = Table(

@@ -1,6 +1,7 @@
 """The values that the layers hand to each other."""
 
 from syncjob.model.cleaning import BIGINT
+from syncjob.model.pseudonyms import key_hashes, shown
 from syncjob.model.quota import (
     CHINA,
     QuotaState,
@@ -32,7 +33,6 @@ from syncjob.model.replies import (
     FollowerPage,
     MalformedReply,
     TokenClaim,
-    shown,
 )
 from syncjob.model.user_info import (
     UserInfo,
@@ -70,6 +70,7 @@ __all__ = [
     "UnionidConflict",
     "UserInfo",
     "documented_user_infos",
+    "key_hashes",
     "quota_day",
     "shown",
     "user_info_from_json",

@@ -27,13 +27,17 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One Official Account, the backfill that was last asked of it, and its parked unfollows."""
+    """One Official Account, the backfill that was last asked of it, and its parked unfollows.
+
+    `hash_key` is the key of the hashes that stand for its OpenIDs in logs.
+    """
 
     id: int
     appid: str
     parked_at: datetime | None = None
     backfill_started_at: datetime | None = None
     backfill_finished_at: datetime | None = None
+    hash_key: str | None = field(default=None, repr=False)
 
     @property
     def backfilling(self) -> bool:

@@ -3,7 +3,6 @@
 Pure: no HTTP, no SQL, no clock.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +11,6 @@ from syncjob.model.cleaning import integer, is_openid
 
 class MalformedReply(ValueError):
     """An answer of WeChat's that has not the documented shape; asking again may bring another."""
-
-
-def shown(openid: str) -> str:
-    """Return the short hash that stands for an OpenID in logs and messages."""
-    return hashlib.blake2s(openid.encode("utf-8", "replace"), person=b"syncjob").hexdigest()[:10]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from syncjob.model.cleaning import (
     is_openid,
     text,
 )
-from syncjob.model.replies import MalformedReply, shown
+from syncjob.model.pseudonyms import shown
+from syncjob.model.replies import MalformedReply
 
 Small = Annotated[int, Meta(ge=SMALLINT.start, lt=SMALLINT.stop)]
 Big = Annotated[int, Meta(ge=BIGINT.start, le=BIGINT.stop - 1)]
