@@ -1,13 +1,21 @@
 """Secrets among the settings: read from a variable or a file, and never shown."""
 
 import os
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from subprocess import DEVNULL
+from typing import Any
 
 import pytest
 
 from syncjob.config import DatabaseSettings, Secret, SettingsReader
 from syncjob.errors import SettingsError
+from syncjob.simulator import Request
+from tests.conftest import World
 from tests.test_config import LEAST, job, refused
 
 MALFORMED_SECRETS = [
@@ -210,3 +218,25 @@ def test_a_secret_can_come_out_of_a_pipe(tmp_path: Path) -> None:
     settings = {**only("SYNCJOB_APPSECRET"), "SYNCJOB_APPSECRET_FILE": str(path)}
     assert SettingsReader(settings).job().appsecret == Secret("hunter2")
     writer.join()
+
+
+def test_ps_shows_no_secret_of_a_run_at_work(
+    world: Callable[..., World], database_url: str, query: Callable[..., Any]
+) -> None:
+    """Neither the secret, nor the token, nor the database's password is on a command line."""
+    wechat = world(5)
+    seen: list[bytes] = []
+
+    def look(request: Request) -> None:
+        if request.endpoint == "user/get":
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    seen.append(path.read_bytes())
+
+    wechat.simulator.on_request = look
+    with subprocess.Popen([sys.executable, "-m", "syncjob", "-vv", "sync"], stderr=DEVNULL) as job:
+        assert job.wait(60) == 0
+    assert any(b"syncjob\0-vv\0sync" in line for line in seen)
+    ((token,),) = query("SELECT access_token FROM access_tokens")
+    for secret in (wechat.simulator.secret, token, database_url):
+        assert not any(secret.encode() in line for line in seen)

@@ -162,3 +162,34 @@ def test_both_forms_in_one_file_are_refused() -> None:
     file = {"SYNCJOB_APPSECRET": "a", "SYNCJOB_APPSECRET_FILE": "b"}
     with pytest.raises(SettingsError, match="are both set"):
         SettingsReader({"SYNCJOB_APPID": "wx1"}, file).job()
+
+
+@pytest.mark.parametrize(
+    ("line", "is_secret"),
+    [
+        ('SYNCJOB_APPSECRET = "0123456789abcdef0123456789abcdef"', True),
+        ('SYNCJOB_ACCESS_TOKEN = "60_abc"', True),
+        ('SYNCJOB_DATABASE_URL = "postgresql://syncjob:hunter2@db/crm"', True),
+        ('SYNCJOB_DATABASE_URL = "postgresql://db/crm?user=syncjob&password=hunter2"', True),
+        ('SYNCJOB_TOKEN_URL = "https://tokens.example/?key=hunter2"', True),
+        ('SYNCJOB_TOKEN_URL = "https://me:hunter2@tokens.example/"', True),
+        ('SYNCJOB_TOKEN_URL = "https://tokens.example/"', False),
+        ('SYNCJOB_DATABASE_URL = "postgresql://syncjob@db/crm"', False),
+        ('SYNCJOB_DATABASE_URL = "sqlite:////var/lib/syncjob/a:b@c.db"', False),
+        ('SYNCJOB_APPSECRET_FILE = "/etc/syncjob/appsecret"', False),
+        ('SYNCJOB_APPSECRET = ""', False),
+    ],
+)
+def test_who_keeps_a_secret_in_a_file_that_everybody_can_read_is_warned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str, is_secret: bool
+) -> None:
+    """The warning says what to run, and not what the secret is; other files may be open."""
+    path = tmp_path / "syncjob.toml"
+    path.write_text(line)
+    path.chmod(0o640)
+    assert read_settings_file(path)
+    assert caplog.text == ""
+    path.chmod(0o644)
+    assert read_settings_file(path)
+    assert (f"run: chmod o= {path}" in caplog.text) is is_secret
+    assert "hunter2" not in caplog.text

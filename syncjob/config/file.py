@@ -1,10 +1,15 @@
 """The TOML file that may hold the settings: the same keys as the environment, and no others."""
 
 import difflib
+import logging
+import os
 import tomllib
 from pathlib import Path
 
+from syncjob.config.secrets import is_public
 from syncjob.errors import SettingsError
+
+logger = logging.getLogger(__name__)
 
 SETTING_NAMES = frozenset(
     {
@@ -38,7 +43,9 @@ SETTING_NAMES = frozenset(
 def read_settings_file(path: Path) -> dict[str, str]:
     """Return the file's settings as texts; raise SettingsError for a wrong file or key."""
     try:
-        content = tomllib.loads(path.read_text("utf-8-sig"))
+        with path.open(encoding="utf-8-sig") as file:
+            status = os.fstat(file.fileno())
+            content = tomllib.loads(file.read())
         texts = {name: str(value) for name, value in content.items()}
     except OSError as error:
         raise SettingsError(
@@ -57,4 +64,22 @@ def read_settings_file(path: Path) -> dict[str, str]:
                 f"{name} in the settings file {str(path)!r} is a {type(value).__name__}; "
                 "expected a text or a number"
             )
+        if is_public(status) and _is_secret(name, texts[name]):
+            logger.warning(
+                "Everybody on this machine can read %s, which holds %s; run: chmod o= %s",
+                path,
+                name,
+                path,
+            )
     return texts
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Tell whether a setting is secret by itself, or as an address that holds a password or key."""
+    if name in ("SYNCJOB_APPSECRET", "SYNCJOB_ACCESS_TOKEN"):
+        return bool(value.strip())
+    user, at, _ = value.partition("://")[2].partition("@")
+    has_password = bool(at) and ":" in user and not user.startswith("/")  # a path of SQLite's
+    if name == "SYNCJOB_DATABASE_URL":
+        return has_password or "password=" in value
+    return name == "SYNCJOB_TOKEN_URL" and (has_password or "?" in value)

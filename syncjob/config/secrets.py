@@ -31,6 +31,11 @@ class Secret:
         return hash(self._value)
 
 
+def is_public(status: os.stat_result) -> bool:
+    """Tell whether everybody on this machine can read the file."""
+    return stat.S_ISREG(status.st_mode) and bool(status.st_mode & stat.S_IROTH)
+
+
 def read_secret_file(name: str, path: str) -> str:
     """Return what the file that the setting `name` names holds, without the blanks around it.
 
@@ -45,7 +50,7 @@ def read_secret_file(name: str, path: str) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise SettingsError(f"{name} names {path!r}, which cannot be read: {reason}") from None
-    if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IROTH:
+    if is_public(status):
         raise SettingsError(
             f"{name} names {path!r}, which everybody on this machine can read; run: chmod o= {path}"
         )
