@@ -103,11 +103,18 @@ def backfill_started_at(account_id: int | ColumnElement[int]) -> ColumnElement[A
     )
 
 
-def last_sealed_at(account_id: int) -> ColumnElement[Any]:
-    """Return when the account's last sealed sweep began, as a subquery; NULL if there was none."""
+def last_sealed_at(clock: DatabaseClock, account_id: int) -> ColumnElement[Any]:
+    """Return when the account's last sealed sweep began, as a subquery; NULL if there was none.
+
+    One from the future, of before a clock was set back, says nothing of today.
+    """
     return (
         select(sweeps.c.started_at)
-        .where(sweeps.c.account_id == account_id, sweeps.c.status == "sealed")
+        .where(
+            sweeps.c.account_id == account_id,
+            sweeps.c.status == "sealed",
+            sweeps.c.started_at <= clock.now(),
+        )
         .order_by(sweeps.c.id.desc())
         .limit(1)
         .scalar_subquery()

@@ -94,7 +94,7 @@ def _add(connection: Connection, clock: DatabaseClock, sweep: Sweep, openids: Se
         "subscribe": true(),
         "first_seen_at": now,
         "changed_at": now,
-        "followed_after": last_sealed_at(sweep.account_id),
+        "followed_after": last_sealed_at(clock, sweep.account_id),
         "followed_before": now,
         "first_sweep_id": literal(sweep.id),
     }

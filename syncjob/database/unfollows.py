@@ -36,7 +36,10 @@ def add_candidates(
     """
     account_id = sweep.account_id
     absent = select(
-        followers.c.account_id, followers.c.openid, literal(sweep.id), last_sealed_at(account_id)
+        followers.c.account_id,
+        followers.c.openid,
+        literal(sweep.id),
+        last_sealed_at(clock, account_id),
     ).where(
         followers.c.account_id == account_id,
         followers.c.subscribe.is_(True),
@@ -145,7 +148,7 @@ def mark_gone(
             exists().where(candidate),
             select(candidates.c.following_at).where(candidate).scalar_subquery(),
         ),
-        else_=last_sealed_at(account_id),
+        else_=last_sealed_at(clock, account_id),
     )
     statement = (
         update(followers)
