@@ -186,7 +186,7 @@ def test_a_failure_to_store_ends_it(concurrency: int) -> None:
 
 def test_profiles_are_fetched_while_the_list_goes_on(world: Callable[..., World]) -> None:
     """The first batches are asked about before the last page is."""
-    wechat = world(2_000, page_size=100)
+    wechat = world(2_000, page_size=20)
 
     assert wechat.run("sync") == 0
 
