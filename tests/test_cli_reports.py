@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -274,3 +274,41 @@ def test_runs_are_told_to_a_machine(
     assert not re.search(r"\bo[A-Za-z0-9_-]{27}", printed)
     assert wechat.simulator.secret not in printed
     assert len(told(wechat, capsys, "runs", "--limit", "1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("age_hours", "last_fails", "max_age", "code"),
+    [(25, False, "26h", 0), (27, False, "26h", 1), (25, True, "26h", 0), (27, True, "2d", 0)],
+)
+def test_a_monitor_is_told_by_an_exit_code_that_the_last_success_is_too_long_ago(
+    ready: Callable[..., World],
+    sqlite_query: Query,
+    age_hours: int,
+    last_fails: bool,
+    max_age: str,
+    code: int,
+) -> None:
+    """Only its age decides, not how the last run ended."""
+    wechat = ready()
+    assert wechat.run("sync") == 0
+    then = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=age_hours)
+    sqlite_query("UPDATE runs SET finished_at = :at", at=str(then))
+    if last_fails:
+        wechat.simulator.faults.add("user/get=-1")
+        assert wechat.run("sync") == 75
+    assert wechat.run("status", "--max-age", max_age) == code
+
+
+def test_without_a_success_every_age_is_too_old(
+    ready: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the first run, and when none has succeeded yet; a wrong age is said to be wrong."""
+    wechat = ready()
+    assert wechat.run("status", "--max-age", "1d") == 1
+    wechat.simulator.faults.add("user/get=-1")
+    assert wechat.run("sync") == 75
+    assert wechat.run("status", "--max-age", "9999d") == 1
+    for wrong in ("soon", "0", "-1d"):
+        assert wechat.run("status", "--max-age", wrong) == 2
+    assert "expected a time such as 12h or 1d" in capsys.readouterr().err
+    assert wechat.run("status", "--max-age", "1d", "--at", "2026-01-01") == 2

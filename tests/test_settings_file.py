@@ -1,5 +1,6 @@
 """The TOML file that may hold the settings, and who wins where the environment speaks too."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -180,10 +181,11 @@ def test_both_forms_in_one_file_are_refused() -> None:
         ('SYNCJOB_APPSECRET = ""', False),
     ],
 )
-def test_who_keeps_a_secret_in_a_file_that_everybody_can_read_is_warned(
+def test_with_v_who_keeps_a_secret_in_a_file_that_everybody_can_read_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str, is_secret: bool
 ) -> None:
-    """The warning says what to run, and not what the secret is; other files may be open."""
+    """The line says what to run, and not what the secret is; other files may be open."""
+    caplog.set_level(logging.INFO, logger="syncjob")
     path = tmp_path / "syncjob.toml"
     path.write_text(line)
     path.chmod(0o640)

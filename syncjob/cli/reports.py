@@ -11,11 +11,25 @@ from syncjob.errors import ExitCode
 from syncjob.model import CHINA, FollowerCount
 
 
+def _read_max_age(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> timedelta | None:
+    from syncjob.config import forms
+
+    if value is None:
+        return None
+    try:
+        return forms.max_age(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r}; expected {error}") from None
+
+
 @click.command(
     cls=Command,
     epilog="""\b
 EXAMPLES
   syncjob status
+  syncjob status --max-age 26h || echo "syncjob has not succeeded for more than a day"
   syncjob status --json | jq .last_success_age_seconds
   syncjob status --at 2026-11-01""",
 )
@@ -27,13 +41,24 @@ EXAMPLES
     metavar="DATE",
     help="How many followed at the end of that day in China, a range if that is all that is known.",
 )
+@click.option(
+    "--max-age",
+    callback=_read_max_age,
+    metavar="TIME",
+    help="Exit with 1 if, and only if, the last success is older: 26h, 3d.",
+)
 @click.pass_context
-def status(context: click.Context, as_json: bool, day: datetime | None) -> None:
+def status(
+    context: click.Context, as_json: bool, day: datetime | None, max_age: timedelta | None
+) -> None:
     """Show what is in the database, and how the last run ended.
 
-    Exits with 1 if the last finished run failed, or died. Needs no secret and asks WeChat nothing.
+    Exits with 1 if the last finished run failed, or died; with --max-age, if no run has succeeded
+    for so long, whatever the last one did. Needs no secret and asks WeChat nothing.
     """
     if day is not None:
+        if max_age is not None:
+            raise click.UsageError("--at and --max-age cannot be given together")
         _show_count(context, day.date(), as_json)
         return
     from syncjob.cli.render import status_as_json, status_in_words
@@ -42,7 +67,7 @@ def status(context: click.Context, as_json: bool, day: datetime | None) -> None:
     with open_account(context) as (store, account):
         if account is None:
             click.echo("{}" if as_json else "No run yet. Start with: syncjob sync")
-            return
+            context.exit(ExitCode.DONE if max_age is None else ExitCode.FAILED)
         found = store.get_status(account)
     died = found.running is not None and is_dead(found.running.holder or "")
     click.echo(
@@ -50,6 +75,10 @@ def status(context: click.Context, as_json: bool, day: datetime | None) -> None:
         if as_json
         else status_in_words(found, died=died)
     )
+    if max_age is not None:
+        success = found.last_success_at
+        is_old = success is None or found.as_of - success > max_age
+        context.exit(ExitCode.FAILED if is_old else ExitCode.DONE)
     failed = found.last_run is not None and found.last_run.status in ("failed", "abandoned")
     if failed or died:
         context.exit(ExitCode.FAILED)

@@ -65,7 +65,7 @@ def read_settings_file(path: Path) -> dict[str, str]:
                 "expected a text or a number"
             )
         if is_public(status) and _is_secret(name, texts[name]):
-            logger.warning(
+            logger.info(
                 "Everybody on this machine can read %s, which holds %s; run: chmod o= %s",
                 path,
                 name,
