@@ -184,6 +184,7 @@ def test_a_wheel_migrates_and_syncs_from_the_root_folder(
             text=True,
         ).stdout
     )
+    assert run("init", str(tmp_path / "syncjob.toml")).startswith("Wrote")
     assert run("migrate").startswith("Created the tables")
     assert run("sync") == ""
     assert "250 subscribed" in run("status")

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from syncjob import __version__
+from syncjob.cli.init import init
 from syncjob.cli.jobs import backfill, migrate, sync
 from syncjob.cli.options import Group
 from syncjob.cli.quota import quota
@@ -54,7 +55,7 @@ def cli() -> None:
     """
 
 
-for command in (migrate, sync, backfill, status, runs, unfollows, quota, simulate):
+for command in (init, migrate, sync, backfill, status, runs, unfollows, quota, simulate):
     cli.add_command(command)
 
 

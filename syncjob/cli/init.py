@@ -1,0 +1,41 @@
+"""The command that writes a settings file to begin with."""
+
+import os
+from pathlib import Path
+
+import click
+
+from syncjob.cli.options import Command
+from syncjob.errors import SettingsError
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+EXAMPLES
+  syncjob init
+  syncjob init /etc/syncjob/syncjob.toml""",
+)
+@click.argument("file", type=click.Path(path_type=Path), default=Path("syncjob.toml"))
+def init(file: Path) -> None:
+    """Write a settings file with every setting in it, explained, that you alone can read.
+
+    FILE is syncjob.toml unless you name another. What is there already is left as it is.
+    """
+    from importlib.resources import files
+
+    template = files("syncjob.config").joinpath("template.toml").read_bytes()
+    try:
+        # Made at once as it is to stay: not open to others even for a moment, and nobody's before.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise SettingsError(f"{str(file)!r} is there already; it was left as it is") from None
+    except OSError as error:
+        raise SettingsError(f"{str(file)!r} cannot be written: {error.strerror}") from None
+    with os.fdopen(descriptor, "wb") as written:
+        written.write(template)
+    click.echo(
+        f"Wrote {file}; only you can read it. Next:\n"
+        f"  1. fill in the account, its secret and the database at the top of it\n"
+        f"  2. syncjob migrate --config {file} && syncjob -v sync --config {file}"
+    )
