@@ -1,8 +1,29 @@
 """The commands that do something: migrate, sync, backfill."""
 
+from collections.abc import Callable
+
 import click
 
 from syncjob.cli.options import Command, settings_of
+
+_COUNT = click.IntRange(1, 1_000_000_000)
+
+
+def _bounds(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that bound a run."""
+    batches = click.option(
+        "--max-batches",
+        type=_COUNT,
+        metavar="N",
+        help="Ask about the people of N batches at most; the next run goes on.",
+    )
+    pages = click.option(
+        "--max-pages",
+        type=_COUNT,
+        metavar="N",
+        help="Read N pages of the list at most; the next run goes on.",
+    )
+    return pages(batches(command))
 
 
 @click.command(
@@ -35,15 +56,22 @@ def migrate(context: click.Context) -> None:
 EXAMPLE (a line for cron; it prints something only when a person should look)
   */15 * * * *  /usr/local/bin/syncjob sync --config /etc/syncjob/syncjob.toml""",
 )
+@_bounds
+@click.option("--dry-run", is_flag=True, help="Say what a run would do now, and do nothing.")
 @click.pass_context
-def sync(context: click.Context) -> None:
+def sync(
+    context: click.Context, max_pages: int | None, max_batches: int | None, dry_run: bool
+) -> None:
     """Run the job once: list the followers, then enrich them.
 
     Goes on with an interrupted sweep of the follower list, or starts a new one when it is time to
     (SYNCJOB_SWEEP_EVERY), then fetches the profiles of the followers that have none yet. Says
     nothing when all is well.
     """
-    _run(context, "sync")
+    if dry_run:
+        _tell(context)
+    else:
+        _run(context, "sync", max_pages=max_pages, max_batches=max_batches)
 
 
 @click.command(
@@ -55,16 +83,26 @@ EXAMPLE
 @click.option(
     "--restart", is_flag=True, help="Start over even if an earlier backfill is unfinished."
 )
+@_bounds
 @click.pass_context
-def backfill(context: click.Context, restart: bool) -> None:
+def backfill(
+    context: click.Context, restart: bool, max_pages: int | None, max_batches: int | None
+) -> None:
     """Run the job from scratch: list everybody again, enrich everybody again.
 
     Interrupted, it goes on when it is started again, or at the next sync. Nothing stored is lost.
     """
-    _run(context, "backfill", restart=restart)
+    _run(context, "backfill", restart=restart, max_pages=max_pages, max_batches=max_batches)
 
 
-def _run(context: click.Context, command: str, *, restart: bool = False) -> None:
+def _run(
+    context: click.Context,
+    command: str,
+    *,
+    restart: bool = False,
+    max_pages: int | None,
+    max_batches: int | None,
+) -> None:
     settings = settings_of(context).job()
     from syncjob.bootstrap import open_job
     from syncjob.sync.run import Plan, run_job
@@ -84,6 +122,27 @@ def _run(context: click.Context, command: str, *, restart: bool = False) -> None
         refresh_limit=settings.refresh_limit,
         restart=restart,
         probe_after=settings.probe_after,
+        max_pages=max_pages,
+        max_batches=max_batches,
     )
     with open_job(settings) as job:
         run_job(job.store, job.client, job.account, plan)
+
+
+def _tell(context: click.Context) -> None:
+    """Print what a run would do."""
+    settings = settings_of(context).job()
+    from syncjob.cli.intentions import in_words
+    from syncjob.database.store import open_store
+    from syncjob.sync.intentions import intend
+
+    with open_store(settings.database_url.reveal(), name=f"syncjob/{settings.appid}") as store:
+        found = intend(
+            store,
+            settings.appid,
+            sweep_every=settings.sweep_every,
+            sweep_max_age=settings.sweep_max_age,
+            refresh_after=settings.refresh_after,
+            refresh_limit=settings.refresh_limit,
+        )
+    click.echo(in_words(found, batch_size=settings.batch_size))

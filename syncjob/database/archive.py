@@ -137,6 +137,11 @@ class Archive:
         with reading(self._engine) as connection:
             return followers.get_unenriched(connection, self._clock, account_id, after, limit)
 
+    def count_stale(self, account_id: int, *, refresh_after: timedelta, limit: int) -> int:
+        """Return how many profiles are older than that, up to `limit`."""
+        with reading(self._engine) as connection:
+            return followers.count_stale(connection, self._clock, account_id, refresh_after, limit)
+
     def get_stale(
         self,
         account_id: int,

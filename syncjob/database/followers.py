@@ -80,12 +80,7 @@ def get_stale(
     """Return those whose profile is older than `refresh_after`, with its time, the oldest first."""
     statement = (
         select(followers.c.openid, followers.c.enriched_at)
-        .where(
-            followers.c.account_id == account_id,
-            followers.c.subscribe.is_(True),
-            followers.c.enriched_at < clock.now(-refresh_after),
-            ~_waits(clock),
-        )
+        .where(*_is_stale(clock, account_id, refresh_after))
         .order_by(followers.c.enriched_at, followers.c.openid)
         .limit(limit)
     )
@@ -94,6 +89,29 @@ def get_stale(
         later = and_(followers.c.enriched_at == enriched_at, followers.c.openid > openid)
         statement = statement.where(or_(followers.c.enriched_at > enriched_at, later))
     return [(openid, at) for openid, at in connection.execute(statement)]
+
+
+def count_stale(
+    connection: Connection,
+    clock: DatabaseClock,
+    account_id: int,
+    refresh_after: timedelta,
+    limit: int,
+) -> int:
+    """Count those whose profile is older than `refresh_after`, up to `limit`."""
+    stale = select(followers.c.openid).where(*_is_stale(clock, account_id, refresh_after))
+    return connection.scalar(select(func.count()).select_from(stale.limit(limit).subquery())) or 0
+
+
+def _is_stale(
+    clock: DatabaseClock, account_id: int, refresh_after: timedelta
+) -> tuple[ColumnElement[bool], ...]:
+    return (
+        followers.c.account_id == account_id,
+        followers.c.subscribe.is_(True),
+        followers.c.enriched_at < clock.now(-refresh_after),
+        ~_waits(clock),
+    )
 
 
 def backfill_started_at(account_id: int | ColumnElement[int]) -> ColumnElement[Any]:

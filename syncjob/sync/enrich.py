@@ -11,6 +11,7 @@ from typing import Self
 from syncjob.database.store import Store
 from syncjob.errors import WeChatError
 from syncjob.model import Answers, Run, UnionidConflict
+from syncjob.sync.bounds import Bounds
 from syncjob.sync.pipeline import open_pipeline
 from syncjob.wechat.client import WeChatClient
 
@@ -35,10 +36,12 @@ class Enrichment:
         *,
         batch_size: int,
         concurrency: int,
+        bounds: Bounds,
     ) -> None:
         self._store = store
         self._client = client
         self._run = run
+        self._bounds = bounds
         self._asked_in_vain: set[str] = set()
         self._count = threading.Lock()
         self._contested = self._refused = self._answered = 0
@@ -56,7 +59,7 @@ class Enrichment:
         A failure of WeChat's does not end the list: `flush` will raise it.
         """
         with suppress(WeChatError):
-            self._pipeline.put(openids)
+            self._pipeline.put(self._bounds.take(openids))
 
     def flush(self) -> None:
         """Wait until all answers are stored; raise what has failed, if something has."""
@@ -70,7 +73,10 @@ class Enrichment:
             return
         while chunk := self._store.get_unenriched(self._run.account_id, after=after, limit=CHUNK):
             after = chunk[-1]
-            self._pipeline.put([openid for openid in chunk if openid not in self._asked_in_vain])
+            due = [openid for openid in chunk if openid not in self._asked_in_vain]
+            self._pipeline.put(self._bounds.take(due))
+            if self._bounds.reached:
+                return
 
     def put_stale(self, refresh_after: timedelta, limit: int) -> None:
         """Ask again about up to `limit` whose profile is older than that, the oldest first."""
@@ -84,7 +90,9 @@ class Enrichment:
             )
             if not stale:
                 return
-            self._pipeline.put([openid for openid, _ in stale])
+            self._pipeline.put(self._bounds.take([openid for openid, _ in stale]))
+            if self._bounds.reached:
+                return
             last = stale[-1]
             limit -= len(stale)
             logger.info("Refreshing profiles. openids=%d", len(stale))

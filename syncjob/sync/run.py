@@ -18,17 +18,17 @@ from syncjob.errors import (
 )
 from syncjob.model import Account, Command, Run, RunStatus
 from syncjob.sync.background import Background
+from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import Enrichment
 from syncjob.sync.heartbeat import Heartbeat
 from syncjob.sync.holder import is_dead, this_process
 from syncjob.sync.probe import probe
 from syncjob.sync.sweep import (
     DEFAULT_RULES,
-    DISCARDED_IN_A_ROW,
     SweepEnd,
     SweepRules,
-    is_due,
     sweep_list,
+    wants_sweep,
 )
 from syncjob.sync.unfollow import prove_unfollows
 from syncjob.wechat.client import WeChatClient
@@ -45,7 +45,8 @@ class Plan:
 
     `restart` lets a backfill start over although an earlier one has not come to its end. After
     `probe_after` runs in a row that failed for one lasting cause, one call is made first, to see
-    whether it lasts; 0: never.
+    whether it lasts; 0: never. `max_pages` of the list and `max_batches` of people end a run before
+    it has done all; None: they do not.
     """
 
     command: Command = "sync"
@@ -57,6 +58,8 @@ class Plan:
     refresh_limit: int = 10_000
     restart: bool = False
     probe_after: int = 0
+    max_pages: int | None = None
+    max_batches: int | None = None
 
 
 def run_job(store: Store, client: WeChatClient, account: Account, plan: Plan) -> Run:
@@ -115,22 +118,33 @@ def _work(store: Store, client: WeChatClient, run: Run, account: Account, plan: 
     if plan.command == "backfill" and (plan.restart or not account.backfilling):
         account = store.start_backfill(run.id, account)
         logger.info("Started a backfill: every follower is due again.")
+    bounds = Bounds(plan.max_pages, plan.max_batches, plan.batch_size)
+    prove = partial(
+        prove_unfollows,
+        store,
+        client,
+        run,
+        batch_size=plan.batch_size,
+        concurrency=plan.concurrency,
+        bounds=bounds,
+    )
     if account.parked_at is None:  # what an interrupted run or an approval left to be asked about
-        prove_unfollows(
-            store, client, run, batch_size=plan.batch_size, concurrency=plan.concurrency
-        )
+        prove()
     enrichment = Enrichment(
-        store, client, run, batch_size=plan.batch_size, concurrency=plan.concurrency
+        store,
+        client,
+        run,
+        batch_size=plan.batch_size,
+        concurrency=plan.concurrency,
+        bounds=bounds,
     )
     swept = None
     with enrichment:
-        if _wants_sweep(store, account, plan.sweep_every):
-            swept = _sweep(store, client, run, plan, enrichment)
+        if wants_sweep(store, account, plan.sweep_every):
+            swept = _sweep(store, client, run, plan, enrichment, bounds)
             account = store.save_account(account.appid)  # the seal may have parked, or lifted that
             if account.parked_at is None:
-                prove_unfollows(
-                    store, client, run, batch_size=plan.batch_size, concurrency=plan.concurrency
-                )
+                prove()
         else:
             logger.info("It is not time for a new sweep yet.")
         if swept is None or not swept.whole or plan.concurrency == 1:
@@ -143,7 +157,9 @@ def _work(store: Store, client: WeChatClient, run: Run, account: Account, plan: 
             f"WeChat's follower list cannot be trusted this time: {swept.fault}\n"
             "what it brought is stored, nobody was marked as gone; the next run starts over"
         )
-    if account.backfilling:
+    if bounds.reached:
+        logger.info("Did as much as was asked for; the next run goes on.")
+    elif account.backfilling:
         store.finish_backfill(run.id, account.id)
     if account.parked_at is not None:
         raise UnfollowsParked(
@@ -154,7 +170,12 @@ def _work(store: Store, client: WeChatClient, run: Run, account: Account, plan: 
 
 
 def _sweep(
-    store: Store, client: WeChatClient, run: Run, plan: Plan, enrichment: Enrichment
+    store: Store,
+    client: WeChatClient,
+    run: Run,
+    plan: Plan,
+    enrichment: Enrichment,
+    bounds: Bounds,
 ) -> SweepEnd:
     """Follow the list; with more than one call at a time, while its people are asked about."""
     if plan.concurrency == 1:
@@ -166,6 +187,7 @@ def _sweep(
             get_traffic=lambda: client.traffic,
             on_due=lambda openids: None,
             before_restart=lambda: None,
+            bounds=bounds,
         )
     ahead = Background(1, name="list")
     try:
@@ -177,22 +199,12 @@ def _sweep(
             get_traffic=lambda: client.traffic,
             on_due=enrichment.put_listed,
             before_restart=enrichment.flush,
+            bounds=bounds,
         )
     finally:
         ahead.stop()
     enrichment.flush()
     return swept
-
-
-def _wants_sweep(store: Store, account: Account, every: timedelta | None) -> bool:
-    if store.get_open_sweep(account.id) is not None:
-        return True
-    sealed = store.get_sealed_sweep(account.id)
-    newest = store.get_newest_sweeps(account.id, DISCARDED_IN_A_ROW)
-    started = account.backfill_started_at if account.backfilling else None
-    if started is not None and (sealed is None or sealed.started_at < started):
-        sealed = None  # the backfill is owed a sweep of its own
-    return is_due(sealed, newest, every, store.get_now())
 
 
 def _record_end(

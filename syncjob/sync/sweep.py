@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from syncjob.database.store import Store
 from syncjob.errors import InvalidOpenID
-from syncjob.model import Allowance, FollowerPage, PageSaved, Run, Sweep, Traffic
+from syncjob.model import Account, Allowance, FollowerPage, PageSaved, Run, Sweep, Traffic
+from syncjob.sync.bounds import Bounds
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,23 @@ def is_due(
     return sealed is None or not _is_recent(sealed, every, now)
 
 
+def wants_sweep(store: Store, account: Account, every: timedelta | None) -> bool:
+    """Tell whether a run should list: a sweep is open, or it is time for another one."""
+    if store.get_open_sweep(account.id) is not None:
+        return True
+    sealed = store.get_sealed_sweep(account.id)
+    newest = store.get_newest_sweeps(account.id, DISCARDED_IN_A_ROW)
+    started = account.backfill_started_at if account.backfilling else None
+    if started is not None and (sealed is None or sealed.started_at < started):
+        sealed = None  # the backfill is owed a sweep of its own
+    return is_due(sealed, newest, every, store.get_now())
+
+
+def is_too_old(sweep: Sweep, max_age: timedelta, now: datetime) -> bool:
+    """Tell whether an open sweep is to be started over instead of gone on with."""
+    return not _is_recent(sweep, max_age / EARLY, now)
+
+
 def _is_recent(sweep: Sweep, every: timedelta | None, now: datetime) -> bool:
     if every is None:
         sweeps_a_day = LIST_CALLS_A_DAY * AUTO_SHARE / (sweep.pages + 1)
@@ -75,7 +93,7 @@ DEFAULT_RULES = SweepRules(
 
 @dataclass(frozen=True, slots=True)
 class SweepEnd:
-    """How a sweep ended: sealed if `fault` is None, else discarded for it.
+    """How a sweep ended: discarded if there is a `fault`, left `open` at a bound, else sealed.
 
     `whole`: whoever is due has been passed on, since this run has seen every page, and nobody was
     waiting as a candidate when their page came.
@@ -83,6 +101,7 @@ class SweepEnd:
 
     fault: str | None
     whole: bool
+    open: bool = False
 
 
 # Begins to fetch the page behind a cursor; what it returns waits for the page.
@@ -98,16 +117,17 @@ def sweep_list(
     get_traffic: Callable[[], Traffic],
     on_due: Callable[[Sequence[str]], None],
     before_restart: Callable[[], None],
+    bounds: Bounds,
 ) -> SweepEnd:
     """Go on with the open sweep, or start one, and follow its pages to the end.
 
     `on_due` gets whoever of a stored page is to be asked about. A cursor that WeChat refuses starts
     the list over, once, after `before_restart`: no answer from before a sweep may be stored after
     it, or it would speak for somebody whom the sweep did not list. What the pages of a discarded
-    sweep brought stays stored.
+    sweep brought stays stored. Where `bounds` end it, the sweep stays open for the next run.
     """
     sweep = store.get_open_sweep(run.account_id)
-    if sweep is not None and not _is_recent(sweep, rules.max_age / EARLY, store.get_now()):
+    if sweep is not None and is_too_old(sweep, rules.max_age, store.get_now()):
         logger.info("The open sweep is too old to go on with. sweep=%d", sweep.id)
         store.discard_sweep(run.id, sweep.id, "it was too old to go on with")
         sweep = None
@@ -116,7 +136,7 @@ def sweep_list(
         logger.info("Started a sweep. sweep=%d", sweep.id)
     else:
         logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
-    walk = _Walk(store, fetch, run, rules, get_traffic, on_due)
+    walk = _Walk(store, fetch, run, rules, get_traffic, on_due, bounds)
     whole = sweep.pages == 0
     try:
         return walk.follow(sweep, whole)
@@ -151,9 +171,12 @@ class _Walk:
     rules: SweepRules
     get_traffic: Callable[[], Traffic]
     on_due: Callable[[Sequence[str]], None]
+    bounds: Bounds
 
     def follow(self, sweep: Sweep, whole: bool) -> SweepEnd:
         """Store page by page, the next one being fetched meanwhile."""
+        if not self.bounds.take_page():
+            return SweepEnd(None, False, open=True)
         get_page = self.fetch(sweep.next_openid)
         while True:
             cursor = sweep.next_openid
@@ -163,8 +186,11 @@ class _Walk:
                 if not cursor:
                     raise
                 raise _CursorRefused(sweep, error) from None
+            goes_on = True
             if page.openids and page.next_openid not in ("", cursor):
-                get_page = self.fetch(page.next_openid)
+                goes_on = self.bounds.take_page()
+                if goes_on:
+                    get_page = self.fetch(page.next_openid)
             saved = self.store.save_page(self.run.id, sweep, page, self.get_traffic())
             sweep = saved.sweep
             logger.info(
@@ -183,6 +209,8 @@ class _Walk:
             fault = _fault(page, cursor, saved)
             if fault is not None:
                 return self._discard(sweep, fault)
+            if not goes_on:
+                return SweepEnd(None, False, open=True)
 
     def _end(self, sweep: Sweep, whole: bool) -> SweepEnd:
         fault = _disagreement(sweep, self.rules)

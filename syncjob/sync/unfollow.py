@@ -4,6 +4,7 @@ import logging
 
 from syncjob.database.store import Store
 from syncjob.model import Answers, Run, UnionidConflict
+from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import CHUNK
 from syncjob.sync.pipeline import open_pipeline
 from syncjob.wechat.client import WeChatClient
@@ -12,7 +13,13 @@ logger = logging.getLogger(__name__)
 
 
 def prove_unfollows(
-    store: Store, client: WeChatClient, run: Run, *, batch_size: int, concurrency: int
+    store: Store,
+    client: WeChatClient,
+    run: Run,
+    *,
+    batch_size: int,
+    concurrency: int,
+    bounds: Bounds,
 ) -> None:
     """Ask about everybody whom the last sealed sweep did not list, and store what that proves.
 
@@ -39,7 +46,7 @@ def prove_unfollows(
     with open_pipeline(
         client, save, batch_size=batch_size, concurrency=concurrency, storers=store.writers
     ) as pipeline:
-        while chunk:
-            pipeline.put([candidate.openid for candidate in chunk])
+        while chunk and not bounds.reached:
+            pipeline.put(bounds.take([candidate.openid for candidate in chunk]))
             after = chunk[-1].openid
             chunk = store.get_candidates(run.account_id, after=after, limit=CHUNK)

@@ -1,0 +1,71 @@
+"""What a run would do if it were started now. Looks at the database only."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from syncjob.database.store import Store
+from syncjob.model import AccountStatus, QuotaUse, Run, Sweep
+from syncjob.sync.holder import is_dead
+from syncjob.sync.sweep import is_too_old, wants_sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Intentions:
+    """What a run would do.
+
+    `running`: the run that is at work, for which another one ends at once. `sweep` says what would
+    become of the list, `open_sweep` and `sealed_sweep` are the last ones. `candidates` are
+    followers who are missing from the list, to be asked about unless they are `parked`;
+    `unenriched` and `stale` those whose profile would be fetched. `exhausted` quotas would be in
+    the way.
+    """
+
+    running: Run | None
+    sweep: Literal["resume", "start", "not yet"]
+    open_sweep: Sweep | None
+    sealed_sweep: Sweep | None
+    candidates: int
+    parked: bool
+    unenriched: int
+    stale: int
+    exhausted: list[QuotaUse]
+
+
+def intend(
+    store: Store,
+    appid: str,
+    *,
+    sweep_every: timedelta | None,
+    sweep_max_age: timedelta,
+    refresh_after: timedelta | None,
+    refresh_limit: int,
+) -> Intentions:
+    """Return what a run of the account would do; writes nothing."""
+    account = store.get_account(appid)
+    if account is None:
+        return Intentions(None, "start", None, None, 0, False, 0, 0, [])
+    status = store.get_status(account)
+    stale = 0
+    if refresh_after is not None:
+        stale = store.count_stale(account.id, refresh_after=refresh_after, limit=refresh_limit)
+    running = status.running
+    return Intentions(
+        running=None if running is None or is_dead(running.holder or "") else running,
+        sweep=_sweep(store, status, sweep_every, sweep_max_age),
+        open_sweep=status.open_sweep,
+        sealed_sweep=status.sealed_sweep,
+        candidates=status.candidates,
+        parked=account.parked_at is not None,
+        unenriched=status.unenriched,
+        stale=stale,
+        exhausted=[use for use in status.quotas if use.exhausted_at is not None],
+    )
+
+
+def _sweep(
+    store: Store, status: AccountStatus, every: timedelta | None, max_age: timedelta
+) -> Literal["resume", "start", "not yet"]:
+    if status.open_sweep is not None:
+        return "start" if is_too_old(status.open_sweep, max_age, status.as_of) else "resume"
+    return "start" if wants_sweep(store, status.account, every) else "not yet"
