@@ -31,6 +31,7 @@ class Job:
     store: Store
     client: WeChatClient
     account: Account
+    quotas: Quotas
 
 
 @contextmanager
@@ -62,7 +63,7 @@ def open_job(settings: Settings) -> Iterator[Job]:
         source = _token_source(settings, transport, stack)
         tokens = Tokens(source, _AccountShelf(store, account.id), sleep=sleep)
         client = WeChatClient(transport, tokens, lang=settings.lang, quotas=quotas)
-        yield Job(store, client, account)
+        yield Job(store, client, account, quotas)
 
 
 @dataclass(frozen=True, slots=True)

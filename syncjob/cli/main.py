@@ -14,6 +14,7 @@ from syncjob import __version__
 from syncjob.cli.init import init
 from syncjob.cli.jobs import backfill, migrate, sync
 from syncjob.cli.options import Group
+from syncjob.cli.plan import plan
 from syncjob.cli.quota import quota
 from syncjob.cli.reports import runs, status
 from syncjob.cli.simulate import simulate
@@ -55,7 +56,7 @@ def cli() -> None:
     """
 
 
-for command in (init, migrate, sync, backfill, status, runs, unfollows, quota, simulate):
+for command in (init, migrate, plan, sync, backfill, status, runs, unfollows, quota, simulate):
     cli.add_command(command)
 
 

@@ -57,6 +57,11 @@ class Archive:
     ) -> None:
         self.close()
 
+    @property
+    def kind(self) -> str:
+        """Which database it is: `postgresql` or `sqlite`."""
+        return self._engine.dialect.name
+
     def get_now(self) -> datetime:
         """Return the time by the clock that the stored instants are read from."""
         with reading(self._engine) as connection:
@@ -136,6 +141,11 @@ class Archive:
         """Return the next OpenIDs to enrich, in byte order, behind `after` ("" is the start)."""
         with reading(self._engine) as connection:
             return followers.get_unenriched(connection, self._clock, account_id, after, limit)
+
+    def count_subscribed(self, account_id: int) -> int:
+        """Return how many follow, as far as is known."""
+        with reading(self._engine) as connection:
+            return followers.count_subscribed(connection, account_id)
 
     def count_stale(self, account_id: int, *, refresh_after: timedelta, limit: int) -> int:
         """Return how many profiles are older than that, up to `limit`."""

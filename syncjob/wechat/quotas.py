@@ -60,6 +60,7 @@ class Quotas:
         self._calls: Counter[tuple[date, str]] = Counter()
         self._day = quota_day(now())
         self._left: dict[str, int | None] = {}  # None: nothing is known that ends
+        self._daily: dict[str, int] = {}  # of a whole day, less the reserve
         self._guessed: set[str] = set()  # paths whose limit is only a new account's
         self._exhausted: set[str] = set()
         self._is_large = False
@@ -98,12 +99,20 @@ class Quotas:
                 self._left[cgi_path] = left - 1
             self._calls[self._day, cgi_path] += 1
 
+    def get_left(self, cgi_path: str) -> tuple[int | None, int | None]:
+        """Return how many calls may still be sent today, and on other days; None: as many."""
+        with self._lock:
+            left = self._left.get(cgi_path)
+            return left, self._daily.get(cgi_path)
+
     def note_total(self, total: int | None) -> None:
         """Note how many followers there are: large accounts may ask for more than new ones."""
         if total is not None and total >= LARGE and not self._is_large:
             with self._lock:
                 self._is_large = True
                 self._left |= dict.fromkeys(self._guessed)
+                for cgi_path in self._guessed:
+                    self._daily.pop(cgi_path, None)
 
     def _is_known(self, cgi_path: str) -> bool:
         day = quota_day(self._now())
@@ -117,15 +126,18 @@ class Quotas:
 
     def _set_left(self, cgi_path: str, state: QuotaState, told: ToldQuota | None) -> None:
         self.note_total(state.total)
-        left = None
+        limit = BASE.get(cgi_path)
         with self._lock:
+            left = None
             if told is not None:
+                self._daily[cgi_path] = told.daily_limit - self._reserved(told.daily_limit)
                 left = told.remain - self._reserved(told.daily_limit)
             elif state.exhausted:
                 left = 0
                 self._exhausted.add(cgi_path)
-            elif self._reserve is not None and cgi_path in BASE and not self._is_large:
-                left = BASE[cgi_path] - self._reserved(BASE[cgi_path]) - state.calls
+            elif self._reserve is not None and limit is not None and not self._is_large:
+                self._daily[cgi_path] = limit - self._reserved(limit)
+                left = self._daily[cgi_path] - state.calls
                 self._guessed.add(cgi_path)
             self._left[cgi_path] = left
 

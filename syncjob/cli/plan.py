@@ -1,0 +1,117 @@
+"""The command that says what the next run would take."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from syncjob.cli.options import Command, settings_of
+
+if TYPE_CHECKING:
+    from syncjob.sync.forecast import CallsNeeded, Forecast
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+EXAMPLES
+  syncjob plan
+  syncjob plan --backfill --json""",
+)
+@click.option("--backfill", is_flag=True, help="What a backfill would take, not the next sync.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of words.")
+@click.pass_context
+def plan(context: click.Context, backfill: bool, as_json: bool) -> None:
+    """Say what the next run would take: calls, time, days of quota, rows and room.
+
+    Asks WeChat for one page of the list and one batch of profiles, and for what is left of the
+    day's quotas: five calls at most. Writes nothing but the access token that it may have to fetch.
+    """
+    settings = settings_of(context).job()
+    from syncjob.bootstrap import open_job
+    from syncjob.sync.forecast import forecast
+
+    with open_job(settings) as job:
+        found = forecast(
+            job.store,
+            job.client,
+            job.quotas,
+            job.account,
+            batch_size=settings.batch_size,
+            concurrency=settings.concurrency,
+            backfill=backfill,
+            sweep_every=settings.sweep_every,
+            sweep_max_age=settings.sweep_max_age,
+            refresh_after=settings.refresh_after,
+            refresh_limit=settings.refresh_limit,
+        )
+    click.echo(json.dumps(_as_json(found), indent=2) if as_json else _in_words(found))
+
+
+def _in_words(found: "Forecast") -> str:
+    from syncjob.cli.intentions import in_words
+
+    total = "an unknown number" if found.total is None else f"{found.total:,}"
+    lines = [
+        ("followers", f"{total} at WeChat, {found.known:,} here; about {found.new:,} to be added"),
+        ("list", _calls_in_words(found.lists)),
+        ("profiles", f"{found.profiles:,}: {_calls_in_words(found.batches)}"),
+        ("time", _time_in_words(found)),
+        ("room", f"about {found.megabytes:,.0f} MB more in {found.database}"),
+        ("fits", _fit_in_words(found)),
+    ]
+    told = "\n".join(f"{name:<11}{text}" for name, text in lines)
+    if found.intended.running is not None:
+        told += "\n" + in_words(found.intended, batch_size=1)
+    return told
+
+
+def _calls_in_words(needed: "CallsNeeded") -> str:
+    text = (
+        f"{needed.calls:,} calls of {needed.cgi_path}, {needed.seconds_a_call * 1000:.0f} ms each"
+    )
+    if needed.daily:
+        text += f"; {needed.calls / needed.daily:.1%} of the {needed.daily:,} that a day allows"
+    if needed.left is not None:
+        text += f", {max(0, needed.left):,} left today"
+    return text
+
+
+def _time_in_words(found: "Forecast") -> str:
+    seconds = found.took.total_seconds()
+    if seconds < 120:
+        return f"about {max(1, seconds):.0f} s"
+    if seconds < 7200:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def _fit_in_words(found: "Forecast") -> str:
+    if found.days is None:
+        return "no: the quota allows none of these calls; see: syncjob quota"
+    if found.days == 1:
+        return "yes, into what is left of today's quotas"
+    return (
+        f"not today: runs would end with 75 at the quota and go on the next day, {found.days} "
+        "quota days in all"
+    )
+
+
+def _as_json(found: "Forecast") -> dict[str, Any]:
+    def calls(needed: "CallsNeeded") -> dict[str, Any]:
+        return {**asdict(needed), "days": needed.days}
+
+    return {
+        "total": found.total,
+        "known": found.known,
+        "new": found.new,
+        "profiles": found.profiles,
+        "list": calls(found.lists),
+        "batches": calls(found.batches),
+        "seconds": round(found.took.total_seconds(), 1),
+        "megabytes": round(found.megabytes, 1),
+        "days": found.days,
+        "fits_today": found.days == 1,
+        "sweep": found.intended.sweep,
+    }

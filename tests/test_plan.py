@@ -1,0 +1,99 @@
+"""`syncjob plan`: what a run would take, and then takes."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import World
+
+Query = Callable[..., list[Any]]
+
+
+def planned(wechat: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """Return the plan as JSON."""
+    capsys.readouterr()
+    assert wechat.run("plan", "--json", *arguments) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_run_makes_the_calls_that_were_planned(
+    world: Callable[..., World], query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For the first run, one that has nothing to do, a bounded one's rest, and a backfill."""
+    wechat = world(20_450)
+
+    def spent_by(*arguments: str) -> tuple[int, int]:
+        count = wechat.simulator.count
+        before = count("user/get"), count("user/info/batchget")
+        assert wechat.run(*arguments) == 0
+        return count("user/get") - before[0], count("user/info/batchget") - before[1]
+
+    first = planned(wechat, capsys)
+    assert (first["total"], first["known"], first["new"]) == (20_450, 0, 20_450)
+    assert first["sweep"] == "start"
+    assert spent_by("sync", "--max-pages", "1", "--max-batches", "7") == (1, 7)
+    rest = planned(wechat, capsys)
+    assert (rest["sweep"], rest["profiles"]) == ("resume", 20_450 - 700)
+    assert spent_by("sync") == (rest["list"]["calls"], rest["batches"]["calls"])
+    assert first["list"]["calls"] == 1 + rest["list"]["calls"]
+    assert first["batches"]["calls"] == 205
+
+    nothing = planned(wechat, capsys)
+    assert (nothing["list"]["calls"], nothing["batches"]["calls"], nothing["new"]) == (0, 0, 0)
+    assert spent_by("sync") == (0, 0)
+    everything = planned(wechat, capsys, "--backfill")
+    assert everything["profiles"] == 20_450
+    assert spent_by("backfill") == (everything["list"]["calls"], everything["batches"]["calls"])
+
+
+def test_a_plan_changes_nothing_and_costs_five_calls(
+    world: Callable[..., World], query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A token, a page, a batch, and two questions for quotas."""
+    wechat = world(250, page_size=100)
+    assert wechat.run("plan") == 0
+    assert sum(wechat.simulator.counts.values()) == 5
+    for table in ("runs", "sweeps", "followers", "api_calls"):
+        assert query(f"SELECT count(*) FROM {table}") == [(0,)]
+    told = capsys.readouterr().out
+    assert "250 at WeChat, 0 here; about 250 to be added" in told
+    assert "3 calls of /cgi-bin/user/info/batchget" in told
+    assert "yes, into what is left of today's quotas" in told
+
+
+def test_what_does_not_fit_into_a_day_is_said_to_take_more(
+    world: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of ten batches a day eight may be asked, and the plan itself asks one."""
+    wechat = world(2_500, daily_quota={"user/info/batchget": 10})
+    found = planned(wechat, capsys)
+    assert (found["batches"]["calls"], found["batches"]["left"]) == (25, 7)
+    assert (found["days"], found["fits_today"]) == (1 + 3, False)
+    assert wechat.run("plan") == 0
+    assert "not today: runs would end with 75 at the quota" in capsys.readouterr().out
+
+    assert wechat.run("sync") == 75
+    assert wechat.simulator.count("user/info/batchget") == 8
+
+
+def test_latency_and_concurrency_make_the_time(
+    world: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A hundred batches of 50 ms one after the other, or eight at a time."""
+    wechat = world(10_000, latency=0.05)
+    wechat.set(SYNCJOB_CONCURRENCY="1")
+    assert 5 < planned(wechat, capsys)["seconds"] < 15
+    wechat.set(SYNCJOB_CONCURRENCY="8")
+    assert 0.6 < planned(wechat, capsys)["seconds"] < 3
+
+
+def test_a_refusal_ends_a_plan_as_it_would_end_a_run(
+    world: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cure is named before the first run."""
+    wechat = world(5)
+    wechat.simulator.faults.add("user/get=48001")
+    assert wechat.run("plan") == 3
+    assert "certified" in capsys.readouterr().err
