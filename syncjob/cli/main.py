@@ -13,6 +13,7 @@ import click
 from syncjob import __version__
 from syncjob.cli.init import init
 from syncjob.cli.jobs import backfill, migrate, sync
+from syncjob.cli.logs import tells_json
 from syncjob.cli.options import Group
 from syncjob.cli.plan import plan
 from syncjob.cli.quota import quota
@@ -101,6 +102,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _say(words: str) -> None:
     """Print an error on stderr; with -vv, its traceback before it."""
+    if tells_json():
+        logger.error(words, exc_info=logger.isEnabledFor(logging.DEBUG))
+        return
     if logger.isEnabledFor(logging.DEBUG):
         click.echo(traceback.format_exc(), err=True)
     click.echo(f"syncjob: {words}", err=True)

@@ -1,18 +1,19 @@
-"""What every command understands: `-v`, `-vv` and `--config`, before or after its name."""
+"""What every command understands, before or after its name: `-v`, `--config` and the like."""
 
 import errno
-import logging
 import os
 import sys
 from typing import Any
 
 import click
 
+from syncjob.cli.logs import log_to_stderr
 from syncjob.config import SettingsReader, open_settings
 from syncjob.errors import Interrupted, Stopped, SyncjobError
 
 _VERBOSITY = "syncjob.verbosity"
 _CONFIG = "syncjob.config"
+_LOG_FORMAT = "syncjob.log_format"
 
 
 def _add_verbosity(context: click.Context, parameter: click.Parameter, value: int) -> None:
@@ -22,6 +23,11 @@ def _add_verbosity(context: click.Context, parameter: click.Parameter, value: in
 def _keep_config(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
         context.meta[_CONFIG] = value
+
+
+def _keep_log_format(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.meta[_LOG_FORMAT] = value
 
 
 def _common_options() -> list[click.Option]:
@@ -40,6 +46,13 @@ def _common_options() -> list[click.Option]:
             callback=_keep_config,
             help="A TOML file with settings (or SYNCJOB_CONFIG); the environment wins over it.",
         ),
+        click.Option(
+            ["--log-format"],
+            type=click.Choice(["text", "json"]),
+            expose_value=False,
+            callback=_keep_log_format,
+            help="How -v tells: words, or a JSON object a line.",
+        ),
     ]
 
 
@@ -52,7 +65,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Set logging up as the options say, then run the command."""
-        _log_to_stderr(ctx.meta.get(_VERBOSITY, 0))
+        log_to_stderr(ctx.meta.get(_VERBOSITY, 0), as_json=ctx.meta.get(_LOG_FORMAT) == "json")
         return super().invoke(ctx)
 
 
@@ -67,7 +80,7 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; end in our own way where click would end in its own."""
-        _log_to_stderr(ctx.meta.get(_VERBOSITY, 0))
+        log_to_stderr(ctx.meta.get(_VERBOSITY, 0), as_json=ctx.meta.get(_LOG_FORMAT) == "json")
         try:
             result = super().invoke(ctx)
             if sys.stdout is not None:
@@ -93,14 +106,3 @@ def _forget_stdout() -> None:
 def settings_of(context: click.Context) -> SettingsReader:
     """Return the settings of the environment and of the file that `--config` names."""
     return open_settings(context.meta.get(_CONFIG))
-
-
-def _log_to_stderr(verbosity: int) -> None:
-    """Show syncjob's own log only: at DEBUG, urllib3's would print the token in every URL."""
-    level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("syncjob")
-    logger.handlers[:] = [handler]
-    logger.propagate = False
-    logger.setLevel(level)

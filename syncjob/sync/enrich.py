@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 # How many OpenIDs are read from the database at once: memory stays flat, whatever the account.
 CHUNK = 10_000
+TELL_EVERY = 10.0  # seconds
 
 
 class Enrichment:
@@ -44,6 +46,7 @@ class Enrichment:
         self._bounds = bounds
         self._asked_in_vain: set[str] = set()
         self._count = threading.Lock()
+        self._told_at = time.monotonic()
         self._contested = self._refused = self._answered = 0
         self._pipeline = open_pipeline(
             client,
@@ -107,8 +110,12 @@ class Enrichment:
                 self._asked_in_vain.update(answers.missing)
             self._contested += len(conflicts)
             self._refused += len(answers.refused)
-            before, self._answered = self._answered, self._answered + len(answers)
-        if self._answered // CHUNK > before // CHUNK:
+            self._answered += len(answers)
+            now = time.monotonic()
+            is_time = now - self._told_at >= TELL_EVERY
+            if is_time:
+                self._told_at = now
+        if is_time:
             logger.info(
                 "Enriched followers. openids=%d calls=%d",
                 self._answered,
