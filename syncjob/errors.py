@@ -150,3 +150,10 @@ class Stopped(SyncjobError):
     """A signal stopped the command; the run is recorded as interrupted and the next one goes on."""
 
     exit_code = ExitCode.TRY_AGAIN_LATER
+
+
+def exit_code_of(error: BaseException) -> ExitCode:
+    """Return what the process ends with because of the error."""
+    if isinstance(error, SyncjobError):
+        return error.exit_code
+    return ExitCode.TRY_AGAIN_LATER if isinstance(error, KeyboardInterrupt) else ExitCode.FAILED

@@ -1,4 +1,4 @@
-"""Calls are counted by quota day and endpoint; hashes of OpenIDs in logs get a key."""
+"""Calls are counted by quota day and endpoint; hashes get a key, runs their exit code."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,6 +17,7 @@ def instant(name: str) -> sa.Column:
 
 def upgrade() -> None:
     op.add_column("accounts", sa.Column("hash_key", sa.Text()))
+    op.add_column("runs", sa.Column("exit_code", sa.SmallInteger()))
     op.create_table(
         "api_calls",
         sa.Column("day", sa.Date(), nullable=False),
@@ -51,4 +52,5 @@ def downgrade() -> None:
     op.execute("DROP VIEW daily_api_calls")
     op.drop_table("quotas")
     op.drop_table("api_calls")
+    op.drop_column("runs", "exit_code")
     op.drop_column("accounts", "hash_key")

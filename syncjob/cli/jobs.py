@@ -1,16 +1,28 @@
 """The commands that do something: migrate, sync, backfill."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from syncjob.cli.options import Command, settings_of
+from syncjob.model import Run
+
+if TYPE_CHECKING:
+    from syncjob.cli.report import Report
 
 _COUNT = click.IntRange(1, 1_000_000_000)
 
 
-def _bounds(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that bound a run."""
+def _run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that bound a run, and the one that reports it."""
+    report = click.option(
+        "--report",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Write how the run ended, as a JSON object, to FILE.",
+    )
     batches = click.option(
         "--max-batches",
         type=_COUNT,
@@ -23,7 +35,7 @@ def _bounds(command: Callable[..., None]) -> Callable[..., None]:
         metavar="N",
         help="Read N pages of the list at most; the next run goes on.",
     )
-    return pages(batches(command))
+    return pages(batches(report(command)))
 
 
 @click.command(
@@ -56,11 +68,15 @@ def migrate(context: click.Context) -> None:
 EXAMPLE (a line for cron; it prints something only when a person should look)
   */15 * * * *  /usr/local/bin/syncjob sync --config /etc/syncjob/syncjob.toml""",
 )
-@_bounds
+@_run_options
 @click.option("--dry-run", is_flag=True, help="Say what a run would do now, and do nothing.")
 @click.pass_context
 def sync(
-    context: click.Context, max_pages: int | None, max_batches: int | None, dry_run: bool
+    context: click.Context,
+    max_pages: int | None,
+    max_batches: int | None,
+    report: Path | None,
+    dry_run: bool,
 ) -> None:
     """Run the job once: list the followers, then enrich them.
 
@@ -71,7 +87,7 @@ def sync(
     if dry_run:
         _tell(context)
     else:
-        _run(context, "sync", max_pages=max_pages, max_batches=max_batches)
+        _run(context, "sync", max_pages=max_pages, max_batches=max_batches, report=report)
 
 
 @click.command(
@@ -83,16 +99,27 @@ EXAMPLE
 @click.option(
     "--restart", is_flag=True, help="Start over even if an earlier backfill is unfinished."
 )
-@_bounds
+@_run_options
 @click.pass_context
 def backfill(
-    context: click.Context, restart: bool, max_pages: int | None, max_batches: int | None
+    context: click.Context,
+    restart: bool,
+    max_pages: int | None,
+    max_batches: int | None,
+    report: Path | None,
 ) -> None:
     """Run the job from scratch: list everybody again, enrich everybody again.
 
     Interrupted, it goes on when it is started again, or at the next sync. Nothing stored is lost.
     """
-    _run(context, "backfill", restart=restart, max_pages=max_pages, max_batches=max_batches)
+    _run(
+        context,
+        "backfill",
+        restart=restart,
+        max_pages=max_pages,
+        max_batches=max_batches,
+        report=report,
+    )
 
 
 def _run(
@@ -102,9 +129,26 @@ def _run(
     restart: bool = False,
     max_pages: int | None,
     max_batches: int | None,
+    report: Path | None,
+) -> None:
+    from syncjob.cli.report import reporting
+
+    with reporting(report, command) as told:
+        _run_reported(context, command, told, restart, max_pages, max_batches)
+
+
+def _run_reported(
+    context: click.Context,
+    command: str,
+    report: "Report",
+    restart: bool,
+    max_pages: int | None,
+    max_batches: int | None,
 ) -> None:
     settings = settings_of(context).job()
+    report.appid = settings.appid
     from syncjob.bootstrap import open_job
+    from syncjob.cli.report import by_api
     from syncjob.sync.run import Plan, run_job
     from syncjob.sync.sweep import SweepRules
 
@@ -126,7 +170,11 @@ def _run(
         max_batches=max_batches,
     )
     with open_job(settings) as job:
-        run_job(job.store, job.client, job.account, plan)
+
+        def keep(run: Run) -> None:
+            report.run, report.calls = run, by_api(job.client.traffic.spent)
+
+        run_job(job.store, job.client, job.account, plan, on_run=keep)
 
 
 def _tell(context: click.Context) -> None:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from syncjob.cli.report import run_as_json
 from syncjob.model import Account, AccountStatus, Candidate, FollowerCount, QuotaUse, Run, Sweep
 
 
@@ -80,9 +81,9 @@ def status_as_json(status: AccountStatus, *, died: bool = False) -> dict[str, An
         "quota": quotas_as_json(status.quotas),
         "open_sweep": _sweep_as_json(status.open_sweep),
         "last_sealed_sweep": _sweep_as_json(status.sealed_sweep),
-        "running": run_as_json(status.running) if status.running else None,
+        "running": _run_as_json(status.running, status),
         "running_died": died,
-        "last_run": run_as_json(status.last_run) if status.last_run else None,
+        "last_run": _run_as_json(status.last_run, status),
     }
 
 
@@ -190,14 +191,8 @@ def candidates_as_json(account: Account, count: int, sample: list[Candidate]) ->
     }
 
 
-def run_as_json(run: Run) -> dict[str, Any]:
-    """Return a run for `json.dumps`: its columns, without the ids of other tables."""
-    hidden = ("account_id", "holder")
-    return {
-        name: _iso(value) if isinstance(value, datetime) else value
-        for name, value in asdict(run).items()
-        if name not in hidden
-    }
+def _run_as_json(run: Run | None, status: AccountStatus) -> dict[str, Any] | None:
+    return None if run is None else run_as_json(run, status.account.appid, status.calls[run.id])
 
 
 def _sweep_as_json(sweep: Sweep | None) -> dict[str, Any] | None:

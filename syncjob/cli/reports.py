@@ -113,11 +113,17 @@ EXAMPLE
 @click.pass_context
 def runs(context: click.Context, as_json: bool, limit: int) -> None:
     """Show the history of runs, the newest first."""
-    from syncjob.cli.render import run_as_json, runs_in_words
+    from syncjob.cli.render import runs_in_words
+    from syncjob.cli.report import run_as_json
 
     with open_account(context) as (store, account):
-        found = [] if account is None else store.get_runs(account.id, limit)
+        if account is None:
+            click.echo("[]" if as_json else "No run yet. Start with: syncjob sync")
+            return
+        found = store.get_runs(account.id, limit)
+        calls = store.get_calls([run.id for run in found]) if as_json else {}
     if as_json:
-        click.echo(json.dumps([run_as_json(run) for run in found], indent=2, ensure_ascii=False))
+        told = [run_as_json(run, account.appid, calls[run.id]) for run in found]
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     else:
         click.echo(runs_in_words(found) if found else "No run yet. Start with: syncjob sync")

@@ -3,6 +3,7 @@
 No method here writes.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -81,6 +82,11 @@ class Archive:
         """Return the newest runs first."""
         with reading(self._engine) as connection:
             return runs.get_latest(connection, account_id, limit=limit)
+
+    def get_calls(self, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+        """Return what each of these runs has called, by endpoint."""
+        with reading(self._engine) as connection:
+            return quotas.get_calls(connection, run_ids)
 
     def get_quota(self, account_id: int, cgi_path: str) -> QuotaState:
         """Return what is known of an endpoint's quota day."""

@@ -104,6 +104,21 @@ def get_uses(connection: Connection, clock: DatabaseClock, account_id: int) -> l
     return found
 
 
+def get_calls(connection: Connection, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Return what each of the runs has called, by endpoint."""
+    found: dict[int, dict[str, int]] = {run_id: {} for run_id in run_ids}
+    statement = (
+        select(api_calls.c.run_id, api_calls.c.cgi_path, func.sum(api_calls.c.calls))
+        # Not one by one: of a long history there are more than a statement takes parameters.
+        .where(api_calls.c.run_id.between(min(run_ids, default=0), max(run_ids, default=0)))
+        .group_by(api_calls.c.run_id, api_calls.c.cgi_path)
+    )
+    for run_id, cgi_path, calls in connection.execute(statement):
+        if run_id in found:
+            found[run_id][cgi_path] = int(calls)
+    return found
+
+
 def _calls_on(account_id: int, day: date) -> Select[tuple[int]]:
     """Return the SELECT of the calls that the account's runs have sent on a day."""
     return (

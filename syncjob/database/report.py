@@ -49,6 +49,8 @@ def get_status(connection: Connection, clock: DatabaseClock, account: Account) -
             runs_table.c.account_id == account.id, runs_table.c.status == "succeeded"
         )
     )
+    running = runs.get_running(connection, account.id)
+    shown = [run.id for run in (running, *ended[:1]) if run is not None]
     return AccountStatus(
         account=account,
         followers=count,
@@ -59,7 +61,8 @@ def get_status(connection: Connection, clock: DatabaseClock, account: Account) -
         candidates=unfollows.count_candidates(connection, account.id),
         open_sweep=sweeps.get_newest(connection, account.id, "open"),
         sealed_sweep=sweeps.get_newest(connection, account.id, "sealed"),
-        running=runs.get_running(connection, account.id),
+        running=running,
+        calls=quotas.get_calls(connection, shown),
         last_run=ended[0] if ended else None,
         last_success_at=last_success_at,
         as_of=connection.execute(select(clock.now())).scalar_one(),

@@ -103,6 +103,7 @@ def finish(
     errcode: int | None = None,
     message: str | None = None,
     rid: str | None = None,
+    exit_code: int | None = None,
 ) -> Run:
     """End the run; raise RunLost if another one has declared it abandoned."""
     quotas.count(connection, run_id, traffic.spent)
@@ -118,6 +119,7 @@ def finish(
             errcode=errcode,
             message=message,
             rid=rid,
+            exit_code=exit_code,
         )
     )
     if connection.execute(statement).rowcount != 1:

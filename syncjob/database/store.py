@@ -115,6 +115,7 @@ class Store(Archive):
         errcode: int | None = None,
         message: str | None = None,
         rid: str | None = None,
+        exit_code: int | None = None,
         exhausted: str | None = None,
     ) -> Run:
         """End the run; raise RunLost if another one has declared it abandoned.
@@ -123,7 +124,7 @@ class Store(Archive):
         """
         with writing(self._engine) as connection:
             run = runs.finish(
-                connection, self._clock, run_id, status, traffic, errcode, message, rid
+                connection, self._clock, run_id, status, traffic, errcode, message, rid, exit_code
             )
             if exhausted is not None:
                 quotas.exhaust(connection, self._clock, run.account_id, exhausted)

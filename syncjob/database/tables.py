@@ -244,6 +244,7 @@ runs = Table(
     Column("message", Text),
     Column("rid", Text),
     Column("holder", Text),
+    Column("exit_code", SmallInteger),  # of the process; not known of one that was abandoned
     CheckConstraint(
         "status IN ('running', 'succeeded', 'failed', 'interrupted', 'abandoned')", name="status"
     ),

@@ -1,6 +1,6 @@
 """What the job remembers, and what it found out, as frozen values. Pure: no HTTP, no SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -189,6 +189,7 @@ class Run:
     message: str | None
     rid: str | None
     holder: str | None
+    exit_code: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,5 +215,6 @@ class AccountStatus:
     sealed_sweep: Sweep | None
     running: Run | None
     last_run: Run | None
+    calls: Mapping[int, Mapping[str, int]]  # of these two, by run and API
     last_success_at: datetime | None
     as_of: datetime

@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -9,14 +10,16 @@ from pathlib import Path
 
 from syncjob.database.store import Store
 from syncjob.errors import (
+    ExitCode,
     ListBroken,
     QuotaExhausted,
     RunLost,
     SyncjobError,
     UnfollowsParked,
     WeChatError,
+    exit_code_of,
 )
-from syncjob.model import Account, Command, Run, RunStatus
+from syncjob.model import Account, Command, Run
 from syncjob.sync.background import Background
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import Enrichment
@@ -62,11 +65,19 @@ class Plan:
     max_batches: int | None = None
 
 
-def run_job(store: Store, client: WeChatClient, account: Account, plan: Plan) -> Run:
+def run_job(
+    store: Store,
+    client: WeChatClient,
+    account: Account,
+    plan: Plan,
+    *,
+    on_run: Callable[[Run], object] = lambda run: None,
+) -> Run:
     """Sweep if it is time to, enrich what is unenriched, and record how the run ended.
 
     Raises RunInProgress before anything is touched while another run is alive, and otherwise what
-    ended the run early, after recording it.
+    ended the run early, after recording it. `on_run` gets the run as it began, and as it ended if
+    that could be recorded.
     """
     run = store.start_run(
         account.id,
@@ -75,6 +86,7 @@ def run_job(store: Store, client: WeChatClient, account: Account, plan: Plan) ->
         abandon_after=ABANDON_AFTER,
         is_dead=is_dead,
     )
+    on_run(run)
     logger.info("Started a run. run=%d command=%s appid=%s", run.id, run.command, account.appid)
     try:
         with Heartbeat(store, run.id, interval=ABANDON_AFTER.total_seconds() / BEATS):
@@ -82,22 +94,15 @@ def run_job(store: Store, client: WeChatClient, account: Account, plan: Plan) ->
                 probe(store, client, account, failures=plan.probe_after)
             # Read again: another run may have ended a backfill just before this one began.
             _work(store, client, run, store.save_account(account.appid), plan)
-        run = store.finish_run(run.id, "succeeded", client.traffic)
+        run = store.finish_run(run.id, "succeeded", client.traffic, exit_code=ExitCode.DONE)
     except RunLost:
         raise  # the row is another's now
-    except KeyboardInterrupt as signal:
-        _record_end(store, client, run, "interrupted", str(signal) or "by a signal")
+    except (Exception, KeyboardInterrupt) as error:
+        ended = _record_end(store, client, run, error)
+        if ended is not None:
+            on_run(ended)
         raise
-    except WeChatError as error:
-        exhausted = error.cgi_path if isinstance(error, QuotaExhausted) else None
-        _record_end(store, client, run, "failed", str(error), error.errcode, error.rid, exhausted)
-        raise
-    except SyncjobError as error:
-        _record_end(store, client, run, "failed", str(error))
-        raise
-    except Exception as error:
-        _record_end(store, client, run, "failed", f"internal error: {_place(error)}")
-        raise
+    on_run(run)
     logger.info(
         "Finished the run. run=%d pages=%d openids=%d new=%d returned=%d enriched=%d skipped=%d "
         "calls=%d retries=%d",
@@ -207,36 +212,35 @@ def _sweep(
     return swept
 
 
-def _record_end(
-    store: Store,
-    client: WeChatClient,
-    run: Run,
-    status: RunStatus,
-    message: str,
-    errcode: int | None = None,
-    rid: str | None = None,
-    exhausted: str | None = None,
-) -> None:
+def _record_end(store: Store, client: WeChatClient, run: Run, error: BaseException) -> Run | None:
     """Record the end as well as can be: what ended the run matters more than that it is recorded.
 
     If the database is what failed, the next run finds this process dead and says so in its place.
     """
-    message = "; ".join(message.splitlines())
+    of_wechat = error if isinstance(error, WeChatError) else None
     try:
-        store.finish_run(
+        return store.finish_run(
             run.id,
-            status,
+            "interrupted" if isinstance(error, KeyboardInterrupt) else "failed",
             client.traffic,
-            errcode=errcode,
-            message=message,
-            rid=rid,
-            exhausted=exhausted,
+            errcode=None if of_wechat is None else of_wechat.errcode,
+            message="; ".join(_words(error).splitlines()),
+            rid=None if of_wechat is None else of_wechat.rid,
+            exit_code=exit_code_of(error),
+            exhausted=error.cgi_path if isinstance(error, QuotaExhausted) else None,
         )
-    except SyncjobError as error:
-        logger.warning("Could not record the end of the run. run=%d reason=%s", run.id, error)
+    except SyncjobError as failure:
+        logger.warning("Could not record the end of the run. run=%d reason=%s", run.id, failure)
+        return None
 
 
-def _place(error: Exception) -> str:
+def _words(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return str(error) or "by a signal"
+    return str(error) if isinstance(error, SyncjobError) else f"internal error: {_place(error)}"
+
+
+def _place(error: BaseException) -> str:
     """Say what broke and where, without the error's own text, which may hold anything."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

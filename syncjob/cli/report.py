@@ -1,0 +1,119 @@
+"""The report of a run: one JSON object, whose form report.schema.json describes."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Any
+
+from syncjob.errors import RunLost, SettingsError, SyncjobError, WeChatError, exit_code_of
+from syncjob.model import Run, Spent
+
+# Raised when a field changes its meaning or goes; that one is added does not raise it.
+SCHEMA_VERSION = 1
+COUNTS = ("pages", "openids", "new", "returned", "enriched", "skipped", "unfollowed", "lagging")
+
+
+def run_as_json(run: Run, appid: str, calls: Mapping[str, int]) -> dict[str, Any]:
+    """Return a run for `json.dumps`; `calls` by API."""
+    hidden = ("account_id", "holder")
+    told = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(run).items()
+        if name not in hidden
+    }
+    took = None if run.finished_at is None else run.finished_at - run.started_at
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "appid": appid,
+        **told,
+        "seconds": None if took is None else round(took.total_seconds(), 3),
+        "calls_by_api": dict(sorted(calls.items())),
+    }
+
+
+def by_api(spent: Iterable[Spent]) -> dict[str, int]:
+    """Return the calls of a run by API, of all days."""
+    calls: Counter[str] = Counter()
+    for one in spent:
+        calls[one.cgi_path] += one.calls
+    return dict(calls)
+
+
+class Report:
+    """What is known so far of the run that is to be reported."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self.appid: str | None = None
+        self.run: Run | None = None
+        self.calls: dict[str, int] = {}
+
+    def as_json(self, error: BaseException | None) -> dict[str, Any]:
+        """Return it for `json.dumps`, as it ended.
+
+        One that was refused before it began has no `id`; of one whose end could not be recorded
+        the counts are those of its beginning.
+        """
+        if self.run is None:
+            none = dict.fromkeys(("id", "started_at", "heartbeat_at", "finished_at", "seconds"))
+            told: dict[str, Any] = {
+                "schema_version": SCHEMA_VERSION,
+                "appid": self.appid,
+                **none,
+                "command": self.command,
+                "status": "refused",
+                **dict.fromkeys((*COUNTS, "calls", "retries"), 0),
+                "calls_by_api": {},
+                **dict.fromkeys(("errcode", "message", "rid")),
+            }
+        else:
+            told = run_as_json(self.run, self.appid or "", self.calls)
+        if error is not None and told["status"] in ("refused", "running"):
+            of_wechat = error if isinstance(error, WeChatError) else None
+            said = str(error) if isinstance(error, SyncjobError) else type(error).__name__
+            told["message"] = "; ".join(said.splitlines())
+            told["errcode"] = None if of_wechat is None else of_wechat.errcode
+            told["rid"] = None if of_wechat is None else of_wechat.rid
+            if self.run is not None:
+                told["status"] = "abandoned" if isinstance(error, RunLost) else "failed"
+        told["exit_code"] = 0 if error is None else int(exit_code_of(error))
+        return told
+
+
+@contextmanager
+def reporting(path: Path | None, command: str) -> Iterator[Report]:
+    """Write the report to the file at the end of the block, however it ends.
+
+    The file is there whole or as it was before. Raises SettingsError, before the block, where none
+    can be written.
+    """
+    report = Report(command)
+    if path is None:
+        yield report
+        return
+    try:
+        descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise SettingsError(f"--report {str(path)!r} cannot be written: {error.strerror}") from None
+    failure: BaseException | None = None
+    try:
+        yield report
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(report.as_json(failure), file, ensure_ascii=False)
+                file.write("\n")
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        finally:
+            with suppress(FileNotFoundError):
+                Path(name).unlink()
