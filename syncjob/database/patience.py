@@ -19,9 +19,8 @@ from syncjob.errors import DatabaseError
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = (
-    60.0  # seconds: a server that restarts is back by then; silent runs live for three minutes
-)
+# Seconds: a server that restarts is back by then; silent runs live for three minutes.
+PATIENCE = 60.0
 LONGEST_PAUSE = 5.0
 
 C = TypeVar("C", bound=type)

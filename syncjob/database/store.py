@@ -10,7 +10,6 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from syncjob.database import (
-    access_tokens,
     accounts,
     pages,
     profiles,
@@ -20,13 +19,12 @@ from syncjob.database import (
     sweeps,
     unfollows,
 )
-from syncjob.database.archive import Archive
+from syncjob.database.access import Access
 from syncjob.database.clock import Clock
 from syncjob.database.engine import open_engine, reading, writing
 from syncjob.database.patience import patient
 from syncjob.database.schema import require_current
 from syncjob.model import (
-    AccessToken,
     Account,
     Allowance,
     Answers,
@@ -37,8 +35,6 @@ from syncjob.model import (
     RunStatus,
     Sweep,
     SweepSealed,
-    TokenClaim,
-    ToldQuota,
     Traffic,
     UnionidConflict,
 )
@@ -61,7 +57,7 @@ def open_store(database_url: str, *, name: str = "syncjob", clock: Clock | None 
 
 
 @patient
-class Store(Archive):
+class Store(Access):
     """What the job keeps, to read and to write. Thread-safe; close it, or use it in a `with`."""
 
     @property
@@ -281,44 +277,3 @@ class Store(Archive):
             return 0
         quarantine.let_out(connection, account_id, gone)
         return unfollows.mark_gone(connection, self._clock, account_id, gone)
-
-    # --- quotas ---------------------------------------------------------------------------
-
-    def save_quota(self, account_id: int, cgi_path: str, told: ToldQuota) -> None:
-        """Keep what WeChat says of an endpoint's day."""
-        with writing(self._engine) as connection:
-            quotas.save_told(connection, self._clock, account_id, cgi_path, told)
-
-    def forget_exhausted(self, account_id: int) -> int:
-        """Forget which quotas WeChat has said are used up; return how many."""
-        with writing(self._engine) as connection:
-            return quotas.forget_exhausted(connection, account_id)
-
-    # --- access tokens --------------------------------------------------------------------
-
-    def claim_token(
-        self,
-        account_id: int,
-        *,
-        rejected: str | None,
-        holder: str,
-        is_dead: Callable[[str], bool] = lambda holder: False,
-    ) -> TokenClaim:
-        """Return a good token other than the `rejected` one, or the right to fetch one.
-
-        Neither, if somebody else is fetching one, who is not known dead.
-        """
-        with writing(self._engine) as connection:
-            return access_tokens.claim(
-                connection, self._clock, account_id, rejected, holder, is_dead
-            )
-
-    def save_token(self, account_id: int, token: AccessToken, generation: int) -> str:
-        """Keep the token that a claim brought; return the one to use, perhaps a newer one."""
-        with writing(self._engine) as connection:
-            return access_tokens.save(connection, self._clock, account_id, token, generation)
-
-    def give_up_token(self, account_id: int, generation: int) -> None:
-        """End a claim that has brought no token."""
-        with writing(self._engine) as connection:
-            access_tokens.give_up(connection, account_id, generation)

@@ -1,0 +1,51 @@
+"""What lets the job call WeChat: access tokens that processes share, and the day's quotas."""
+
+from collections.abc import Callable
+
+from syncjob.database import access_tokens, quotas
+from syncjob.database.archive import Archive
+from syncjob.database.engine import writing
+from syncjob.database.patience import patient
+from syncjob.model import AccessToken, TokenClaim, ToldQuota
+
+
+@patient
+class Access(Archive):
+    """The part of the store that is not of people; each method is one transaction."""
+
+    def save_quota(self, account_id: int, cgi_path: str, told: ToldQuota) -> None:
+        """Keep what WeChat says of an endpoint's day."""
+        with writing(self._engine) as connection:
+            quotas.save_told(connection, self._clock, account_id, cgi_path, told)
+
+    def forget_exhausted(self, account_id: int) -> int:
+        """Forget which quotas WeChat has said are used up; return how many."""
+        with writing(self._engine) as connection:
+            return quotas.forget_exhausted(connection, account_id)
+
+    def claim_token(
+        self,
+        account_id: int,
+        *,
+        rejected: str | None,
+        holder: str,
+        is_dead: Callable[[str], bool] = lambda holder: False,
+    ) -> TokenClaim:
+        """Return a good token other than the `rejected` one, or the right to fetch one.
+
+        Neither, if somebody else is fetching one, who is not known dead.
+        """
+        with writing(self._engine) as connection:
+            return access_tokens.claim(
+                connection, self._clock, account_id, rejected, holder, is_dead
+            )
+
+    def save_token(self, account_id: int, token: AccessToken, generation: int) -> str:
+        """Keep the token that a claim brought; return the one to use, perhaps a newer one."""
+        with writing(self._engine) as connection:
+            return access_tokens.save(connection, self._clock, account_id, token, generation)
+
+    def give_up_token(self, account_id: int, generation: int) -> None:
+        """End a claim that has brought no token."""
+        with writing(self._engine) as connection:
+            access_tokens.give_up(connection, account_id, generation)
