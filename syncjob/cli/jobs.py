@@ -1,11 +1,13 @@
 """The commands that do something: migrate, sync, backfill."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from syncjob.cli.logs import watched
 from syncjob.cli.options import Command, settings_of
 from syncjob.model import Run
 
@@ -174,7 +176,15 @@ def _run_reported(
         def keep(run: Run) -> None:
             report.run, report.calls = run, by_api(job.client.traffic.spent)
 
-        run_job(job.store, job.client, job.account, plan, on_run=keep)
+        run = partial(run_job, job.store, job.client, job.account, plan, on_run=keep)
+        if not watched():
+            run()
+            return
+        from syncjob.cli.progress import shown_progress, summary
+
+        with shown_progress() as watch:
+            ended = run(watch=watch)
+        click.echo(summary(ended), err=True)
 
 
 def _tell(context: click.Context) -> None:

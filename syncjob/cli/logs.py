@@ -28,6 +28,12 @@ def tells_json() -> bool:
     return bool(handlers) and isinstance(handlers[0].formatter, JSONFormatter)
 
 
+def watched() -> bool:
+    """Tell whether somebody sits before a terminal, and is not told of each step already."""
+    is_quiet = logging.getLogger("syncjob").getEffectiveLevel() > logging.INFO
+    return is_quiet and not tells_json() and sys.stderr is not None and sys.stderr.isatty()
+
+
 class JSONFormatter(logging.Formatter):
     """One object a line: time, level, event, its fields, and the run, account and sweep it is of.
 

@@ -153,6 +153,11 @@ class Archive:
         with reading(self._engine) as connection:
             return followers.count_subscribed(connection, account_id)
 
+    def count_unenriched(self, account_id: int) -> int:
+        """Return how many wait for their profile and may be asked about now."""
+        with reading(self._engine) as connection:
+            return followers.count_unenriched(connection, self._clock, account_id)
+
     def count_stale(self, account_id: int, *, refresh_after: timedelta, limit: int) -> int:
         """Return how many profiles are older than that, up to `limit`."""
         with reading(self._engine) as connection:

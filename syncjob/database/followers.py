@@ -97,6 +97,12 @@ def count_subscribed(connection: Connection, account_id: int) -> int:
     return connection.scalar(select(func.count()).select_from(followers).where(*mine)) or 0
 
 
+def count_unenriched(connection: Connection, clock: DatabaseClock, account_id: int) -> int:
+    """Count the unenriched, without those to wait."""
+    due = (followers.c.account_id == account_id, is_due(clock, account_id))
+    return connection.scalar(select(func.count()).select_from(followers).where(*due)) or 0
+
+
 def count_stale(
     connection: Connection,
     clock: DatabaseClock,

@@ -14,6 +14,7 @@ from syncjob.errors import WeChatError
 from syncjob.model import Answers, Run, UnionidConflict
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.pipeline import open_pipeline
+from syncjob.sync.watch import Watch
 from syncjob.wechat.client import WeChatClient
 
 logger = logging.getLogger(__name__)
@@ -39,11 +40,13 @@ class Enrichment:
         batch_size: int,
         concurrency: int,
         bounds: Bounds,
+        watch: Watch,
     ) -> None:
         self._store = store
         self._client = client
         self._run = run
         self._bounds = bounds
+        self._watch = watch
         self._asked_in_vain: set[str] = set()
         self._count = threading.Lock()
         self._told_at = time.monotonic()
@@ -61,8 +64,10 @@ class Enrichment:
 
         A failure of WeChat's does not end the list: `flush` will raise it.
         """
+        taken = self._bounds.take(openids)
+        self._watch.due(len(taken))
         with suppress(WeChatError):
-            self._pipeline.put(self._bounds.take(openids))
+            self._pipeline.put(taken)
 
     def flush(self) -> None:
         """Wait until all answers are stored; raise what has failed, if something has."""
@@ -74,6 +79,8 @@ class Enrichment:
         if len(self._asked_in_vain) > CHUNK:
             logger.info("WeChat leaves out too many; the next run asks again.")
             return
+        if self._watch.counts:
+            self._watch.expect(self._store.count_unenriched(self._run.account_id))
         while chunk := self._store.get_unenriched(self._run.account_id, after=after, limit=CHUNK):
             after = chunk[-1]
             due = [openid for openid in chunk if openid not in self._asked_in_vain]
@@ -93,7 +100,9 @@ class Enrichment:
             )
             if not stale:
                 return
-            self._pipeline.put(self._bounds.take([openid for openid, _ in stale]))
+            taken = self._bounds.take([openid for openid, _ in stale])
+            self._watch.due(len(taken))
+            self._pipeline.put(taken)
             if self._bounds.reached:
                 return
             last = stale[-1]
@@ -105,6 +114,7 @@ class Enrichment:
         conflicts = self._store.save_answers(
             run.id, run.account_id, answers, self._client.traffic, confirmed=confirmed
         )
+        self._watch.stored(len(answers) - len(conflicts))
         with self._count:  # several threads store
             if len(self._asked_in_vain) <= CHUNK:
                 self._asked_in_vain.update(answers.missing)

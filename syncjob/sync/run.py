@@ -34,12 +34,14 @@ from syncjob.sync.sweep import (
     wants_sweep,
 )
 from syncjob.sync.unfollow import prove_unfollows
+from syncjob.sync.watch import Watch
 from syncjob.wechat.client import WeChatClient
 
 logger = logging.getLogger(__name__)
 
 ABANDON_AFTER = timedelta(minutes=3)  # without a heartbeat
 BEATS = 6  # within ABANDON_AFTER
+NOBODY = Watch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,13 @@ def run_job(
     plan: Plan,
     *,
     on_run: Callable[[Run], object] = lambda run: None,
+    watch: Watch = NOBODY,
 ) -> Run:
     """Sweep if it is time to, enrich what is unenriched, and record how the run ended.
 
     Raises RunInProgress before anything is touched while another run is alive, and otherwise what
     ended the run early, after recording it. `on_run` gets the run as it began, and as it ended if
-    that could be recorded.
+    that could be recorded; `watch` is told of each step.
     """
     run = store.start_run(
         account.id,
@@ -93,7 +96,7 @@ def run_job(
             if plan.probe_after:
                 probe(store, client, account, failures=plan.probe_after)
             # Read again: another run may have ended a backfill just before this one began.
-            _work(store, client, run, store.save_account(account.appid), plan)
+            _work(store, client, run, store.save_account(account.appid), plan, watch)
         run = store.finish_run(run.id, "succeeded", client.traffic, exit_code=ExitCode.DONE)
     except RunLost:
         raise  # the row is another's now
@@ -119,7 +122,14 @@ def run_job(
     return run
 
 
-def _work(store: Store, client: WeChatClient, run: Run, account: Account, plan: Plan) -> None:
+def _work(
+    store: Store,
+    client: WeChatClient,
+    run: Run,
+    account: Account,
+    plan: Plan,
+    watch: Watch,
+) -> None:
     if plan.command == "backfill" and (plan.restart or not account.backfilling):
         account = store.start_backfill(run.id, account)
         logger.info("Started a backfill: every follower is due again.")
@@ -142,11 +152,12 @@ def _work(store: Store, client: WeChatClient, run: Run, account: Account, plan: 
         batch_size=plan.batch_size,
         concurrency=plan.concurrency,
         bounds=bounds,
+        watch=watch,
     )
     swept = None
     with enrichment:
         if wants_sweep(store, account, plan.sweep_every):
-            swept = _sweep(store, client, run, plan, enrichment, bounds)
+            swept = _sweep(store, client, run, plan, enrichment, bounds, watch)
             account = store.save_account(account.appid)  # the seal may have parked, or lifted that
             if account.parked_at is None:
                 prove()
@@ -181,6 +192,7 @@ def _sweep(
     plan: Plan,
     enrichment: Enrichment,
     bounds: Bounds,
+    watch: Watch,
 ) -> SweepEnd:
     """Follow the list; with more than one call at a time, while its people are asked about."""
     if plan.concurrency == 1:
@@ -193,6 +205,7 @@ def _sweep(
             on_due=lambda openids: None,
             before_restart=lambda: None,
             bounds=bounds,
+            watch=watch,
         )
     ahead = Background(1, name="list")
     try:
@@ -205,6 +218,7 @@ def _sweep(
             on_due=enrichment.put_listed,
             before_restart=enrichment.flush,
             bounds=bounds,
+            watch=watch,
         )
     finally:
         ahead.stop()

@@ -13,6 +13,7 @@ from syncjob.database.store import Store
 from syncjob.errors import InvalidOpenID
 from syncjob.model import Account, Allowance, FollowerPage, PageSaved, Run, Sweep, Traffic
 from syncjob.sync.bounds import Bounds
+from syncjob.sync.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +119,7 @@ def sweep_list(
     on_due: Callable[[Sequence[str]], None],
     before_restart: Callable[[], None],
     bounds: Bounds,
+    watch: Watch,
 ) -> SweepEnd:
     """Go on with the open sweep, or start one, and follow its pages to the end.
 
@@ -136,7 +138,7 @@ def sweep_list(
         logger.info("Started a sweep. sweep=%d", sweep.id)
     else:
         logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
-    walk = _Walk(store, fetch, run, rules, get_traffic, on_due, bounds)
+    walk = _Walk(store, fetch, run, rules, get_traffic, on_due, bounds, watch)
     whole = sweep.pages == 0
     try:
         return walk.follow(sweep, whole)
@@ -172,6 +174,7 @@ class _Walk:
     get_traffic: Callable[[], Traffic]
     on_due: Callable[[Sequence[str]], None]
     bounds: Bounds
+    watch: Watch
 
     def follow(self, sweep: Sweep, whole: bool) -> SweepEnd:
         """Store page by page, the next one being fetched meanwhile."""
@@ -203,6 +206,7 @@ class _Walk:
                 sweep.openids,
                 sweep.total_last,
             )
+            self.watch.listed(sweep)
             self.on_due(saved.due)
             if _is_end(page, cursor, saved):
                 return self._end(sweep, whole)

@@ -1,0 +1,135 @@
+"""The progress of a run on a terminal: how much is listed and fetched, how fast, how long yet."""
+
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from syncjob.model import Run, Sweep
+from syncjob.sync.watch import Watch
+
+REFRESHES_A_SECOND = 4
+
+
+class RateColumn(ProgressColumn):
+    """How many a second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate of late, once there is one."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
+
+
+class ProgressWatch(Watch):
+    """Moves two bars: followers that are listed, and profiles that are stored."""
+
+    counts = True
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._list = progress.add_task("list", total=None, visible=False)
+        self._profiles = progress.add_task("profiles", total=None, visible=False)
+        self._lock = threading.Lock()
+        self._due = self._stored = 0
+        self._share_listed = 1.0
+
+    def listed(self, sweep: Sweep) -> None:
+        """Move the first bar."""
+        total = None if sweep.total_last is None else max(sweep.total_last, sweep.openids)
+        with self._lock:
+            self._share_listed = sweep.openids / total if total else 1.0
+            self._progress.update(self._list, completed=sweep.openids, total=total, visible=True)
+
+    def due(self, people: int) -> None:
+        """Make the second bar longer."""
+        with self._lock:
+            self._due += people
+            self._show()
+
+    def expect(self, people: int) -> None:
+        """Now it is known how long it is."""
+        with self._lock:
+            self._share_listed = 1.0
+            self._due = max(self._due, self._stored + people)
+            self._show()
+
+    def stored(self, people: int) -> None:
+        """Move the second bar."""
+        with self._lock:
+            self._stored += people
+            self._show()
+
+    def _show(self) -> None:
+        if not self._due and not self._stored:
+            return
+        # While the list goes on, as many are likely to be due of the rest as of what is listed.
+        expected = round(self._due / self._share_listed) if self._share_listed else self._due
+        self._progress.update(
+            self._profiles,
+            completed=self._stored,
+            total=max(expected, self._stored),
+            visible=True,
+        )
+
+
+@contextmanager
+def shown_progress() -> Iterator[Watch]:
+    """Show bars on stderr while the block runs; what is logged meanwhile stands above them."""
+    progress = Progress(
+        TextColumn("{task.description:<9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        console=Console(stderr=True),
+        refresh_per_second=REFRESHES_A_SECOND,
+        redirect_stdout=False,
+    )
+    handlers = [
+        (handler, handler.stream)
+        for handler in logging.getLogger("syncjob").handlers
+        if isinstance(handler, logging.StreamHandler)
+    ]
+    with progress:
+        for handler, _ in handlers:
+            handler.setStream(sys.stderr)  # which the bars have taken over
+        try:
+            yield ProgressWatch(progress)
+        finally:
+            for handler, stream in handlers:
+                handler.setStream(stream)
+
+
+def summary(run: Run) -> str:
+    """Return what a run has done, in a line."""
+    took = timedelta(0) if run.finished_at is None else run.finished_at - run.started_at
+    did = [
+        f"{number:,} {what}"
+        for number, what in (
+            (run.pages, "pages"),
+            (run.new, "new"),
+            (run.returned, "returned"),
+            (run.unfollowed, "left"),
+            (run.enriched, "profiles"),
+            (run.skipped, "skipped"),
+        )
+        if number
+    ]
+    return (
+        f"Run {run.id} {run.status} after {took.total_seconds():.1f} s: "
+        f"{', '.join(did) or 'nothing to do'}; {run.calls:,} calls"
+    )
