@@ -84,11 +84,17 @@ $(BENCH)/peers: benchmarks/requirements.txt
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-check: setup ## Lint, formatting, types, import layers
+check: setup ## Lint, formatting, types, import layers, deploy/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint --failure-threshold style deploy/Containerfile
+	$(BIN)/kubernetes-validate --quiet --strict deploy/kubernetes.yaml
+	@if command -v systemd-analyze > /dev/null; then \
+		systemd-analyze security --offline=true --no-pager --threshold=30 deploy/*.service > /dev/null \
+		&& echo 'systemd-analyze: the units are exposed less than 3.0 of 10'; \
+	else echo 'systemd-analyze is not here: the units were not checked by it'; fi
 
 audit: setup $(AUDIT)/bin/pip-audit ## Look the runtime dependencies up in PyPI's advisories
 	@$(BIN)/python tests/dependencies.py installed > $(AUDIT)/dependencies.txt
