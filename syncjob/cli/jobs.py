@@ -1,20 +1,33 @@
 """The commands that do something: migrate, sync, backfill."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from syncjob.cli.logs import watched
 from syncjob.cli.options import Command, settings_of
-from syncjob.model import Run
 
 if TYPE_CHECKING:
     from syncjob.cli.report import Report
+    from syncjob.model import Command as JobCommand
+    from syncjob.model import Run
 
 _COUNT = click.IntRange(1, 1_000_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What the command line says of one run."""
+
+    command: "JobCommand"
+    max_pages: int | None
+    max_batches: int | None
+    report: Path | None
+    restart: bool = False
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -73,13 +86,7 @@ EXAMPLE (a line for cron; it prints something only when a person should look)
 @_run_options
 @click.option("--dry-run", is_flag=True, help="Say what a run would do now, and do nothing.")
 @click.pass_context
-def sync(
-    context: click.Context,
-    max_pages: int | None,
-    max_batches: int | None,
-    report: Path | None,
-    dry_run: bool,
-) -> None:
+def sync(context: click.Context, /, dry_run: bool, **options: Any) -> None:
     """Run the job once: list the followers, then enrich them.
 
     Goes on with an interrupted sweep of the follower list, or starts a new one when it is time to
@@ -89,7 +96,7 @@ def sync(
     if dry_run:
         _tell(context)
     else:
-        _run(context, "sync", max_pages=max_pages, max_batches=max_batches, report=report)
+        _run(context, RunOptions(command="sync", **options))
 
 
 @click.command(
@@ -103,50 +110,22 @@ EXAMPLE
 )
 @_run_options
 @click.pass_context
-def backfill(
-    context: click.Context,
-    restart: bool,
-    max_pages: int | None,
-    max_batches: int | None,
-    report: Path | None,
-) -> None:
+def backfill(context: click.Context, /, **options: Any) -> None:
     """Run the job from scratch: list everybody again, enrich everybody again.
 
     Interrupted, it goes on when it is started again, or at the next sync. Nothing stored is lost.
     """
-    _run(
-        context,
-        "backfill",
-        restart=restart,
-        max_pages=max_pages,
-        max_batches=max_batches,
-        report=report,
-    )
+    _run(context, RunOptions(command="backfill", **options))
 
 
-def _run(
-    context: click.Context,
-    command: str,
-    *,
-    restart: bool = False,
-    max_pages: int | None,
-    max_batches: int | None,
-    report: Path | None,
-) -> None:
+def _run(context: click.Context, options: RunOptions) -> None:
     from syncjob.cli.report import reporting
 
-    with reporting(report, command) as told:
-        _run_reported(context, command, told, restart, max_pages, max_batches)
+    with reporting(options.report, options.command) as report:
+        _run_reported(context, options, report)
 
 
-def _run_reported(
-    context: click.Context,
-    command: str,
-    report: "Report",
-    restart: bool,
-    max_pages: int | None,
-    max_batches: int | None,
-) -> None:
+def _run_reported(context: click.Context, options: RunOptions, report: "Report") -> None:
     settings = settings_of(context).job()
     report.appid = settings.appid
     from syncjob.bootstrap import open_job
@@ -155,7 +134,7 @@ def _run_reported(
     from syncjob.sync.sweep import SweepRules
 
     plan = Plan(
-        command="backfill" if command == "backfill" else "sync",
+        command=options.command,
         batch_size=settings.batch_size,
         concurrency=settings.concurrency,
         sweep_every=settings.sweep_every,
@@ -166,14 +145,14 @@ def _run_reported(
         ),
         refresh_after=settings.refresh_after,
         refresh_limit=settings.refresh_limit,
-        restart=restart,
+        restart=options.restart,
         probe_after=settings.probe_after,
-        max_pages=max_pages,
-        max_batches=max_batches,
+        max_pages=options.max_pages,
+        max_batches=options.max_batches,
     )
     with open_job(settings) as job:
 
-        def keep(run: Run) -> None:
+        def keep(run: "Run") -> None:
             report.run, report.calls = run, by_api(job.client.traffic.spent)
 
         run = partial(run_job, job.store, job.client, job.account, plan, on_run=keep)
