@@ -66,7 +66,10 @@ fuzz: setup ## Read ANSWERS=100000 broken answers of each endpoint
 	$(BIN)/python tests/fuzz.py --answers $(ANSWERS) --seed $(SEED)
 
 fault-matrix: setup ## Play each fault at each endpoint, once, in a burst and for ever
-	SYNCJOB_FAULTS=all $(BIN)/python -m pytest --numprocesses auto --quiet tests/test_fault_matrix.py
+	SYNCJOB_FAULTS=all $(BIN)/python -m pytest --numprocesses auto --quiet tests/test_fault_matrix.py \
+		--junitxml build/fault-matrix.xml
+	@grep -oE 'name="searched" value="[0-9]+"' build/fault-matrix.xml | tr -dc '0-9\n' \
+		| awk '{ sum += $$1 } END { print sum " bytes searched for canaries in " NR " runs" }'
 
 bench: $(BENCH)/installed ## Measure syncjob beside its peers: N=200000 LATENCY=50 CONCURRENCY=32
 	@$(BENCH)/bin/python -m benchmarks --scenario $(SCENARIO) --followers $(N) --latency $(LATENCY) \

@@ -108,6 +108,7 @@ def test_a_fault_ends_as_it_must_heals_and_lets_nothing_out(
     query: Query,
     capsys: pytest.CaptureFixture[str],
     heard: pytest.LogCaptureFixture,
+    record_property: Callable[[str, object], None],
     case: Case,
 ) -> None:
     """The exit code is right, a rerun reaches the truth, and no secret or person shows."""
@@ -155,6 +156,7 @@ def test_a_fault_ends_as_it_must_heals_and_lets_nothing_out(
     kept.append(query("SELECT reason FROM sweeps UNION ALL SELECT reason FROM quarantine"))
     texts = [out, err, heard.text, str(kept)]
     texts += [repr(record.args) for record in heard.records]
+    record_property("searched", sum(len(text.encode()) for text in texts))
     assert leaks(texts, canaries) == []
     assert "\x1b" not in out + err + heard.text
     assert leaks([*texts, f"debug: {canaries['openid 3']}"], canaries) == ["openid 3"]
