@@ -1,8 +1,11 @@
 """The manual is true: its settings, exit codes, tables, views and SQL are those of the code."""
 
+import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import check_output
 from typing import Any
 
 import pytest
@@ -74,3 +77,14 @@ def test_status_at_counts_as_the_sql_of_the_manual_does(
 
     assert wechat.run("status", "--at", "2018-11-01") == 0
     assert capsys.readouterr().out == f"2018-11-01: {at_least} followed\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_of_the_manual_is_there(shell: str) -> None:
+    """The installed command prints a script for each shell, and offers its commands."""
+    syncjob = Path(sys.executable).parent / "syncjob"
+    around = {**os.environ, "_SYNCJOB_COMPLETE": f"{shell}_source"}
+    assert f"_SYNCJOB_COMPLETE={shell}_complete" in check_output([syncjob], env=around, text=True)
+    asked = {"_SYNCJOB_COMPLETE": "bash_complete", "COMP_WORDS": "syncjob b", "COMP_CWORD": "1"}
+    offered = check_output([syncjob], env={**os.environ, **asked}, text=True)
+    assert offered == "plain,backfill\n"
