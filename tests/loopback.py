@@ -1,5 +1,6 @@
 """A server on loopback that answers what a test wrote down, for answers no simulator gives."""
 
+import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ def answering(
     status: int = 200,
     content_type: str = "application/json; encoding=utf-8",
     headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Server]:
     """Answer the requests with these bodies in turn, the last one for ever."""
     left = list(bodies)
@@ -49,9 +51,19 @@ def answering(
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listener.daemon_threads = True
-    server = Server(f"http://127.0.0.1:{listener.server_address[1]}")
+    class Listener(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing of a client that does not trust us."""
+
+    listener = Listener(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        listener.socket = tls.wrap_socket(
+            listener.socket, server_side=True, do_handshake_on_connect=False
+        )
+    scheme = "http" if tls is None else "https"
+    server = Server(f"{scheme}://127.0.0.1:{listener.server_address[1]}")
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
