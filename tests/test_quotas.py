@@ -231,6 +231,8 @@ def test_what_fails_alike_again_and_again_is_probed_with_one_cheap_call(
 def test_runs_that_fail_for_what_passes_are_not_probed(world: Callable[..., World]) -> None:
     """A busy WeChat is asked again as ever."""
     wechat = world(5)
+    wechat.set(SYNCJOB_SWEEP_EVERY="0")
+    assert wechat.run("sync") == 0
     wechat.simulator.faults.add("user/get=-1")
     for _ in range(4):
         assert wechat.run("sync") == 75
