@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -350,3 +351,59 @@ def test_a_server_that_does_not_come_back_ends_the_run(
     assert wechat.run("sync") == 0
     with psycopg.connect(server.url) as connection:
         assert connection.execute(COUNTS).fetchall() == ALL_FINE
+
+
+# --- who is not let in --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def limited(database_url: str, query: Query) -> Iterator[str]:
+    """The URL of a role that may have one session at a time, and has a password."""
+    role = f"limited_{uuid4().hex[:8]}"
+    query(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1 PASSWORD 'hunter2'")
+    for what in ("TABLES", "SEQUENCES"):
+        query(f"GRANT ALL ON ALL {what} IN SCHEMA public TO {role}")
+    url = make_url(database_url).set(username=role, password="hunter2")
+    yield url.render_as_string(hide_password=False)
+    query(f"DROP OWNED BY {role}")
+    query(f"DROP ROLE {role}")
+
+
+def test_a_server_that_lets_nobody_in_is_waited_for(
+    world: Serve, query: Query, limited: str, pauses: list[float]
+) -> None:
+    """As many sessions as it may have: one of them ends, and the run begins."""
+    wechat = world(50)
+    wechat.set(SYNCJOB_DATABASE_URL=limited, SYNCJOB_CONCURRENCY="1")
+    held = psycopg.connect(limited)
+    real = pauses.append
+
+    def end_it(seconds: float) -> None:
+        real(seconds)
+        held.close()
+        while query("SELECT 1 FROM pg_stat_activity WHERE usename LIKE 'limited_%'"):
+            pass
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("syncjob.database.patience.time.sleep", end_it)
+        assert wechat.run("status") == 0
+    assert len(pauses) == 1
+
+
+def test_who_is_never_let_in_ends_with_the_cure(
+    world: Serve, limited: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while; a wrong name at once."""
+    wechat = world(50)
+    wechat.set(SYNCJOB_DATABASE_URL=limited)
+    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.2)
+    with psycopg.connect(limited):
+        assert wechat.run("sync") == 4
+    said = capsys.readouterr().err
+    assert "raise max_connections or the role's limit" in said
+    assert "hunter2" not in said
+    elsewhere = make_url(limited).set(database="no_such_database")
+    wechat.set(SYNCJOB_DATABASE_URL=elsewhere.render_as_string(hide_password=False))
+    assert wechat.run("sync") == 4
+    assert "create it, or check SYNCJOB_DATABASE_URL" in capsys.readouterr().err
+    assert wechat.simulator.counts == {}

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from syncjob.database.patience import Undone
+from syncjob.database.patience import Busy, Undone
 from syncjob.errors import DatabaseError
 
 # PostgreSQL's SQLSTATEs, whole or their class, that pass by themselves.
@@ -17,6 +17,17 @@ PASSING = (
     "55P03",  # lock timeout
     "57P",  # the server is shut down, starts, or an administrator has ended the session
 )
+BUSY = ("53300", "57P03")
+# Who is not let in gets words alone, of which these are in every version's.
+REFUSALS = {
+    "too many": "53300",
+    "remaining connection slots": "53300",
+    "starting up": "57P03",
+    "shutting down": "57P03",
+    "authentication failed": "28P01",
+    "pg_hba.conf": "28000",
+    "does not exist": "3D000",
+}
 CURES = {
     "25006": "it is read-only: name the primary server, or let it be written to",
     "28": "check the user and the password of SYNCJOB_DATABASE_URL",
@@ -57,7 +68,11 @@ def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseErr
         f"the database {url.host or 'local socket'}/{url.database or ''} cannot be used: {text}"
     )
     state = getattr(error, "sqlstate", None) or ""
+    if not state and "connection failed" in text:
+        state = next((state for sign, state in REFUSALS.items() if sign in text), "")
     cure = next((cure for sign, cure in CURES.items() if state.startswith(sign)), "")
     sentence += f"; {cure}" if state and cure else ""
     passes = state.startswith(PASSING) if state else lost
-    return (Undone if passes and undone else DatabaseError)(sentence)
+    if passes and undone:
+        return (Busy if state.startswith(BUSY) else Undone)(sentence)
+    return DatabaseError(sentence)

@@ -24,10 +24,15 @@ PATIENCE = 60.0
 LONGEST_PAUSE = 5.0
 
 C = TypeVar("C", bound=type)
+T = TypeVar("T")
 
 
 class Undone(DatabaseError):
     """Nothing of the transaction was stored, and the same one may succeed later."""
+
+
+class Busy(Undone):
+    """The server lets nobody in just now: it starts, or has as many sessions as it may."""
 
 
 def patient(cls: C) -> C:
@@ -41,12 +46,20 @@ def patient(cls: C) -> C:
     return cls
 
 
-def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
+def until_let_in(step: Callable[..., T]) -> Callable[..., T]:
+    """Have a step that opens a database taken again while that is Busy, and only then.
+
+    What else keeps it closed, a wrong address for one, is to be said at once.
+    """
+    return _patient(step, Busy)
+
+
+def _patient(method: Callable[..., Any], passing: type[Undone] = Undone) -> Callable[..., Any]:
     @functools.wraps(method)
     def step(*arguments: Any, **options: Any) -> Any:
         try:
             return method(*arguments, **options)
-        except Undone as undone:
+        except passing as undone:
             failed_first = [undone]  # which is the first of the attempts
 
         def attempt_again() -> Any:
@@ -55,7 +68,7 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(*arguments, **options)
 
         retrying = Retrying(
-            retry=retry_if_exception_type(Undone),
+            retry=retry_if_exception_type(passing),
             wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE),
             stop=stop_before_delay(PATIENCE),
             before_sleep=_say,

@@ -22,7 +22,7 @@ from syncjob.database import (
 from syncjob.database.access import Access
 from syncjob.database.clock import Clock
 from syncjob.database.engine import open_engine, reading, writing
-from syncjob.database.patience import patient
+from syncjob.database.patience import patient, until_let_in
 from syncjob.database.schema import require_current
 from syncjob.model import (
     Account,
@@ -47,9 +47,14 @@ def open_store(database_url: str, *, name: str = "syncjob", clock: Clock | None 
     sessions are called `name`; `clock` replaces the database's clock, for tests.
     """
     engine = open_engine(database_url, name=name)
-    try:
+
+    @until_let_in
+    def look() -> None:
         with reading(engine) as connection:
             require_current(connection)
+
+    try:
+        look()
     except BaseException:
         engine.dispose()
         raise
