@@ -1,10 +1,13 @@
 """Who is gone: only whom a sealed sweep missed and WeChat itself calls unfollowed."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from syncjob.database.store import Store
+from syncjob.model import Answers, FollowerPage, Traffic
 from tests.conftest import World
 
 Query = Callable[..., list[Any]]
@@ -338,3 +341,17 @@ def test_a_sweep_that_lay_about_for_too_long_starts_over(
 
     assert query("SELECT status FROM sweeps ORDER BY id") == [("discarded",), ("sealed",)]
     assert wechat.simulator.count("user/get") == 2 + 4
+
+
+def test_who_is_listed_twice_and_gone_in_between_stays_gone(store: Store, query: Query) -> None:
+    """A page that repeats somebody of this sweep knows less of them than WeChat's answer since."""
+    account = store.save_account("wx1")
+    run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
+    sweep = store.start_sweep(run.id, account.id)
+    first = store.save_page(run.id, sweep, FollowerPage(("a", "b"), "b", 3), Traffic())
+    store.save_answers(run.id, account.id, Answers(gone=["a"]), Traffic())
+
+    again = store.save_page(run.id, first.sweep, FollowerPage(("a", "c"), "c", 3), Traffic())
+
+    assert again.returned == 0
+    assert query("SELECT openid FROM followers WHERE NOT subscribe") == [("a",)]
