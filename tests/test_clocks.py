@@ -82,3 +82,22 @@ def test_who_comes_and_goes_after_a_clock_was_set_has_bounds_in_their_order(
         "SELECT openid FROM follow_periods WHERE followed_after > followed_before "
         "OR unfollowed_after > unfollowed_before OR followed_after > unfollowed_before"
     ) == []  # fmt: skip
+
+
+def test_who_was_parked_before_a_clock_was_set_back_has_bounds_in_their_order(
+    world: Callable[..., World], database_url: str, query: Query
+) -> None:
+    """When they were last known to follow is not known any more."""
+    wechat = world(300, page_size=100)
+    wechat.set(SYNCJOB_SWEEP_EVERY="0")
+    assert wechat.run("sync") == 0
+    for index in range(150):
+        wechat.account.unfollow(wechat.account.openid(index))
+    assert wechat.run("sync") == 6
+    set_clock(database_url, -DAY)
+    assert wechat.run("unfollows", "approve") == 0
+    wechat.set(SYNCJOB_SWEEP_EVERY="1000d")
+    assert wechat.run("sync") == 0
+
+    assert query("SELECT count(*) FROM followers WHERE NOT subscribe") == [(150,)]
+    assert query("SELECT openid FROM followers WHERE unfollowed_after > unfollowed_before") == []

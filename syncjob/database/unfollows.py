@@ -150,6 +150,7 @@ def mark_gone(
         ),
         else_=last_sealed_at(clock, account_id),
     )
+    unfollowed_after = later(connection.dialect, following_at, followers.c.followed_after)
     statement = (
         update(followers)
         .where(
@@ -162,7 +163,9 @@ def mark_gone(
             unsubscribed_at=func.coalesce(followers.c.unfollowed_before, clock.now()),
             unfollowed_after=case(
                 (ended, followers.c.unfollowed_after),
-                else_=later(connection.dialect, following_at, followers.c.followed_after),
+                # One from the future, of before a clock was set back, says nothing of today.
+                (unfollowed_after <= clock.now(), unfollowed_after),
+                else_=None,
             ),
             unfollowed_before=func.coalesce(followers.c.unfollowed_before, clock.now()),
             enriched_at=clock.now(),
