@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from syncjob.sync.forecast import SECONDS_A_FOLLOWER
 from tests.conftest import World
 
 Query = Callable[..., list[Any]]
@@ -81,12 +82,20 @@ def test_what_does_not_fit_into_a_day_is_said_to_take_more(
 def test_latency_and_concurrency_make_the_time(
     world: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A hundred batches of 50 ms one after the other, or eight at a time."""
+    """A hundred batches of 50 ms or more, one after the other, or eight at a time."""
     wechat = world(10_000, latency=0.05)
     wechat.set(SYNCJOB_CONCURRENCY="1")
-    assert 5 < planned(wechat, capsys)["seconds"] < 15
+    slow = planned(wechat, capsys)
+    lists = slow["list"]["calls"] * slow["list"]["seconds_a_call"]
+    batches = 100 * slow["batches"]["seconds_a_call"]
+    assert batches >= 5
+    assert slow["seconds"] == pytest.approx(lists + batches + 10_000 * SECONDS_A_FOLLOWER, abs=0.1)
     wechat.set(SYNCJOB_CONCURRENCY="8")
-    assert 0.6 < planned(wechat, capsys)["seconds"] < 3
+    fast = planned(wechat, capsys)
+    assert fast["seconds"] == pytest.approx(
+        max(2 * fast["list"]["seconds_a_call"], 100 * fast["batches"]["seconds_a_call"] / 8),
+        abs=0.1,
+    )
 
 
 def test_a_refusal_ends_a_plan_as_it_would_end_a_run(
