@@ -70,6 +70,7 @@ def test_a_bound_is_a_number_from_one(world: Callable[..., World], wrong: str) -
     wechat = world(5)
     assert wechat.run("sync", "--max-pages", wrong) == 2
     assert wechat.run("backfill", "--max-batches", wrong) == 2
+    assert wechat.run("sync", "--dry-run", "--max-pages", "1") == 2
     assert wechat.simulator.counts == {}
 
 

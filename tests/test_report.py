@@ -180,3 +180,19 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_run(
         assert wechat.run("sync", "--report", path) == 2
         assert "cannot be written" in capsys.readouterr().err
     assert wechat.simulator.counts == {}
+
+
+def test_a_report_that_cannot_be_written_in_the_end_hides_nothing(
+    world: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code is the run's, and a line says what is missing."""
+    wechat = world(50)
+    wechat.simulator.on_request = lambda request: FILE.is_dir() or FILE.mkdir()
+    assert wechat.run("sync", "--report", str(FILE)) == 0
+    assert "The report could not be written. file=report.json" in capsys.readouterr().err
+    FILE.rmdir()
+    wechat.simulator.faults.add("stable_token=40125")
+    wechat.simulator.faults.add("user/get=48001")
+    wechat.set(SYNCJOB_SWEEP_EVERY="0")
+    assert wechat.run("sync", "--report", str(FILE)) == 3
+    assert [path.name for path in Path().iterdir()] == [FILE.name]

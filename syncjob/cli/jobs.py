@@ -93,10 +93,12 @@ def sync(context: click.Context, /, dry_run: bool, **options: Any) -> None:
     (SYNCJOB_SWEEP_EVERY), then fetches the profiles of the followers that have none yet. Says
     nothing when all is well.
     """
-    if dry_run:
-        _tell(context)
-    else:
+    if not dry_run:
         _run(context, RunOptions(command="sync", **options))
+        return
+    if any(value is not None for value in options.values()):
+        raise click.UsageError("--dry-run goes with no other option: it says what a whole run does")
+    _tell(context)
 
 
 @click.command(

@@ -1,10 +1,11 @@
 """The report of a run: one JSON object, whose form report.schema.json describes."""
 
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 from syncjob.errors import RunLost, SettingsError, SyncjobError, WeChatError, exit_code_of
 from syncjob.model import Run, Spent
+
+logger = logging.getLogger(__name__)
 
 # Raised when a field changes its meaning or goes; that one is added does not raise it.
 SCHEMA_VERSION = 1
@@ -108,12 +111,18 @@ def reporting(path: Path | None, command: str) -> Iterator[Report]:
         failure = error
         raise
     finally:
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(report.as_json(failure), file, ensure_ascii=False)
-                file.write("\n")
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        finally:
-            with suppress(FileNotFoundError):
-                Path(name).unlink()
+        _write(report.as_json(failure), descriptor, Path(name), path)
+
+
+def _write(told: dict[str, Any], descriptor: int, draft: Path, path: Path) -> None:
+    """Write a report that is due; where it cannot be, say so: how the run ended matters more."""
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(told, file, ensure_ascii=False)
+            file.write("\n")
+        draft.chmod(0o644)
+        draft.replace(path)
+    except OSError as error:
+        logger.warning("The report could not be written. file=%s reason=%s", path, error.strerror)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -148,11 +148,6 @@ class Archive:
         with reading(self._engine) as connection:
             return followers.get_unenriched(connection, self._clock, account_id, after, limit)
 
-    def count_subscribed(self, account_id: int) -> int:
-        """Return how many follow, as far as is known."""
-        with reading(self._engine) as connection:
-            return followers.count_subscribed(connection, account_id)
-
     def count_unenriched(self, account_id: int) -> int:
         """Return how many wait for their profile and may be asked about now."""
         with reading(self._engine) as connection:

@@ -91,12 +91,6 @@ def get_stale(
     return [(openid, at) for openid, at in connection.execute(statement)]
 
 
-def count_subscribed(connection: Connection, account_id: int) -> int:
-    """Count those who follow."""
-    mine = (followers.c.account_id == account_id, followers.c.subscribe.is_(True))
-    return connection.scalar(select(func.count()).select_from(followers).where(*mine)) or 0
-
-
 def count_unenriched(connection: Connection, clock: DatabaseClock, account_id: int) -> int:
     """Count the unenriched, without those to wait."""
     due = (followers.c.account_id == account_id, is_due(clock, account_id))

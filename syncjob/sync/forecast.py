@@ -103,7 +103,7 @@ def forecast(
         client.get_user_infos(page.openids[:batch_size])
         batch_seconds = time.perf_counter() - began
 
-    known = store.count_subscribed(account.id)
+    known = intended.subscribed
     total = page.total if page.total is not None else max(known, len(page.openids))
     listed = (
         intended.open_sweep.openids if intended.sweep == "resume" and intended.open_sweep else 0

@@ -15,14 +15,15 @@ class Intentions:
     """What a run would do.
 
     `running`: the run that is at work, for which another one ends at once. `sweep` says what would
-    become of the list, `open_sweep` and `sealed_sweep` are the last ones. `candidates` are
-    followers who are missing from the list, to be asked about unless they are `parked`;
-    `unenriched` and `stale` those whose profile would be fetched. `exhausted` quotas would be in
-    the way.
+    become of the list; `open_sweep` and `sealed_sweep` are the last ones. `subscribed` is how many
+    follow, as far as is known. `candidates` are followers who are missing from the list, to be
+    asked about unless they are `parked`; `unenriched` and `stale` those whose profile would be
+    fetched. `exhausted` quotas would be in the way.
     """
 
     running: Run | None
     sweep: Literal["resume", "start", "not yet"]
+    subscribed: int
     open_sweep: Sweep | None
     sealed_sweep: Sweep | None
     candidates: int
@@ -44,7 +45,7 @@ def intend(
     """Return what a run of the account would do; writes nothing."""
     account = store.get_account(appid)
     if account is None:
-        return Intentions(None, "start", None, None, 0, False, 0, 0, [])
+        return Intentions(None, "start", 0, None, None, 0, False, 0, 0, [])
     status = store.get_status(account)
     stale = 0
     if refresh_after is not None:
@@ -53,6 +54,7 @@ def intend(
     return Intentions(
         running=None if running is None or is_dead(running.holder or "") else running,
         sweep=_sweep(store, status, sweep_every, sweep_max_age),
+        subscribed=status.subscribed,
         open_sweep=status.open_sweep,
         sealed_sweep=status.sealed_sweep,
         candidates=status.candidates,

@@ -93,11 +93,12 @@ class WeChatClient:
         params = {"openid": openid, "lang": self._lang}
         return self._call(USER_INFO, params=params)
 
-    def prepare(self, endpoint: Endpoint[Any]) -> None:
-        """Get a token and learn the endpoint's quota, so that its next call is that call alone."""
+    def prepare(self, endpoint: Endpoint[Any]) -> str:
+        """Return a token, the endpoint's quota learnt, so that its next call is that call alone."""
         token = self._tokens.get()
         if self._quotas is not None:
             self._quotas.learn(endpoint.path, lambda: self._ask_quota(endpoint.path, token))
+        return token
 
     def probe(self, openid: str | None) -> None:
         """Make one call that costs little, to see whether the account's calls are answered.
@@ -128,9 +129,7 @@ class WeChatClient:
             query = {"access_token": token, **(params or {})}
             return self._transport.call(endpoint, params=query, body=body)
 
-        if learn:
-            self.prepare(endpoint)
-        token = self._tokens.get()
+        token = self.prepare(endpoint) if learn else self._tokens.get()
         try:
             return with_token(token)
         except TokenRejected as rejected:
