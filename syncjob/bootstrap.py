@@ -12,15 +12,15 @@ from syncjob.model import AccessToken, Account, QuotaState, TokenClaim, ToldQuot
 from syncjob.sync.holder import is_dead, this_process
 from syncjob.wechat.client import WeChatClient
 from syncjob.wechat.quotas import Quotas
-from syncjob.wechat.tokens import (
+from syncjob.wechat.token_sources import (
     ClassicToken,
     FixedToken,
     StableToken,
     TokenCommand,
-    Tokens,
     TokenSource,
     TokenURL,
 )
+from syncjob.wechat.tokens import Tokens
 from syncjob.wechat.transport import Transport
 
 

@@ -32,7 +32,7 @@ from syncjob.simulator.profiles import Era, Shape
 from syncjob.wechat.client import USER_GET, USER_INFO, USER_INFO_BATCHGET
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.exchange import Answer
-from syncjob.wechat.tokens import CLASSIC_TOKEN, STABLE_TOKEN, TOKEN_SERVER
+from syncjob.wechat.token_sources import CLASSIC_TOKEN, STABLE_TOKEN, TOKEN_SERVER
 from syncjob.wechat.transport import Transport, _Passing
 from tests.mutations import mutated
 from tests.simulator_calls import calling

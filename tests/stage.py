@@ -21,7 +21,8 @@ from syncjob.model import FollowerPage
 from syncjob.simulator import Account, Simulator
 from syncjob.sync.run import ABANDON_AFTER, Plan, run_job
 from syncjob.wechat.client import WeChatClient
-from syncjob.wechat.tokens import StableToken, Tokens
+from syncjob.wechat.token_sources import StableToken
+from syncjob.wechat.tokens import Tokens
 from syncjob.wechat.transport import Transport
 from tests.deeds import DAY, DEEDS, WAITS, Deeds
 from tests.props import Database, Meddled, Shelf

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from syncjob.database.column_types import UTCDateTime
 from syncjob.database.engine import open_engine, writing
-from syncjob.database.tables import UTCDateTime, metadata
+from syncjob.database.tables import metadata
 from tests.conftest import World
 from tests.test_sync_job import assert_equals_truth
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Engine, Interval, bindparam, func, literal
 
-from syncjob.database.tables import UTCDateTime
+from syncjob.database.column_types import UTCDateTime
 
 Clock = Callable[[], datetime]
 

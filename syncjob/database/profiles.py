@@ -26,10 +26,10 @@ from sqlalchemy import (
 
 from syncjob.database import dialects, quarantine, unionids
 from syncjob.database.clock import DatabaseClock
+from syncjob.database.column_types import ID
 from syncjob.database.dialects import later, openid_rows
 from syncjob.database.followers import backfill_started_at
 from syncjob.database.tables import (
-    ID,
     followers,
     past_follow_periods,
     sweeps,

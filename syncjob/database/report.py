@@ -6,8 +6,9 @@ from sqlalchemy import Connection, bindparam, func, select, text
 
 from syncjob.database import quotas, runs, sweeps, unfollows
 from syncjob.database.clock import DatabaseClock
+from syncjob.database.column_types import UTCDateTime
 from syncjob.database.followers import backfill_started_at, is_unenriched
-from syncjob.database.tables import UTCDateTime, followers, quarantine
+from syncjob.database.tables import followers, quarantine
 from syncjob.database.tables import runs as runs_table
 from syncjob.model import Account, AccountStatus, FollowerCount
 
