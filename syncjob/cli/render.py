@@ -1,10 +1,9 @@
 """Runs and status as words for a person and as JSON for a machine. Pure: values in, text out."""
 
-from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from syncjob.cli.report import run_as_json
+from syncjob.cli.report import plain, run_as_json
 from syncjob.model import Account, AccountStatus, Candidate, FollowerCount, QuotaUse, Run, Sweep
 
 
@@ -113,13 +112,7 @@ def quotas_in_words(uses: list[QuotaUse]) -> str:
 
 def quotas_as_json(uses: list[QuotaUse]) -> list[dict[str, Any]]:
     """Return the same for `json.dumps`."""
-    return [
-        {
-            name: _iso(value) if isinstance(value, datetime) else value
-            for name, value in asdict(use).items()
-        }
-        for use in uses
-    ]
+    return [plain(use) for use in uses]
 
 
 def runs_in_words(runs: list[Run]) -> str:
@@ -181,13 +174,7 @@ def candidates_as_json(account: Account, count: int, sample: list[Candidate]) ->
         "appid": account.appid,
         "parked_at": _iso(account.parked_at),
         "candidates": count,
-        "sample": [
-            {
-                name: _iso(value) if isinstance(value, datetime) else value
-                for name, value in asdict(candidate).items()
-            }
-            for candidate in sample
-        ],
+        "sample": [plain(candidate) for candidate in sample],
     }
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -22,14 +22,18 @@ SCHEMA_VERSION = 1
 COUNTS = ("pages", "openids", "new", "returned", "enriched", "skipped", "unfollowed", "lagging")
 
 
-def run_as_json(run: Run, appid: str, calls: Mapping[str, int]) -> dict[str, Any]:
-    """Return a run for `json.dumps`; `calls` by API."""
-    hidden = ("account_id", "holder")
-    told = {
+def plain(record: Any, hidden: Collection[str] = ()) -> dict[str, Any]:
+    """Return the fields of a dataclass for `json.dumps`, instants in ISO 8601."""
+    return {
         name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in asdict(run).items()
+        for name, value in asdict(record).items()
         if name not in hidden
     }
+
+
+def run_as_json(run: Run, appid: str, calls: Mapping[str, int]) -> dict[str, Any]:
+    """Return a run for `json.dumps`; `calls` by API."""
+    told = plain(run, hidden=("account_id", "holder"))
     took = None if run.finished_at is None else run.finished_at - run.started_at
     return {
         "schema_version": SCHEMA_VERSION,
