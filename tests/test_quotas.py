@@ -333,3 +333,18 @@ def test_numbers_that_contradict_each_other_are_brought_into_bounds() -> None:
     said = {"daily_limit": 500, "used": 503, "remain": -3}
     assert ToldQuota.from_json({"quota": said}) == ToldQuota(500, 503, 0)
     assert ToldQuota.from_json({"quota": {"daily_limit": 5, "remain": 9}}) == ToldQuota(5, 0, 5)
+
+
+def test_calls_that_brought_an_error_are_counted_by_errcode(
+    world: Callable[..., World], query: Callable[..., list[Any]]
+) -> None:
+    """Each that was sent and went wrong, those asked again too; a page of a gateway's has none."""
+    wechat = world(150)
+    for fault in ("user/get=-1@1-2", "user/info/batchget=http-502@1", "stable_token=-1@1"):
+        wechat.simulator.faults.add(fault)
+    assert wechat.run("sync") == 0
+    assert query("SELECT cgi_path, error, calls FROM api_errors ORDER BY cgi_path") == [
+        ("/cgi-bin/stable_token", "-1", 1),
+        ("/cgi-bin/user/get", "-1", 2),
+        ("/cgi-bin/user/info/batchget", "unanswered", 1),
+    ]

@@ -1,6 +1,7 @@
 """Statements on WeChat's quotas: calls that runs have sent, and what WeChat says is left."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -8,28 +9,23 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select, update
 
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert
-from syncjob.database.tables import api_calls, quotas, runs, sweeps
-from syncjob.model import QuotaState, QuotaUse, Spent, ToldQuota, quota_day
+from syncjob.database.tables import api_calls, api_errors, quotas, runs, sweeps
+from syncjob.model import QuotaState, QuotaUse, ToldQuota, Traffic, quota_day
 
 
-def count(connection: Connection, run_id: int, spent: Sequence[Spent]) -> None:
+def count(connection: Connection, run_id: int, traffic: Traffic) -> None:
     """Record how many calls a run has sent until now; what is recorded never falls."""
-    if not spent:
-        return
-    statement = insert(connection.dialect)(api_calls)
-    statement = statement.on_conflict_do_update(
-        index_elements=["day", "cgi_path", "run_id"],
-        set_={"calls": statement.excluded.calls},
-        # Of two threads that write, the slower one knows of fewer.
-        where=statement.excluded.calls > api_calls.c.calls,
-    )
-    connection.execute(
-        statement,
-        [
-            {"day": one.day, "cgi_path": one.cgi_path, "run_id": run_id, "calls": one.calls}
-            for one in spent
-        ],
-    )
+    for table, counted in ((api_calls, traffic.spent), (api_errors, traffic.failed)):
+        if not counted:
+            continue
+        statement = insert(connection.dialect)(table)
+        statement = statement.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns),
+            set_={"calls": statement.excluded.calls},
+            # Of two threads that write, the slower one knows of fewer.
+            where=statement.excluded.calls > table.c.calls,
+        )
+        connection.execute(statement, [{"run_id": run_id, **asdict(one)} for one in counted])
 
 
 def get_state(

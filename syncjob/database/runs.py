@@ -83,7 +83,7 @@ def advance(
     """
     values: dict[str, Any] = {name: runs.c[name] + count for name, count in added.items()}
     if traffic is not None:
-        quotas.count(connection, run_id, traffic.spent)
+        quotas.count(connection, run_id, traffic)
         values |= {"calls": traffic.calls, "retries": traffic.retries}
     statement = (
         update(runs)
@@ -106,7 +106,7 @@ def finish(
     exit_code: int | None = None,
 ) -> Run:
     """End the run; raise RunLost if another one has declared it abandoned."""
-    quotas.count(connection, run_id, traffic.spent)
+    quotas.count(connection, run_id, traffic)
     statement = (
         update(runs)
         .where(runs.c.id == run_id, runs.c.status == "running")

@@ -250,6 +250,27 @@ api_calls = Table(
     Column("calls", BigInteger, nullable=False),
 )
 
+# Those of them that did not bring what was asked for. `error` is an errcode, or `unanswered`: no
+# answer of WeChat's came, or none that can be read.
+api_errors = Table(
+    "api_errors",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    Column("cgi_path", Text, primary_key=True),
+    Column("error", Text, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+)
+
+# What was last told of the account, so that each change of its state is told once to each.
+notices = Table(
+    "notices",
+    metadata,
+    _account_id(primary_key=True, autoincrement=False),
+    Column("channel", Text, primary_key=True),  # command or webhook
+    Column("state", Text, nullable=False),
+    _instant("told_at", nullable=False),
+)
+
 # What WeChat last said of an endpoint's quota, all programs of the account together.
 quotas = Table(
     "quotas",

@@ -4,6 +4,8 @@ from syncjob.model.cleaning import BIGINT
 from syncjob.model.pseudonyms import key_hashes, shown
 from syncjob.model.quota import (
     CHINA,
+    UNANSWERED,
+    Failed,
     QuotaState,
     QuotaUse,
     Spent,
@@ -44,6 +46,7 @@ from syncjob.model.user_info import (
 __all__ = [
     "BIGINT",
     "CHINA",
+    "UNANSWERED",
     "AccessToken",
     "Account",
     "AccountStatus",
@@ -51,6 +54,7 @@ __all__ = [
     "Answers",
     "Candidate",
     "Command",
+    "Failed",
     "FollowerCount",
     "FollowerPage",
     "MalformedReply",

@@ -27,6 +27,21 @@ class Spent:
     calls: int
 
 
+UNANSWERED = "unanswered"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Calls of one endpoint that brought an error in place of what was asked for.
+
+    `error` is the errcode, or UNANSWERED: no answer of WeChat's came, or none that can be read.
+    """
+
+    cgi_path: str
+    error: str
+    calls: int
+
+
 @dataclass(frozen=True, slots=True)
 class ToldQuota:
     """What openapi/quota/get says of one endpoint's day, all programs of the account together.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from syncjob.model.quota import QuotaUse, Spent
+from syncjob.model.quota import Failed, QuotaUse, Spent
 from syncjob.model.user_info import UserInfo
 
 Command = Literal["sync", "backfill"]
@@ -156,12 +156,14 @@ class UnionidConflict:
 class Traffic:
     """HTTP requests sent since the run began; `retries` are those of them that repeat another.
 
-    `spent` are those of them that count against WeChat's quotas.
+    `spent` are those of them that count against WeChat's quotas, `failed` those that brought an
+    error.
     """
 
     calls: int = 0
     retries: int = 0
     spent: tuple[Spent, ...] = ()
+    failed: tuple[Failed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

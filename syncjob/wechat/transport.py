@@ -6,7 +6,6 @@ echoes it.
 
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from tenacity.stop import stop_base
 from syncjob.errors import (
     AnswerUnreadable,
     QuotaExhausted,
+    QuotaReserved,
     SettingsError,
     UnexpectedReply,
     WeChatError,
@@ -30,6 +30,7 @@ from syncjob.wechat.errcodes import error_of, meaning_of
 from syncjob.wechat.exchange import Answer, Broken, Exchange
 from syncjob.wechat.pace import Pace
 from syncjob.wechat.quotas import Quotas
+from syncjob.wechat.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +71,7 @@ class Transport:
         self._address = urlsplit(base_url)
         self._name = name
         self._sleep = sleep
-        self._count = threading.Lock()
-        self._calls = self._retries = 0
+        self._tally = Tally()
         self._quotas = quotas
         self._backoff = wait_random_exponential(multiplier=1, max=LONGEST_BACKOFF)
         self._pace = Pace(threads, sleep=sleep)
@@ -85,8 +85,8 @@ class Transport:
     def traffic(self) -> Traffic:
         """The requests sent so far."""
         spent = self._quotas.spent if self._quotas is not None else ()
-        with self._count:
-            return Traffic(self._calls, self._retries, spent)
+        calls, retries, failed = self._tally.counts
+        return Traffic(calls, retries, spent, failed)
 
     def call(
         self,
@@ -107,8 +107,7 @@ class Transport:
             with self._pace.kept(has_waited=has_waited):
                 if self._quotas is not None:
                     self._quotas.spend(endpoint.path)
-                with self._count:
-                    self._calls += 1
+                self._tally.call()
                 answer = self._send(endpoint, params, body)
             if endpoint.documented is not None and answer.status < 300:
                 read = endpoint.documented(answer.content)
@@ -116,15 +115,27 @@ class Transport:
                     return read
             return self._read(endpoint, answer, {**(params or {}), **(body or {})})
 
+        def counted(*, has_waited: bool = False) -> T:
+            try:
+                return attempt(has_waited=has_waited)
+            except QuotaReserved:  # not sent
+                raise
+            except _Passing as passing:
+                self._tally.fail(endpoint.path, passing.error.errcode)
+                raise
+            except WeChatError as error:
+                self._tally.fail(endpoint.path, error.errcode)
+                raise
+
         try:
-            return attempt()
+            return counted()
         except _Passing as passing:
             failed_first = [passing]  # which is the first of the attempts
 
         def attempt_again() -> T:
             if failed_first:
                 raise failed_first.pop()
-            return attempt(has_waited=True)
+            return counted(has_waited=True)
 
         retrying = Retrying(
             stop=_Enough(endpoint),
@@ -145,8 +156,7 @@ class Transport:
         return least + self._backoff(state)
 
     def _before_retry(self, state: RetryCallState) -> None:
-        with self._count:
-            self._retries += 1
+        self._tally.retry()
         logger.info(
             "Asking again. attempt=%d wait=%.1fs reason=%s",
             state.attempt_number + 1,
