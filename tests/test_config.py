@@ -55,6 +55,7 @@ def test_an_appid_and_a_secret_are_enough() -> None:
         quota_reserve=0.2,
         probe_after=3,
         timeout=30.0,
+        metrics_file=None,
     )
 
 

@@ -30,6 +30,7 @@ def test_every_file_is_known_here() -> None:
         "syncjob.toml",
         "crontab",
         "logrotate",
+        "syncjob.rules.yml",
         "Containerfile",
         "kubernetes.yaml",
     }
@@ -138,3 +139,30 @@ def test_systemd_finds_nothing_wrong() -> None:
         # The command is not installed where it is checked.
         said = [line for line in done.stderr.splitlines() if "is not executable" not in line]
         assert said == []
+
+
+def test_the_alerts_are_over_metrics_of_the_job() -> None:
+    """Every name in an expression is in the manual; each exit code is spoken of."""
+    text = (DEPLOY / "syncjob.rules.yml").read_text()
+    (group,) = yaml.safe_load(text)["groups"]
+    manual = (DEPLOY.parent / "README.md").read_text("utf-8")
+    for rule in group["rules"]:
+        names = re.findall(r"syncjob_\w+", rule["expr"])
+        assert names
+        assert all(f"`{name}`" in manual for name in names)
+        commands = re.findall(r"\bsyncjob (\w+)", rule["annotations"]["description"])
+        assert set(commands) <= {*cli.commands, "doctor"}
+    codes = {
+        int(code) for code in re.findall(r"\b\d+\b", text.split("here: ")[1].split("groups:")[0])
+    }
+    assert codes == set(ExitCode)
+
+
+def test_prometheus_accepts_the_alerts() -> None:
+    """Where its checker is there."""
+    promtool = shutil.which("promtool")
+    if promtool is None:  # not on every machine; what they are over is tested above
+        return
+    rules = [promtool, "check", "rules", DEPLOY / "syncjob.rules.yml"]
+    done = subprocess.run(rules, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

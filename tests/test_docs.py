@@ -9,6 +9,7 @@ from subprocess import check_output
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from syncjob.cli.main import cli
 from syncjob.config.file import SETTING_NAMES
@@ -29,7 +30,11 @@ def section(heading: str) -> str:
 def test_every_setting_is_in_the_manual_and_no_other() -> None:
     """The table of settings names what the code reads."""
     named = set(re.findall(r"^\| `(SYNCJOB_\w+)`", section("Settings"), re.MULTILINE))
-    assert named == {name for name in SETTING_NAMES if not name.endswith("_FILE")}
+    assert named == {
+        name
+        for name in SETTING_NAMES
+        if not (name.endswith("_FILE") and name.removesuffix("_FILE") in SETTING_NAMES)
+    }
 
 
 def test_every_exit_code_is_in_the_manual_and_no_other() -> None:
@@ -88,3 +93,20 @@ def test_the_completion_of_the_manual_is_there(shell: str) -> None:
     asked = {"_SYNCJOB_COMPLETE": "bash_complete", "COMP_WORDS": "syncjob b", "COMP_CWORD": "1"}
     offered = check_output([syncjob], env={**os.environ, **asked}, text=True)
     assert offered == "plain,backfill\n"
+
+
+def test_every_metric_is_in_the_manual_and_no_other(world: Callable[..., World]) -> None:
+    """The table of metrics has those that a run leaves, with their labels."""
+    wechat = world(30)
+    wechat.set(SYNCJOB_METRICS_FILE="syncjob.prom")
+    assert wechat.run("sync") == 0
+    left: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(Path("syncjob.prom").read_text()):
+        for sample in family.samples:
+            left.setdefault(sample.name, set()).update(sample.labels.keys() - {"appid"})
+    told = {
+        name: set(re.findall(r"`(\w+)`", labels))
+        for names, labels in re.findall(r"^\| (`sync[^|]*) \| ([^|]*)\|", section("Metrics"), re.M)
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    assert told == left

@@ -70,6 +70,7 @@ def test_every_setting_is_in_the_file_with_its_default() -> None:
 
     offered = dict(re.findall(r'^# (SYNCJOB_\w+) = "(.*)"', text, re.MULTILINE))
     examples = {"DATABASE_URL", "DATABASE_URL_FILE", "APPSECRET_FILE", "TOKEN_URL", "TOKEN_COMMAND"}
+    examples |= {"METRICS_FILE"}
     defaults = {n: v for n, v in offered.items() if n.removeprefix("SYNCJOB_") not in examples}
     least = {"SYNCJOB_APPID": "wx1", "SYNCJOB_APPSECRET": "s"}
     assert SettingsReader(least, defaults).job() == SettingsReader(least).job()

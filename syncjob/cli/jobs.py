@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncjob.cli.logs import watched
+from syncjob.cli.metrics import require_client, write_metrics
 from syncjob.cli.options import Command, settings_of
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ def _run(context: click.Context, options: RunOptions) -> None:
 def _run_reported(context: click.Context, options: RunOptions, report: "Report") -> None:
     settings = settings_of(context).job()
     report.appid = settings.appid
+    if settings.metrics_file is not None:
+        require_client("SYNCJOB_METRICS_FILE")
     from syncjob.bootstrap import open_job
     from syncjob.cli.report import by_api
     from syncjob.sync.run import Plan, run_job
@@ -158,14 +161,23 @@ def _run_reported(context: click.Context, options: RunOptions, report: "Report")
             report.run, report.calls = run, by_api(job.client.traffic.spent)
 
         run = partial(run_job, job.store, job.client, job.account, plan, on_run=keep)
-        if not watched():
-            run()
-            return
-        from syncjob.cli.progress import shown_progress, summary
+        try:
+            _watch(run)
+        finally:
+            if settings.metrics_file is not None:
+                write_metrics(settings.metrics_file, job.store, job.account)
 
-        with shown_progress() as watch:
-            ended = run(watch=watch)
-        click.echo(summary(ended), err=True)
+
+def _watch(run: Callable[..., "Run"]) -> None:
+    """Run, and let whoever sits before a terminal see it."""
+    if not watched():
+        run()
+        return
+    from syncjob.cli.progress import shown_progress, summary
+
+    with shown_progress() as watch:
+        ended = run(watch=watch)
+    click.echo(summary(ended), err=True)
 
 
 def _tell(context: click.Context) -> None:

@@ -14,6 +14,7 @@ from syncjob import __version__
 from syncjob.cli.init import init
 from syncjob.cli.jobs import backfill, migrate, sync
 from syncjob.cli.logs import tells_json
+from syncjob.cli.metrics import metrics
 from syncjob.cli.options import Group
 from syncjob.cli.plan import plan
 from syncjob.cli.quota import quota
@@ -57,7 +58,8 @@ def cli() -> None:
     """
 
 
-for command in (init, migrate, plan, sync, backfill, status, runs, unfollows, quota, simulate):
+_COMMANDS = (init, migrate, plan, sync, backfill, status, runs, unfollows, quota, metrics, simulate)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

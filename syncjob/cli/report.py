@@ -2,16 +2,15 @@
 
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
 
+from syncjob.cli.files import Draft
 from syncjob.errors import RunLost, SettingsError, SyncjobError, WeChatError, exit_code_of
 from syncjob.model import Run, Spent
 
@@ -105,7 +104,7 @@ def reporting(path: Path | None, command: str) -> Iterator[Report]:
         yield report
         return
     try:
-        descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        draft = Draft(path)
     except OSError as error:
         raise SettingsError(f"--report {str(path)!r} cannot be written: {error.strerror}") from None
     failure: BaseException | None = None
@@ -115,18 +114,14 @@ def reporting(path: Path | None, command: str) -> Iterator[Report]:
         failure = error
         raise
     finally:
-        _write(report.as_json(failure), descriptor, Path(name), path)
+        _write(report.as_json(failure), draft, path)
 
 
-def _write(told: dict[str, Any], descriptor: int, draft: Path, path: Path) -> None:
+def _write(told: dict[str, Any], draft: Draft, path: Path) -> None:
     """Write a report that is due; where it cannot be, say so: how the run ended matters more."""
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with draft.replacing() as file:
             json.dump(told, file, ensure_ascii=False)
             file.write("\n")
-        draft.chmod(0o644)
-        draft.replace(path)
     except OSError as error:
         logger.warning("The report could not be written. file=%s reason=%s", path, error.strerror)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -36,6 +36,7 @@ SETTING_NAMES = frozenset(
         "SYNCJOB_QUOTA_RESERVE",
         "SYNCJOB_PROBE_AFTER",
         "SYNCJOB_TIMEOUT",
+        "SYNCJOB_METRICS_FILE",
     }
 )
 

@@ -65,6 +65,7 @@ class Settings:
     quota_reserve: float | None
     probe_after: int
     timeout: float
+    metrics_file: Path | None
 
 
 class SettingsReader:
@@ -116,6 +117,7 @@ class SettingsReader:
             quota_reserve=self._parsed("SYNCJOB_QUOTA_RESERVE", forms.share, "20%"),
             probe_after=self._parsed("SYNCJOB_PROBE_AFTER", forms.count_or_off, "3"),
             timeout=self._parsed("SYNCJOB_TIMEOUT", forms.timeout, "30s"),
+            metrics_file=self._metrics_file(),
         )
 
     # --- one setting each -----------------------------------------------------------------
@@ -182,6 +184,17 @@ class SettingsReader:
             found = "an address with ? or # or @" if re.search("[@?#]", url) else repr(url)
             raise SettingsError(f"{name} is {found}; expected an address such as {default}")
         return url.rstrip("/")
+
+    def _metrics_file(self) -> Path | None:
+        path = self._values.get("SYNCJOB_METRICS_FILE")
+        if path is None:
+            return None
+        if not path.endswith(".prom"):  # the collector passes over every other name
+            raise SettingsError(
+                f"SYNCJOB_METRICS_FILE is {path!r}; expected a path that ends with .prom, such as "
+                "/var/lib/prometheus/node-exporter/syncjob.prom"
+            )
+        return Path(path)
 
     # --- forms ----------------------------------------------------------------------------
 

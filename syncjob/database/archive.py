@@ -18,6 +18,7 @@ from syncjob.database import (
     report,
     runs,
     sweeps,
+    totals,
     unfollows,
 )
 from syncjob.database.clock import Clock, DatabaseClock
@@ -32,6 +33,7 @@ from syncjob.model import (
     QuotaUse,
     Run,
     Sweep,
+    Totals,
 )
 
 
@@ -117,6 +119,11 @@ class Archive:
         """Return what is in the database about the account, as of one moment."""
         with reading(self._engine) as connection:
             return report.get_status(connection, self._clock, account)
+
+    def get_totals(self, account_id: int) -> Totals:
+        """Return what all runs of the account have done together."""
+        with reading(self._engine) as connection:
+            return totals.get(connection, account_id)
 
     def get_candidates(self, account_id: int, *, after: str, limit: int) -> list[Candidate]:
         """Return the next candidates behind `after`, in byte order, without the undecided."""

@@ -27,6 +27,7 @@ from syncjob.model.records import (
     Sweep,
     SweepSealed,
     SweepStatus,
+    Totals,
     Traffic,
     UnionidConflict,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "SweepStatus",
     "TokenClaim",
     "ToldQuota",
+    "Totals",
     "Traffic",
     "UnionidConflict",
     "UserInfo",

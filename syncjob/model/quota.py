@@ -96,3 +96,17 @@ class QuotaUse:
     used: int | None
     told_at: datetime | None
     exhausted_at: datetime | None
+
+    def left(self, now: datetime) -> int | None:
+        """Return how many calls are left of this day, as far as is known.
+
+        What this database's runs have sent since WeChat told is counted only if it is more than
+        WeChat knew of all programs.
+        """
+        if self.exhausted_at is not None:
+            return 0
+        if self.daily_limit is None:
+            return None
+        is_of_today = self.told_at is not None and quota_day(self.told_at) == quota_day(now)
+        used = max(self.calls, (self.used or 0) if is_of_today else 0)
+        return max(0, self.daily_limit - used)

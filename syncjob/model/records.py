@@ -195,6 +195,21 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """What all runs of an account have done together, as far as the database remembers.
+
+    `ended` counts runs by status; `seconds` is how long they took; `counts` adds up their columns;
+    `calls` are requests by API, `failed` those of them that brought an error.
+    """
+
+    ended: Mapping[str, int]
+    seconds: float
+    counts: Mapping[str, int]
+    calls: Mapping[str, int]
+    failed: Sequence[Failed]
+
+
+@dataclass(frozen=True, slots=True)
 class FollowerCount:
     """How many followed at some moment, as far as the bounds of their periods tell."""
 

@@ -1,0 +1,125 @@
+"""The metrics of one account: what is known of it, in the form that prometheus-client collects.
+
+Only durable facts: each is read from the database, and is as true after a restart.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from syncjob import __version__
+from syncjob.model import AccountStatus, Totals
+
+# Label values, and a number; of None nothing is known.
+Values = Mapping[tuple[str, ...], float | None]
+
+
+class Families:
+    """The metrics of one account, in the form that prometheus-client collects."""
+
+    def __init__(self, status: AccountStatus, totals: Totals) -> None:
+        self._status = status
+        self._totals = totals
+        self._appid = status.account.appid
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each family; one of which nothing is known is left out."""
+        yield from self._of_runs()
+        yield from self._of_followers()
+        yield from self._of_sweeps()
+        yield from self._of_calls()
+
+    def _of_runs(self) -> Iterator[Metric]:
+        status, totals, last = self._status, self._totals, self._status.last_run
+        yield self._gauge("info", "The syncjob that wrote this.", {(__version__,): 1}, "version")
+        yield self._one("read_timestamp_seconds", "When this was read.", _at(status.as_of))
+        success = status.last_success_at
+        yield self._one("last_success_timestamp_seconds", "End of the last success.", _at(success))
+        if last is not None and last.finished_at is not None:
+            took = (last.finished_at - last.started_at).total_seconds()
+            ended = _at(last.finished_at)
+            yield self._one("last_run_timestamp_seconds", "End of the last run.", ended)
+            yield self._one("last_run_duration_seconds", "How long it took.", took)
+            yield self._one("last_run_exit_code", "Its exit code.", last.exit_code)
+        by_status: Values = {(name,): count for name, count in sorted(totals.ended.items())}
+        yield self._counter("runs", "Runs by how they ended.", by_status, "status")
+        yield self._counter("run_seconds", "Time that runs took.", {(): totals.seconds})
+        yield self._counter("pages", "Pages of the list stored.", {(): totals.counts["pages"]})
+        yield self._counter("retries", "Calls that repeat one.", {(): totals.counts["retries"]})
+        changes = ("new", "returned", "enriched", "unfollowed", "lagging", "skipped")
+        counted: Values = {(name,): totals.counts[name] for name in changes}
+        yield self._counter("rows", "Followers, by what runs did to them.", counted, "change")
+
+    def _of_followers(self) -> Iterator[Metric]:
+        status = self._status
+        gone = status.followers - status.subscribed
+        rows: Values = {("true",): status.subscribed, ("false",): gone}
+        yield self._gauge("followers", "Rows of followers.", rows, "subscribe")
+        waiting = {
+            "unenriched": ("Followers whose profile is to be fetched.", status.unenriched),
+            "quarantined": ("OpenIDs in quarantine.", status.quarantined),
+            "unfollow_candidates": ("Missing from the list, to be asked about.", status.candidates),
+            "unfollows_parked": (
+                "Of these, so many that a person decides.",
+                status.candidates if status.account.parked_at is not None else 0,
+            ),
+            "backfill_open": ("1 while a backfill is under way.", status.account.backfilling),
+        }
+        for name, (text, value) in waiting.items():
+            yield self._one(name, text, value)
+
+    def _of_sweeps(self) -> Iterator[Metric]:
+        opened, sealed = self._status.open_sweep, self._status.sealed_sweep
+        yield self._one("sweep_open", "1 while a sweep is under way.", opened is not None)
+        if sealed is not None:
+            ended = _at(sealed.finished_at)
+            yield self._one("sweep_timestamp_seconds", "End of the last whole sweep.", ended)
+            yield self._one("sweep_openids", "OpenIDs that it listed.", sealed.openids)
+            yield self._one(
+                "sweep_expected_openids", "The total that WeChat named.", sealed.total_last
+            )
+
+    def _of_calls(self) -> Iterator[Metric]:
+        totals, status = self._totals, self._status
+        calls: dict[tuple[str, ...], float | None] = {}
+        for cgi_path, number in sorted(totals.calls.items()):
+            failed = [one for one in totals.failed if one.cgi_path == cgi_path]
+            calls[cgi_path, "0"] = number - sum(one.calls for one in failed)
+            calls |= {(cgi_path, one.error): one.calls for one in failed}
+        labels = ("cgi_path", "errcode")
+        yield self._counter("api_calls", "Calls by API and errcode; 0 is success.", calls, *labels)
+        limits: Values = {(use.cgi_path,): use.daily_limit for use in status.quotas}
+        left: Values = {(use.cgi_path,): use.left(status.as_of) for use in status.quotas}
+        text = "Calls a day, of all programs, as WeChat last told."
+        yield self._gauge("quota_daily_limit", text, limits, "cgi_path")
+        text = "Calls left of the day in Beijing at the time of reading."
+        yield self._gauge("quota_left", text, left, "cgi_path")
+
+    def _one(self, name: str, text: str, value: float | None) -> Metric:
+        return self._gauge(name, text, {(): value})
+
+    def _gauge(self, name: str, text: str, values: Values, *labels: str) -> Metric:
+        return self._filled(GaugeMetricFamily, name, text, values, labels)
+
+    def _counter(self, name: str, text: str, values: Values, *labels: str) -> Metric:
+        return self._filled(CounterMetricFamily, name, text, values, labels)
+
+    def _filled(
+        self,
+        kind: type[GaugeMetricFamily] | type[CounterMetricFamily],
+        name: str,
+        text: str,
+        values: Values,
+        labels: tuple[str, ...],
+    ) -> Metric:
+        family = kind(f"syncjob_{name}", text, labels=("appid", *labels))
+        for key, value in values.items():
+            if value is not None:
+                family.add_metric((self._appid, *key), float(value))
+        return family
+
+
+def _at(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()

@@ -1,0 +1,77 @@
+"""Metrics: printed by a command, or left in a file by a run.
+
+A job that ends cannot be scraped, so the file is for the node exporter's textfile collector.
+"""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from syncjob.cli.account import open_account
+from syncjob.cli.files import replaced
+from syncjob.cli.options import Command
+from syncjob.errors import SettingsError, SyncjobError
+
+if TYPE_CHECKING:
+    from syncjob.database.store import Store
+    from syncjob.model import Account
+
+logger = logging.getLogger(__name__)
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+EXAMPLE
+  syncjob metrics | grep last_success""",
+)
+@click.pass_context
+def metrics(context: click.Context) -> None:
+    """Print what is in the database as Prometheus metrics.
+
+    A run writes the same to SYNCJOB_METRICS_FILE at its end. Asks WeChat nothing.
+    """
+    require_client("syncjob metrics")
+    with open_account(context) as (store, account):
+        if account is None:
+            click.echo("No run yet. Start with: syncjob sync", err=True)
+            return
+        click.echo(_text(store, account), nl=False)
+
+
+def require_client(who: str) -> None:
+    """Raise SettingsError, which says how to install it, where prometheus-client is missing."""
+    try:
+        import prometheus_client  # noqa: F401
+    except ImportError:
+        raise SettingsError(
+            f"{who} needs prometheus-client; install syncjob with its extra: "
+            "pip install 'syncjob[metrics]' (in a checkout: pip install '.[metrics]')"
+        ) from None
+
+
+def write_metrics(path: Path, store: "Store", account: "Account") -> None:
+    """Put the metrics into the file, whole or not at all.
+
+    Where that fails, say so and go on: how the run ended matters more.
+    """
+    try:
+        with replaced(path) as file:
+            file.write(_text(store, account))
+    except (OSError, SyncjobError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).replace("\n", "; ")
+        logger.warning("The metrics could not be written. file=%s reason=%s", path, reason)
+
+
+def _text(store: "Store", account: "Account") -> str:
+    """Return the exposition format; families are always in the same order."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    from syncjob.cli.families import Families
+
+    registry = CollectorRegistry()
+    now = store.get_account(account.appid) or account  # a run may have parked since
+    registry.register(Families(store.get_status(now), store.get_totals(now.id)))
+    return generate_latest(registry).decode("utf-8")
