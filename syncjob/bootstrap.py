@@ -60,7 +60,7 @@ def open_job(settings: Settings) -> Iterator[Job]:
             sleep=sleep,
         )
         stack.callback(transport.close)
-        source = _token_source(settings, transport, stack)
+        source = token_source(settings, transport, stack)
         tokens = Tokens(source, _AccountShelf(store, account.id), sleep=sleep)
         client = WeChatClient(transport, tokens, lang=settings.lang, quotas=quotas)
         yield Job(store, client, account, quotas)
@@ -108,7 +108,8 @@ def _clock_of(store: Store) -> Callable[[], datetime]:
     return lambda: begun + timedelta(seconds=monotonic() - since)
 
 
-def _token_source(settings: Settings, transport: Transport, stack: ExitStack) -> TokenSource:
+def token_source(settings: Settings, transport: Transport, stack: ExitStack) -> TokenSource:
+    """Return where the settings say that tokens come from; `stack` closes it."""
     match settings.token_source:
         case "stable":
             return StableToken(transport, settings.appid, settings.appsecret.reveal())

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from syncjob import __version__
+from syncjob.cli.doctor import doctor
 from syncjob.cli.init import init
 from syncjob.cli.jobs import backfill, migrate, sync
 from syncjob.cli.logs import tells_json
@@ -58,7 +59,10 @@ def cli() -> None:
     """
 
 
-_COMMANDS = (init, migrate, plan, sync, backfill, status, runs, unfollows, quota, metrics, simulate)
+_COMMANDS = (
+    *(init, migrate, doctor, plan, sync, backfill),
+    *(status, runs, unfollows, quota, metrics, simulate),
+)
 for command in _COMMANDS:
     cli.add_command(command)
 

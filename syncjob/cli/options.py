@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -106,3 +107,17 @@ def _forget_stdout() -> None:
 def settings_of(context: click.Context) -> SettingsReader:
     """Return the settings of the environment and of the file that `--config` names."""
     return open_settings(context.meta.get(_CONFIG))
+
+
+def read_max_age(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> timedelta | None:
+    """Read the value of `--max-age`; raise BadParameter for what is no span."""
+    from syncjob.config import forms
+
+    if value is None:
+        return None
+    try:
+        return forms.max_age(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r}; expected {error}") from None

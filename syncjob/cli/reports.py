@@ -6,22 +6,9 @@ from datetime import date, datetime, time, timedelta
 import click
 
 from syncjob.cli.account import open_account
-from syncjob.cli.options import Command
+from syncjob.cli.options import Command, read_max_age
 from syncjob.errors import ExitCode
 from syncjob.model import CHINA, FollowerCount
-
-
-def _read_max_age(
-    context: click.Context, option: click.Parameter, value: str | None
-) -> timedelta | None:
-    from syncjob.config import forms
-
-    if value is None:
-        return None
-    try:
-        return forms.max_age(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r}; expected {error}") from None
 
 
 @click.command(
@@ -43,7 +30,7 @@ EXAMPLES
 )
 @click.option(
     "--max-age",
-    callback=_read_max_age,
+    callback=read_max_age,
     metavar="TIME",
     help="Exit with 1 if, and only if, the last success is older: 26h, 3d.",
 )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from syncjob.config import forms
-from syncjob.config.file import SETTING_NAMES, read_settings_file
+from syncjob.config.file import SETTING_NAMES, exposed_secrets, read_settings_file
 from syncjob.config.secrets import Secret, read_secret_file
 from syncjob.errors import SettingsError
 from syncjob.model import Allowance
@@ -76,12 +76,37 @@ class SettingsReader:
     line that names the setting, what was found (never a secret) and what is expected.
     """
 
-    def __init__(self, environ: Mapping[str, str], file: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        file: Mapping[str, str] | None = None,
+        path: Path | None = None,
+    ) -> None:
+        self.path = path
         given, kept = _without_blanks(environ), _without_blanks(file or {})
         said = {name.removesuffix("_FILE") for name in given}
         self._values = given | {
             name: value for name, value in kept.items() if name.removesuffix("_FILE") not in said
         }
+
+    @property
+    def unknown(self) -> list[tuple[str, str | None]]:
+        """Variables that look like settings and are none, each with the name nearest to it."""
+        strange = self._values.keys() - SETTING_NAMES - {"SYNCJOB_CONFIG"}
+        return [
+            (name, next(iter(difflib.get_close_matches(name, SETTING_NAMES, n=1)), None))
+            for name in sorted(strange)
+            if name.startswith("SYNCJOB_")
+        ]
+
+    @property
+    def exposed(self) -> list[str]:
+        """Secrets in the settings file, if everybody on this machine can read that."""
+        return [] if self.path is None else exposed_secrets(self.path)
+
+    def names(self, name: str) -> bool:
+        """Tell whether a setting was given, by itself or as a file."""
+        return name in self._values or f"{name}_FILE" in self._values
 
     def database(self) -> DatabaseSettings:
         """Read what a command needs that only looks at the database."""
@@ -89,36 +114,51 @@ class SettingsReader:
 
     def job(self) -> Settings:
         """Read all that a run of the job needs."""
-        source: TokenSourceName = self._one_of(
-            "SYNCJOB_TOKEN_SOURCE", get_args(TokenSourceName), "stable"
-        )
-        return Settings(
-            database_url=self._database_url(),
-            appid=self._needed_appid(),
-            appsecret=self._needed_secret(
+        return Settings(**{name: read() for name, read in self._readers().items()})
+
+    def faults(self) -> list[SettingsError]:
+        """Return what is wrong with the settings of a run, each setting by itself."""
+        found = []
+        for read in self._readers().values():
+            try:
+                read()
+            except SettingsError as error:
+                found.append(error)
+        return found
+
+    def _readers(self) -> dict[str, Callable[[], Any]]:
+        """Return how each field of Settings is read."""
+        source = self._values.get("SYNCJOB_TOKEN_SOURCE", "stable")
+        parsed = self._parsed
+        return {
+            "database_url": self._database_url,
+            "appid": self._needed_appid,
+            "appsecret": lambda: self._needed_secret(
                 "SYNCJOB_APPSECRET", "the account's AppSecret", source in ("stable", "classic")
             ),
-            api_url=self._api_url(),
-            token_source=source,
-            token_url=self._token_url(source == "url"),
-            token_command=self._token_command(source == "command"),
-            access_token=self._needed_secret(
+            "api_url": self._api_url,
+            "token_source": lambda: self._one_of(
+                "SYNCJOB_TOKEN_SOURCE", get_args(TokenSourceName), "stable"
+            ),
+            "token_url": lambda: self._token_url(source == "url"),
+            "token_command": lambda: self._token_command(source == "command"),
+            "access_token": lambda: self._needed_secret(
                 "SYNCJOB_ACCESS_TOKEN", "the token to use", source == "fixed"
             ),
-            lang=self._one_of("SYNCJOB_LANG", ("zh_CN", "zh_TW", "en"), "zh_CN"),
-            batch_size=self._parsed("SYNCJOB_BATCH_SIZE", forms.batch_size, "100"),
-            concurrency=self._parsed("SYNCJOB_CONCURRENCY", forms.concurrency, "8"),
-            sweep_every=self._parsed("SYNCJOB_SWEEP_EVERY", forms.sweep_every, "auto"),
-            sweep_max_age=self._parsed("SYNCJOB_SWEEP_MAX_AGE", forms.max_age, "1d"),
-            max_drift=self._parsed("SYNCJOB_MAX_DRIFT", forms.allowance, "50,1%"),
-            max_unfollow=self._parsed("SYNCJOB_MAX_UNFOLLOW", forms.allowance, "100,5%"),
-            refresh_after=self._parsed("SYNCJOB_REFRESH_AFTER", forms.refresh_after, "off"),
-            refresh_limit=self._parsed("SYNCJOB_REFRESH_LIMIT", forms.count, "10000"),
-            quota_reserve=self._parsed("SYNCJOB_QUOTA_RESERVE", forms.share, "20%"),
-            probe_after=self._parsed("SYNCJOB_PROBE_AFTER", forms.count_or_off, "3"),
-            timeout=self._parsed("SYNCJOB_TIMEOUT", forms.timeout, "30s"),
-            metrics_file=self._metrics_file(),
-        )
+            "lang": lambda: self._one_of("SYNCJOB_LANG", ("zh_CN", "zh_TW", "en"), "zh_CN"),
+            "batch_size": lambda: parsed("SYNCJOB_BATCH_SIZE", forms.batch_size, "100"),
+            "concurrency": lambda: parsed("SYNCJOB_CONCURRENCY", forms.concurrency, "8"),
+            "sweep_every": lambda: parsed("SYNCJOB_SWEEP_EVERY", forms.sweep_every, "auto"),
+            "sweep_max_age": lambda: parsed("SYNCJOB_SWEEP_MAX_AGE", forms.max_age, "1d"),
+            "max_drift": lambda: parsed("SYNCJOB_MAX_DRIFT", forms.allowance, "50,1%"),
+            "max_unfollow": lambda: parsed("SYNCJOB_MAX_UNFOLLOW", forms.allowance, "100,5%"),
+            "refresh_after": lambda: parsed("SYNCJOB_REFRESH_AFTER", forms.refresh_after, "off"),
+            "refresh_limit": lambda: parsed("SYNCJOB_REFRESH_LIMIT", forms.count, "10000"),
+            "quota_reserve": lambda: parsed("SYNCJOB_QUOTA_RESERVE", forms.share, "20%"),
+            "probe_after": lambda: parsed("SYNCJOB_PROBE_AFTER", forms.count_or_off, "3"),
+            "timeout": lambda: parsed("SYNCJOB_TIMEOUT", forms.timeout, "30s"),
+            "metrics_file": self._metrics_file,
+        }
 
     # --- one setting each -----------------------------------------------------------------
 
@@ -242,7 +282,9 @@ class SettingsReader:
 def open_settings(path: str | None = None) -> SettingsReader:
     """Read the environment and the TOML file named by `path` or SYNCJOB_CONFIG, if either is."""
     path = path or os.environ.get("SYNCJOB_CONFIG") or None
-    return SettingsReader(os.environ, read_settings_file(Path(path)) if path else None)
+    if path is None:
+        return SettingsReader(os.environ)
+    return SettingsReader(os.environ, read_settings_file(Path(path)), Path(path))
 
 
 def _without_blanks(values: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The values that the layers hand to each other."""
 
 from syncjob.model.cleaning import BIGINT
+from syncjob.model.health import Blocker, Health
 from syncjob.model.pseudonyms import key_hashes, shown
 from syncjob.model.quota import (
     CHINA,
@@ -36,6 +37,7 @@ from syncjob.model.replies import (
     FollowerPage,
     MalformedReply,
     TokenClaim,
+    ToldRequest,
 )
 from syncjob.model.user_info import (
     UserInfo,
@@ -53,11 +55,13 @@ __all__ = [
     "AccountStatus",
     "Allowance",
     "Answers",
+    "Blocker",
     "Candidate",
     "Command",
     "Failed",
     "FollowerCount",
     "FollowerPage",
+    "Health",
     "MalformedReply",
     "PageSaved",
     "QuotaState",
@@ -71,6 +75,7 @@ __all__ = [
     "SweepStatus",
     "TokenClaim",
     "ToldQuota",
+    "ToldRequest",
     "Totals",
     "Traffic",
     "UnionidConflict",

@@ -62,6 +62,32 @@ def _distinct_openids(listed: list[Any]) -> tuple[tuple[str, ...], int]:
 
 
 @dataclass(frozen=True, slots=True)
+class ToldRequest:
+    """What openapi/rid/get says of an earlier request; its URL and bodies are left out.
+
+    They hold the token and OpenIDs. `client_ip` is the address that WeChat saw; `cost` is in
+    milliseconds (developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/openapi/get_rid_info).
+    """
+
+    invoke_time: int | None
+    cost: int | None
+    client_ip: str | None
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> "ToldRequest":
+        """Parse `{"request": {"invoke_time": …, "client_ip": …}}`, or raise MalformedReply."""
+        request = body.get("request")
+        if not isinstance(request, dict):
+            raise MalformedReply("no request")
+        client_ip = request.get("client_ip")
+        return cls(
+            integer(request.get("invoke_time")),
+            integer(request.get("cost_in_ms")),
+            client_ip[:45] if isinstance(client_ip, str) and client_ip.isprintable() else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class AccessToken:
     """A token and how long it lives, in seconds; None where its source does not say."""
 

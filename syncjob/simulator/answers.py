@@ -43,6 +43,7 @@ ERRMSGS = {
     50004: "禁止使用 token 接口",
     50007: "账号已冻结",
     61024: "third-party platform must use its own token",
+    76001: "rid not found",
     76003: "invalid cgi_path",
     76021: "cgi_path not found",
     89501: "IP awaiting administrator confirmation",
@@ -60,7 +61,8 @@ class Answer:
     """One answer, or what happens in its place.
 
     `action`: "send" it; "drop" the connection without a word; "hang", never answering; "tear",
-    closing in the middle of the body. `delay` is in seconds.
+    closing in the middle of the body. `delay` is in seconds, and so is `clock_off`, by which the
+    Date is wrong.
     """
 
     body: bytes = b""
@@ -69,6 +71,7 @@ class Answer:
     errcode: int | None = None
     action: Literal["send", "drop", "hang", "tear"] = "send"
     delay: float = 0.0
+    clock_off: float = 0.0
 
 
 class ErrorBodies:

@@ -8,7 +8,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
 from syncjob.simulator.account import Account
@@ -18,12 +18,13 @@ from syncjob.simulator.details import asked_openids, batch_info, user_info
 from syncjob.simulator.faults import FaultScript, spoil
 from syncjob.simulator.listing import list_page
 from syncjob.simulator.quotas import Quotas
+from syncjob.simulator.rids import Rids
 from syncjob.simulator.switches import ENDPOINTS, Switches
 
 _PREFIX = "/cgi-bin/"
 _UNLIMITED = 5_000_000  # calls a day, of an endpoint for which no limit is set
 _SECRETS = ("access_token", "secret")
-_POST_ONLY = ("stable_token", "user/info/batchget", "openapi/quota/get")
+_POST_ONLY = ("stable_token", "user/info/batchget", "openapi/quota/get", "openapi/rid/get")
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Api:
         self.on_request: Callable[[Request], object] | None = None
         self._clock = clock
         self._errors = ErrorBodies(account.seed)
+        self._rids = Rids()
         self._dice = random.Random(f"churn {account.seed}")
         self._business_calls = 0
 
@@ -90,7 +92,8 @@ class Api:
             request.fault = fault.spec
             answer = spoil(fault.what, right, self._error)
         request.errcode = answer.errcode
-        return answer
+        self._rids.keep(answer.body, target, self._clock())
+        return replace(answer, clock_off=self.switches.clock_off)
 
     def _right(
         self,
@@ -117,6 +120,8 @@ class Api:
             return self._error(errcode)
         if endpoint == "openapi/quota/get":
             said: str | int = self._tell_quota(body)
+        elif endpoint == "openapi/rid/get":
+            said = self._rids.tell(body)
         elif endpoint == "user/get":
             said = list_page(self.account, self.switches, params.get("next_openid"))
         elif endpoint == "user/info":

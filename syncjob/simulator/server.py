@@ -8,6 +8,7 @@ import asyncio
 import email.utils
 import http
 import socket
+import time
 from collections.abc import Callable
 from typing import cast
 
@@ -139,7 +140,8 @@ def _rendered(answer: Answer) -> bytes:
         reason = "Unknown"
     head = (
         f"HTTP/1.1 {answer.status} {reason}\r\nConnection: keep-alive\r\n"
-        f"Content-Type: {answer.content_type}\r\nDate: {email.utils.formatdate(usegmt=True)}\r\n"
+        f"Content-Type: {answer.content_type}\r\n"
+        f"Date: {email.utils.formatdate(time.time() + answer.clock_off, usegmt=True)}\r\n"
         f"Content-Length: {len(answer.body)}\r\n\r\n"
     )
     return head.encode("latin-1") + answer.body

@@ -14,6 +14,7 @@ ENDPOINTS = (
     "user/info",
     "user/info/batchget",
     "openapi/quota/get",
+    "openapi/rid/get",
 )
 
 
@@ -58,6 +59,8 @@ class Switches:
     token_lifetime: int = 7200
     daily_quota: dict[str, int] = field(default_factory=dict)
     minute_quota: dict[str, int] = field(default_factory=dict)
+
+    clock_off: int = 0  # seconds by which the Date of an answer is wrong
 
     # after every N calls with a token: another program refreshes it; someone follows; leaves
     intruder_every: int = 0

@@ -9,6 +9,7 @@ from syncjob.errors import InvalidOpenID, NoSuchUser, TokenRejected, WeChatError
 from syncjob.model import (
     FollowerPage,
     ToldQuota,
+    ToldRequest,
     Traffic,
     UserInfo,
     documented_user_infos,
@@ -37,6 +38,9 @@ USER_INFO_BATCHGET = Endpoint(
 # What it says is good to know and no more: asked once.
 QUOTA_GET = Endpoint(
     method="POST", path="/cgi-bin/openapi/quota/get", parse=ToldQuota.from_json, attempts=1
+)
+RID_GET = Endpoint(
+    method="POST", path="/cgi-bin/openapi/rid/get", parse=ToldRequest.from_json, attempts=1
 )
 
 

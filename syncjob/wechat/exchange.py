@@ -8,10 +8,9 @@ import email.utils
 import json
 import logging
 import time
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, Literal
+from urllib.parse import urlencode, urlsplit
 
 import requests
 import urllib3
@@ -34,17 +33,29 @@ HEADERS = {
 }
 
 
+Trouble = Literal["tls", "proxy", "network"]
+
+
 class Broken(SyncjobError):
-    """There was no answer, or not all of it; the text says why."""
+    """There was no answer, or not all of it; the text says why, `where` what is to blame."""
+
+    def __init__(self, words: str, where: Trouble = "network") -> None:
+        super().__init__(words)
+        self.where = where
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `retry_after` is in seconds, None if the server did not say."""
+    """What came back.
+
+    `retry_after` is in seconds; `date` is the server's clock, as HTTP writes it. None if the server
+    did not say.
+    """
 
     status: int
     content: bytes
     retry_after: float | None = None
+    date: str | None = None
 
 
 class Exchange:
@@ -67,6 +78,13 @@ class Exchange:
         with requests.Session() as session:
             found = session.merge_environment_settings(base_url, {}, None, None, None)
         self._proxies, self._verify = found["proxies"], found["verify"] or True
+
+    @property
+    def proxy(self) -> str | None:
+        """The host and port of the proxy that the environment names for this address, if any."""
+        url = requests.utils.select_proxy(self._base_url, self._proxies)
+        # What stands before an @ may be a password.
+        return None if url is None else urlsplit(url).netloc.rpartition("@")[2] or "?"
 
     def close(self) -> None:
         """Close all connections."""
@@ -98,8 +116,9 @@ class Exchange:
                 ) from None
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 # The error's own text holds the URL, and so the token.
-                words = f"the answer took longer than {self._seconds:g} s"
-                raise Broken(words if call.is_overdue else _words(error)) from None
+                if call.is_overdue:
+                    raise Broken(f"the answer took longer than {self._seconds:g} s") from None
+                raise _broken(error) from None
             except OSError as error:  # requests looks for the file before it connects
                 raise SettingsError(
                     "the certificates of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE cannot be read: "
@@ -107,7 +126,8 @@ class Exchange:
                 ) from None
             if call.is_overdue:  # an answer without a length may end anywhere
                 raise Broken(f"the answer took longer than {self._seconds:g} s")
-        return Answer(response.status_code, content, _retry_after(response.headers))
+        headers = response.headers
+        return Answer(response.status_code, content, _retry_after(headers), headers.get("Date"))
 
     def _prepared(
         self, method: str, path: str, params: dict[str, str] | None, body: dict[str, Any] | None
@@ -146,22 +166,38 @@ def _retry_after(headers: Any) -> float | None:
         return None
     if value.strip().isdecimal():
         return float(value[:9])
-    with suppress(ValueError, TypeError, OverflowError):
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    return None
+    at = instant_of(value)
+    return None if at is None else max(0.0, at - time.time())
 
 
-def _words(error: Exception) -> str:
-    words: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-        (requests.exceptions.SSLError, "its TLS certificate was not accepted"),
-        (requests.exceptions.ProxyError, "the proxy refused"),
-        (requests.exceptions.ConnectTimeout, "no connection within the time allowed"),
+def instant_of(value: str) -> float | None:
+    """Return a date of HTTP in seconds since 1970; None where it is none."""
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _broken(error: Exception) -> Broken:
+    """Say what broke, and where; the error's own text holds the URL."""
+    known: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Trouble], ...] = (
+        (requests.exceptions.SSLError, "its TLS certificate was not accepted", "tls"),
+        (requests.exceptions.ProxyError, "the proxy refused", "proxy"),
+        (requests.exceptions.ConnectTimeout, "no connection within the time allowed", "network"),
         (
             (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError),
             "no answer within the time allowed",
+            "network",
         ),
-        (requests.exceptions.ConnectionError, "the connection failed or broke off"),
-        (urllib3.exceptions.ProtocolError, "the answer broke off"),
-        (urllib3.exceptions.DecodeError, "the answer's compression is broken"),
+        (
+            requests.exceptions.ConnectionError,
+            "the connection failed or broke off",
+            "network",
+        ),
+        (urllib3.exceptions.ProtocolError, "the answer broke off", "network"),
+        (urllib3.exceptions.DecodeError, "the answer's compression is broken", "network"),
     )
-    return next((text for kind, text in words if isinstance(error, kind)), type(error).__name__)
+    for kind, words, where in known:
+        if isinstance(error, kind):
+            return Broken(words, where)
+    return Broken(type(error).__name__)

@@ -54,8 +54,8 @@ class _Passing(Exception):
 class Transport:
     """Calls to one address, called `name` in messages, from up to `threads` at once.
 
-    Those that count against WeChat's quotas are counted by `quotas`, which may stop them.
-    Thread-safe. Tests may replace `sleep`.
+    Those that count against WeChat's quotas are counted by `quotas`, which may stop them. Who is
+    not `patient` asks once, whatever comes. Thread-safe. Tests may replace `sleep`.
     """
 
     def __init__(
@@ -66,8 +66,10 @@ class Transport:
         name: str = "WeChat",
         threads: int = 1,
         quotas: Quotas | None = None,
+        patient: bool = True,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._patient = patient
         self._address = urlsplit(base_url)
         self._name = name
         self._sleep = sleep
@@ -130,6 +132,8 @@ class Transport:
         try:
             return counted()
         except _Passing as passing:
+            if not self._patient:
+                raise passing.error from None
             failed_first = [passing]  # which is the first of the attempts
 
         def attempt_again() -> T:

@@ -1,0 +1,117 @@
+"""The examination: one check after another, each told of as soon as it is done."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from syncjob.config import Settings, SettingsReader
+from syncjob.database.schema import CURRENT_REVISION
+from syncjob.database.store import Store, open_store
+from syncjob.doctor.database import check_database
+from syncjob.doctor.findings import Finding, Level, note, told, unchecked
+from syncjob.doctor.history import check_history
+from syncjob.doctor.network import check_network
+from syncjob.doctor.schedule import check_schedule
+from syncjob.doctor.settings import check_choices, check_metrics_file, check_settings
+from syncjob.doctor.wechat import check_wechat
+from syncjob.errors import SettingsError, SyncjobError
+from syncjob.model import Account, Health, Run
+from syncjob.sync.holder import is_dead
+
+SWEEPS = RUNS = 20
+
+
+class Examination:
+    """Looks at all that a run of the settings' account needs; changes nothing anywhere.
+
+    A success older than `max_age` is a fault. With `offline`, WeChat is asked nothing. `root` is
+    where the machine's files are.
+    """
+
+    def __init__(
+        self,
+        reader: SettingsReader,
+        *,
+        max_age: timedelta,
+        offline: bool = False,
+        root: Path = Path("/"),
+    ) -> None:
+        self._reader = reader
+        self._max_age = max_age
+        self._offline = offline
+        self._root = root
+        self._health: Health | None = None
+        self._token: str | None = None
+        self._openid: str | None = None
+        self._last_error: Run | None = None
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what is found, check by check."""
+        yield from check_settings(self._reader)
+        settings = None if self._reader.faults() else self._reader.job()
+        if settings is not None:
+            names_database = self._reader.names("SYNCJOB_DATABASE_URL")
+            yield from check_choices(settings, names_database=names_database)
+            yield from check_metrics_file(settings)
+        yield from self._database()
+        yield from check_schedule(self._root)
+        if settings is None:
+            yield unchecked("wechat", "the settings are wrong")
+        elif self._offline:
+            yield unchecked("wechat", "--offline")
+        else:
+            yield from self._wechat(settings)
+
+    def _database(self) -> Iterator[Finding]:
+        try:
+            settings = self._reader.database()
+        except SettingsError:  # told of already
+            yield unchecked("database", "the settings are wrong")
+            return
+        url = settings.database_url.reveal()
+        self._health, findings = check_database(url, name=f"syncjob/{settings.appid or ''}")
+        yield from findings
+        if self._health is None or self._health.revision != CURRENT_REVISION:
+            yield unchecked("history", "the database cannot be used")
+            return
+        try:
+            with open_store(url, name=f"syncjob/{settings.appid or ''}") as store:
+                yield from self._history(store, settings.appid)
+        except SyncjobError as error:
+            yield told("history", error)
+
+    def _history(self, store: Store, appid: str | None) -> Iterator[Finding]:
+        appids = store.get_appids()
+        if appid is None and len(appids) == 1:
+            appid = appids[0]
+        account = None if appid is None else store.get_account(appid)
+        if account is None:
+            others = f", which holds {', '.join(appids)}" if appids else ""
+            who = f"{appid} is not in the database yet{others}" if appid else "no account is named"
+            yield note("success", who, "start with: syncjob -v sync")
+            return
+        yield from self._remembered(store, account)
+
+    def _remembered(self, store: Store, account: Account) -> Iterator[Finding]:
+        status = store.get_status(account)
+        died = status.running is not None and is_dead(status.running.holder or "")
+        sweeps = store.get_newest_sweeps(account.id, SWEEPS)
+        yield from check_history(status, sweeps=sweeps, max_age=self._max_age, died=died)
+        self._token = store.get_token(account.id)
+        self._openid = store.find_openid(account.id)
+        runs = store.get_runs(account.id, RUNS)
+        self._last_error = next((run for run in runs if run.rid is not None), None)
+
+    def _wechat(self, settings: Settings) -> Iterator[Finding]:
+        now = None if self._health is None else self._health.now
+        found = check_network(settings, database_now=now)
+        yield from found
+        if any(one.level == Level.FAULT for one in found):
+            yield unchecked("token", "WeChat cannot be reached")
+            return
+        yield from check_wechat(
+            settings,
+            stored_token=self._token,
+            openid=self._openid,
+            last_error=self._last_error,
+        )

@@ -1,0 +1,74 @@
+"""What an examination finds: one line each, how bad it is, and the cure."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import IntEnum
+
+from syncjob.errors import ExitCode, SyncjobError
+
+
+class Level(IntEnum):
+    """How bad a finding is. Only a FAULT keeps a run from its success."""
+
+    OK = 0
+    NOTE = 1  # good to know
+    UNCHECKED = 2  # could not be looked at, for what another finding says
+    WARNING = 3  # works now, and may not for long
+    FAULT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`check` is what was looked at, a word that never changes; `cure` is empty where none is due.
+
+    No text holds a secret, a token or an OpenID.
+    """
+
+    check: str
+    level: Level
+    what: str
+    cure: str = ""
+
+
+def ok(check: str, what: str) -> Finding:
+    """Nothing is wrong there."""
+    return Finding(check, Level.OK, what)
+
+
+def note(check: str, what: str, cure: str = "") -> Finding:
+    """Nothing is wrong, and somebody should know."""
+    return Finding(check, Level.NOTE, what, cure)
+
+
+def unchecked(check: str, why: str) -> Finding:
+    """It was not looked at."""
+    return Finding(check, Level.UNCHECKED, f"not looked at: {why}")
+
+
+def warning(check: str, what: str, cure: str) -> Finding:
+    """A run may succeed, and will not always."""
+    return Finding(check, Level.WARNING, what, cure)
+
+
+def fault(check: str, what: str, cure: str) -> Finding:
+    """No run can succeed until that is mended."""
+    return Finding(check, Level.FAULT, what, cure)
+
+
+def told(check: str, error: SyncjobError) -> Finding:
+    """What an error says; one that passes by itself is a warning."""
+    what, _, cure = str(error).partition("\n")
+    if not cure:
+        what, _, cure = what.partition("; ")
+    if error.exit_code == ExitCode.TRY_AGAIN_LATER:
+        return warning(check, what, cure or "nothing: a later run goes on")
+    return fault(check, what, cure or "see the README: What can go wrong")
+
+
+def in_words(span: timedelta) -> str:
+    """Return a span for a sentence: 45 s, 3 h, 2 d."""
+    seconds = max(0, round(span.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

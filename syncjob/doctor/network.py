@@ -1,0 +1,120 @@
+"""Can WeChat be reached from here: names, ways, certificates, clocks?"""
+
+import socket
+import statistics
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from syncjob.config import Settings
+from syncjob.doctor.findings import Finding, fault, in_words, note, ok, told, unchecked, warning
+from syncjob.errors import SettingsError
+from syncjob.wechat.decoding import decode
+from syncjob.wechat.exchange import Answer, Broken, Exchange, instant_of
+
+# Without a token it is refused, which costs no quota and proves that WeChat is what answers.
+PATH = "/cgi-bin/user/get"
+LONGEST = 10.0  # seconds
+ASKED = 3  # times, for the latency
+SLOW = 1.0  # seconds
+# Tokens are refreshed five minutes before they end; quotas count by days.
+DRIFT = timedelta(minutes=1)
+
+
+def check_network(settings: Settings, *, database_now: datetime | None) -> list[Finding]:
+    """Reach for WeChat, and compare the clocks; the last finding is no OK where it cannot be."""
+    try:
+        exchange = Exchange(settings.api_url, timeout=min(settings.timeout, LONGEST))
+    except SettingsError as error:
+        return [told("network", error)]
+    try:
+        return list(_look(exchange, settings.api_url, database_now))
+    finally:
+        exchange.close()
+
+
+def _look(exchange: Exchange, url: str, database_now: datetime | None) -> Iterator[Finding]:
+    host = urlsplit(url).hostname or ""
+    if exchange.proxy is not None:
+        yield note("proxy", f"WeChat is asked through {exchange.proxy}, as the environment says")
+    else:
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError as error:
+            yield fault(
+                "dns",
+                f"{host} cannot be resolved: {error.strerror}",
+                "check /etc/resolv.conf and SYNCJOB_API_URL",
+            )
+            return
+        yield ok("dns", f"{host} is {found[0][4][0]}")
+    spans: list[float] = []
+    for _ in range(ASKED):
+        begun = time.monotonic()
+        try:
+            answer = exchange.send("GET", PATH, None, None)
+        except SettingsError as error:
+            yield told("network", SettingsError(f"WeChat cannot be asked: {error}"))
+            return
+        except Broken as broken:
+            yield _trouble(broken, host, exchange.proxy)
+            return
+        spans.append(time.monotonic() - begun)
+    said = decode(answer.content)
+    if answer.status != 200 or not isinstance(said, dict) or "errcode" not in said:
+        yield fault(
+            "network",
+            f"what answers at {host} is not WeChat (HTTP {answer.status})",
+            "check SYNCJOB_API_URL and the proxy; a portal or a firewall may be in between",
+        )
+        return
+    latency = statistics.median(spans)
+    text = f"WeChat answers within {latency * 1000:.0f} ms"
+    if latency > SLOW:
+        yield warning("network", text, "look for the delay; meanwhile raise SYNCJOB_CONCURRENCY")
+    else:
+        yield ok("network", text)
+    yield from _clocks(answer, database_now)
+
+
+def _trouble(broken: Broken, host: str, proxy: str | None) -> Finding:
+    if broken.where == "tls":
+        return fault(
+            "tls",
+            f"the certificate of {host} was not accepted",
+            "is the clock right? If a proxy opens TLS, name its CA in REQUESTS_CA_BUNDLE",
+        )
+    if broken.where == "proxy" or proxy is not None:
+        return fault(
+            "proxy",
+            f"the proxy {proxy} does not lead to {host}: {broken}",
+            "check HTTPS_PROXY and NO_PROXY, and that the proxy lets this machine",
+        )
+    return fault(
+        "network",
+        f"{host} does not answer: {broken}",
+        "let this machine connect to it: TCP, port 443, outgoing",
+    )
+
+
+def _clocks(answer: Answer, database_now: datetime | None) -> Iterator[Finding]:
+    here = time.time()
+    there = None if answer.date is None else instant_of(answer.date)
+    if there is None:
+        yield unchecked("clock", "the answer had no date")
+    else:
+        yield _compared("WeChat's", there - here, "set this machine's clock by NTP (timedatectl)")
+    # The job takes its times from the database, whose machine may be another one.
+    if database_now is not None:
+        ahead = database_now.timestamp() - here
+        yield _compared("the database's", ahead, "set the clock of the database's machine by NTP")
+
+
+def _compared(whose: str, ahead: float, cure: str) -> Finding:
+    """Judge a clock that is so many seconds ahead of this machine's."""
+    if abs(ahead) <= DRIFT.total_seconds():
+        return ok("clock", f"this machine's agrees with {whose}")
+    off = in_words(timedelta(seconds=abs(ahead)))
+    way = "behind" if ahead > 0 else "ahead of"
+    return warning("clock", f"this machine's is {off} {way} {whose}", cure)

@@ -1,0 +1,90 @@
+"""Are the settings right, and safe?"""
+
+import os
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from syncjob.config import Settings, SettingsReader
+from syncjob.doctor.findings import Finding, fault, note, ok, told, unchecked, warning
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def check_settings(reader: SettingsReader) -> Iterator[Finding]:
+    """Name each setting that is wrong, unknown or unsafe."""
+    faults = reader.faults()
+    for error in faults:
+        yield told("settings", error)
+    for name, near in reader.unknown:
+        hint = f"did you mean {near}?" if near else "the README lists the settings"
+        yield warning("settings", f"{name} is no setting, and passed over", hint)
+    for name in reader.exposed:
+        yield warning(
+            "settings",
+            f"everybody on this machine can read {reader.path}, which holds {name}",
+            f"run: chmod o= {reader.path}",
+        )
+    if not faults:
+        where = f" with the file {reader.path}" if reader.path else ""
+        yield ok("settings", f"complete and readable{where}")
+
+
+def check_choices(settings: Settings, *, names_database: bool) -> Iterator[Finding]:
+    """Tell of settings that are allowed, and seldom meant."""
+    if not names_database:
+        yield warning(
+            "settings",
+            "SYNCJOB_DATABASE_URL is not set: the database is syncjob.db in the current folder, "
+            "and cron starts in another one",
+            "set it: sqlite:////absolute/path.db, or postgresql://user@host/database",
+        )
+    address = urlsplit(settings.api_url)
+    if address.scheme == "http":
+        if address.hostname in LOOPBACK:
+            yield note("settings", f"SYNCJOB_API_URL is {settings.api_url}: no real WeChat")
+        else:
+            yield warning(
+                "settings",
+                "SYNCJOB_API_URL begins with http://: secret and tokens travel in the clear",
+                "begin it with https://, unless the way to that host is safe",
+            )
+    if settings.token_source == "classic":  # noqa: S105
+        yield note(
+            "settings",
+            "SYNCJOB_TOKEN_SOURCE is classic: each token it fetches kills those of other programs",
+            "if others use this account, let all use stable_token",
+        )
+
+
+def check_metrics_file(settings: Settings) -> Iterator[Finding]:
+    """See whether a run can leave its metrics where it is told to."""
+    path = settings.metrics_file
+    if path is None:
+        return
+    try:
+        import prometheus_client  # noqa: F401
+    except ImportError:
+        yield fault(
+            "metrics",
+            "SYNCJOB_METRICS_FILE needs prometheus-client, which is not installed",
+            "pip install 'syncjob[metrics]' (in a checkout: pip install '.[metrics]')",
+        )
+        return
+    if not path.parent.is_dir():
+        yield warning(
+            "metrics", f"the folder {path.parent} is not there", "make it, or mend the path"
+        )
+    elif not os.access(path.parent, os.W_OK | os.X_OK):
+        yield warning(
+            "metrics",
+            f"this user may not write into {path.parent}",
+            "give it the right to, or run doctor as the user of the job",
+        )
+    else:
+        yield ok("metrics", f"can be left in {path.parent}")
+
+
+def unread(checks: tuple[str, ...]) -> Iterator[Finding]:
+    """Say what was not looked at because a setting is wrong."""
+    for check in checks:
+        yield unchecked(check, "the settings are wrong")

@@ -1,0 +1,42 @@
+"""Remembers the requests that were answered with an error, by the rid of the answer."""
+
+import json
+import re
+
+_RID = re.compile(rb"rid: ([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})")
+_MOST = 1000
+_CLIENT_IP = "203.0.113.7"
+
+
+class Rids:
+    """What openapi/rid/get can tell; of the newest requests only."""
+
+    def __init__(self) -> None:
+        self._requests: dict[str, dict[str, object]] = {}
+
+    def keep(self, body: bytes, target: str, now: float) -> None:
+        """Remember the request that was answered so, if the answer has a rid."""
+        found = _RID.search(body)
+        if found is None:
+            return
+        self._requests[found[1].decode()] = {
+            "invoke_time": int(now),
+            "cost_in_ms": 7,
+            "request_url": target,
+            "request_body": "",
+            "response_body": body.decode("utf-8", "replace"),
+            "client_ip": _CLIENT_IP,
+        }
+        while len(self._requests) > _MOST:
+            del self._requests[next(iter(self._requests))]
+
+    def tell(self, body: bytes) -> str | int:
+        """Answer a question about a rid, or return the errcode that it earns."""
+        try:
+            rid = json.loads(body)["rid"]
+        except (ValueError, TypeError, KeyError):
+            return 47001
+        request = self._requests.get(rid) if isinstance(rid, str) else None
+        if request is None:
+            return 76001
+        return json.dumps({"errcode": 0, "errmsg": "ok", "request": request})
