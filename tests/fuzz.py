@@ -29,7 +29,7 @@ from syncjob.errors import SyncjobError, WeChatError
 from syncjob.model import BIGINT, AccessToken, FollowerPage, UserInfo
 from syncjob.simulator import Account
 from syncjob.simulator.profiles import Era, Shape
-from syncjob.wechat.client import USER_GET, USER_INFO, USER_INFO_BATCHGET
+from syncjob.wechat.client import QUOTA_GET, RID_GET, USER_GET, USER_INFO, USER_INFO_BATCHGET
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.exchange import Answer
 from syncjob.wechat.token_sources import CLASSIC_TOKEN, STABLE_TOKEN, TOKEN_SERVER
@@ -44,6 +44,8 @@ ENDPOINTS: dict[str, Endpoint[Any]] = {
     "stable_token": STABLE_TOKEN,
     "token": CLASSIC_TOKEN,
     "token server": TOKEN_SERVER,
+    "openapi/quota/get": QUOTA_GET,
+    "openapi/rid/get": RID_GET,
 }
 LONGEST = 1.0  # seconds of CPU for one answer
 MOST_MEMORY = 50 * 2**20  # bytes that reading them all may add
@@ -168,6 +170,12 @@ def seeds(name: str) -> list[bytes]:
             right = [*_users()]
         case "user/info/batchget":
             right = [*_batches()]
+        case "openapi/quota/get":
+            quota = {"daily_limit": 500, "used": 7, "remain": 493}
+            right = [json.dumps({"errcode": 0, "errmsg": "ok", "quota": quota}).encode()]
+        case "openapi/rid/get":
+            request = {"invoke_time": 1635927298, "cost_in_ms": 100, "client_ip": "203.0.113.7"}
+            right = [json.dumps({"errcode": 0, "errmsg": "ok", "request": request}).encode()]
         case "token server":
             right = [*_tokens(), b"60_bare-Token.1\n", b'"60_quoted"']
         case _:

@@ -8,6 +8,8 @@ from typing import Any
 
 from syncjob.model.cleaning import integer, is_openid
 
+LAST_INSTANT = 1 << 32  # seconds since 1970: in 2106
+
 
 class MalformedReply(ValueError):
     """An answer of WeChat's that has not the documented shape; asking again may bring another."""
@@ -65,8 +67,9 @@ def _distinct_openids(listed: list[Any]) -> tuple[tuple[str, ...], int]:
 class ToldRequest:
     """What openapi/rid/get says of an earlier request; its URL and bodies are left out.
 
-    They hold the token and OpenIDs. `client_ip` is the address that WeChat saw; `cost` is in
-    milliseconds (developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/openapi/get_rid_info).
+    They hold the token and OpenIDs. `client_ip` is the address that WeChat saw; `invoke_time` is in
+    seconds since 1970, `cost` in milliseconds
+    (developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/openapi/get_rid_info).
     """
 
     invoke_time: int | None
@@ -81,7 +84,7 @@ class ToldRequest:
             raise MalformedReply("no request")
         client_ip = request.get("client_ip")
         return cls(
-            integer(request.get("invoke_time")),
+            integer(request.get("invoke_time"), within=range(LAST_INSTANT)),
             integer(request.get("cost_in_ms")),
             client_ip[:45] if isinstance(client_ip, str) and client_ip.isprintable() else None,
         )
