@@ -50,9 +50,9 @@ def test_on_a_terminal_both_phases_are_shown_and_summed_up(
     world(2_300, page_size=1000, latency=0.02)
     shown = seen_on_a_terminal("sync")
     plain = ESCAPES.sub("", shown)
-    assert re.search(r"list +━+ +2300/2300 .*/s", plain)
-    assert re.search(r"profiles +━+ +2300/2300 .*/s", plain)
-    assert re.search(r"\d+/2300", plain)
+    assert re.search(r"list +━+ +2,300/2,300 +[\d,]+/s +took 0:00:\d\d", plain)
+    assert re.search(r"profiles +━+ +2,300/2,300 +[\d,]+/s +took 0:00:\d\d", plain)
+    assert re.search(r"[\d,]+/2,300", plain)
     assert "Run 1 succeeded after " in plain
     assert "3 pages, 2,300 new, 2,300 profiles; 30 calls" in plain
     assert shown.endswith("calls\r\n")

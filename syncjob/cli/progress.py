@@ -10,12 +10,10 @@ from datetime import timedelta
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -25,13 +23,38 @@ from syncjob.sync.watch import Watch
 REFRESHES_A_SECOND = 4
 
 
+class CountColumn(ProgressColumn):
+    """How many, of how many."""
+
+    def render(self, task: Task) -> Text:
+        """Return both; of a total that is not known yet, nothing."""
+        total = "" if task.total is None else f"/{task.total:,.0f}"
+        return Text(f"{task.completed:,.0f}{total}", style="progress.download")
+
+
 class RateColumn(ProgressColumn):
     """How many a second."""
 
     def render(self, task: Task) -> Text:
         """Return the rate of late, once there is one."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
+        return Text("" if speed is None else f"{speed:,.0f}/s", style="default")
+
+
+class TimeColumn(ProgressColumn):
+    """How long yet; at the end, how long it took."""
+
+    max_refresh = 0.5  # seconds: the estimate jumps about
+
+    def render(self, task: Task) -> Text:
+        """Return a time and which of both it is."""
+        if task.finished:
+            took = timedelta(seconds=round(task.finished_time or 0))
+            return Text(f"took {took}", style="progress.elapsed")
+        if task.time_remaining is None:
+            return Text("")
+        left = timedelta(seconds=round(task.time_remaining))
+        return Text(f"{left} left", style="progress.remaining")
 
 
 class ProgressWatch(Watch):
@@ -92,9 +115,9 @@ def shown_progress() -> Iterator[Watch]:
     progress = Progress(
         TextColumn("{task.description:<9}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        CountColumn(),
         RateColumn(),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        TimeColumn(),
         console=Console(stderr=True),
         refresh_per_second=REFRESHES_A_SECOND,
         redirect_stdout=False,
