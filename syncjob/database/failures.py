@@ -28,6 +28,9 @@ REFUSALS = {
     "pg_hba.conf": "28000",
     "does not exist": "3D000",
 }
+# Nobody was there to refuse.
+UNREACHED = ("connection refused", "failed to resolve", "timeout", "no route", "unreachable")
+ASIDE = " Is the server running on that host and accepting TCP/IP connections?"  # of libpq's
 CURES = {
     "25006": "it is read-only: name the primary server, or let it be written to",
     "28": "check the user and the password of SYNCJOB_DATABASE_URL",
@@ -64,6 +67,7 @@ def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseErr
     # DETAIL and CONTEXT lines may quote rows; the primary message never does.
     diagnostics = getattr(error, "diag", None)
     text = getattr(diagnostics, "message_primary", None) or " ".join(str(error).split())[:400]
+    text = text.replace(ASIDE, "")
     sentence = (
         f"the database {url.host or 'local socket'}/{url.database or ''} cannot be used: {text}"
     )
@@ -71,7 +75,9 @@ def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseErr
     if not state and "connection failed" in text:
         state = next((state for sign, state in REFUSALS.items() if sign in text), "")
     cure = next((cure for sign, cure in CURES.items() if state.startswith(sign)), "")
-    sentence += f"; {cure}" if state and cure else ""
+    if not state and any(sign in text.lower() for sign in UNREACHED):
+        cure = "is the server up? Check host and port of SYNCJOB_DATABASE_URL"
+    sentence += f"; {cure}" if cure else ""
     passes = state.startswith(PASSING) if state else lost
     if passes and undone:
         return (Busy if state.startswith(BUSY) else Undone)(sentence)

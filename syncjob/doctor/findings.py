@@ -1,10 +1,13 @@
 """What an examination finds: one line each, how bad it is, and the cure."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
 
 from syncjob.errors import ExitCode, SyncjobError
+
+RUN = re.compile(r" \((run: [^)]+)\)$")
 
 
 class Level(IntEnum):
@@ -60,6 +63,8 @@ def told(check: str, error: SyncjobError) -> Finding:
     what, _, cure = str(error).partition("\n")
     if not cure:
         what, _, cure = what.partition("; ")
+    if in_brackets := RUN.search(what):
+        what, cure = what[: in_brackets.start()], in_brackets[1]
     if error.exit_code == ExitCode.TRY_AGAIN_LATER:
         return warning(check, what, cure or "nothing: a later run goes on")
     return fault(check, what, cure or "see the README: What can go wrong")
