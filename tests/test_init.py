@@ -71,9 +71,10 @@ def test_every_setting_is_in_the_file_with_its_default() -> None:
     offered = dict(re.findall(r'^# (SYNCJOB_\w+) = "(.*)"', text, re.MULTILINE))
     examples = {"DATABASE_URL", "DATABASE_URL_FILE", "APPSECRET_FILE", "TOKEN_URL", "TOKEN_COMMAND"}
     examples |= {"METRICS_FILE"}
+    examples |= {"ON_FAILURE", "WEBHOOK_URL", "WEBHOOK_URL_FILE"}
     defaults = {n: v for n, v in offered.items() if n.removeprefix("SYNCJOB_") not in examples}
     least = {"SYNCJOB_APPID": "wx1", "SYNCJOB_APPSECRET": "s"}
     assert SettingsReader(least, defaults).job() == SettingsReader(least).job()
-    assert read_settings_file(Path("syncjob.toml"))["SYNCJOB_DATABASE_URL"] == (
+    assert read_settings_file(Path("syncjob.toml")).texts["SYNCJOB_DATABASE_URL"] == (
         SettingsReader(least).job().database_url.reveal()
     )

@@ -10,10 +10,12 @@ import click
 
 from syncjob.cli.logs import watched
 from syncjob.cli.metrics import require_client, write_metrics
+from syncjob.cli.notices import telling
 from syncjob.cli.options import Command, settings_of
 
 if TYPE_CHECKING:
     from syncjob.cli.report import Report
+    from syncjob.config import SettingsReader
     from syncjob.model import Command as JobCommand
     from syncjob.model import Run
 
@@ -122,15 +124,17 @@ def backfill(context: click.Context, /, **options: Any) -> None:
 
 
 def _run(context: click.Context, options: RunOptions) -> None:
-    from syncjob.cli.report import reporting
+    from syncjob.cli.report import Report, reporting
 
-    with reporting(options.report, options.command) as report:
-        _run_reported(context, options, report)
+    # Who is to be told may be known although other settings, or the file of them, are wrong.
+    reader, report = settings_of(context, tolerant=True), Report(options.command)
+    with telling(reader, report), reporting(options.report, report):
+        _run_reported(reader, options, report)
 
 
-def _run_reported(context: click.Context, options: RunOptions, report: "Report") -> None:
-    settings = settings_of(context).job()
-    report.appid = settings.appid
+def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report") -> None:
+    settings = reader.job()
+    report.appid, report.database_url = settings.appid, settings.database_url
     if settings.metrics_file is not None:
         require_client("SYNCJOB_METRICS_FILE")
     from syncjob.bootstrap import open_job

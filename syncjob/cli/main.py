@@ -16,6 +16,7 @@ from syncjob.cli.init import init
 from syncjob.cli.jobs import backfill, migrate, sync
 from syncjob.cli.logs import tells_json
 from syncjob.cli.metrics import metrics
+from syncjob.cli.notices import notify
 from syncjob.cli.options import Group
 from syncjob.cli.plan import plan
 from syncjob.cli.quota import quota
@@ -59,11 +60,11 @@ def cli() -> None:
     """
 
 
-_COMMANDS = (
+COMMANDS = (
     *(init, migrate, doctor, plan, sync, backfill),
-    *(status, runs, unfollows, quota, metrics, simulate),
+    *(status, runs, unfollows, quota, metrics, notify, simulate),
 )
-for command in _COMMANDS:
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -104,9 +104,12 @@ def _forget_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def settings_of(context: click.Context) -> SettingsReader:
-    """Return the settings of the environment and of the file that `--config` names."""
-    return open_settings(context.meta.get(_CONFIG))
+def settings_of(context: click.Context, *, tolerant: bool = False) -> SettingsReader:
+    """Return the settings of the environment and of the file that `--config` names.
+
+    A wrong file is refused; if `tolerant`, only when more of it than `notices` is asked for.
+    """
+    return open_settings(context.meta.get(_CONFIG), tolerant=tolerant)
 
 
 def read_max_age(

@@ -1,10 +1,19 @@
 """Runs and status as words for a person and as JSON for a machine. Pure: values in, text out."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from syncjob.cli.report import plain, run_as_json
-from syncjob.model import Account, AccountStatus, Candidate, FollowerCount, QuotaUse, Run, Sweep
+from syncjob.model import (
+    Account,
+    AccountStatus,
+    Candidate,
+    FollowerCount,
+    QuotaUse,
+    Run,
+    Sweep,
+    span_in_words,
+)
 
 
 def status_in_words(status: AccountStatus, *, died: bool = False) -> str:
@@ -18,7 +27,7 @@ def status_in_words(status: AccountStatus, *, died: bool = False) -> str:
     ]
     if status.running is not None:
         run = status.running
-        beat = f"last heartbeat {_span(status.as_of - run.heartbeat_at)} ago"
+        beat = f"last heartbeat {span_in_words(status.as_of - run.heartbeat_at)} ago"
         state = f"its process died, {beat}; the next run goes on" if died else beat
         lines.append(
             ("running", f"{run.command} #{run.id} since {_minute(run.started_at)}, {state}")
@@ -121,7 +130,7 @@ def runs_in_words(runs: list[Run]) -> str:
     heads = ("run", "command", "started (UTC)", "took", "status", *counted)
     rows: list[tuple[str, ...]] = [heads]
     for run in runs:
-        took = "" if run.finished_at is None else _span(run.finished_at - run.started_at)
+        took = "" if run.finished_at is None else span_in_words(run.finished_at - run.started_at)
         rows.append(
             (
                 str(run.id),
@@ -198,7 +207,9 @@ def _sweep_as_json(sweep: Sweep | None) -> dict[str, Any] | None:
 
 
 def _run_in_words(run: Run) -> str:
-    took = "" if run.finished_at is None else f" after {_span(run.finished_at - run.started_at)}"
+    took = ""
+    if run.finished_at is not None:
+        took = f" after {span_in_words(run.finished_at - run.started_at)}"
     text = (
         f"{run.command} #{run.id} of {_minute(run.started_at)} {run.status}{took}: "
         f"{run.pages:,} pages, {run.new:,} new, {run.enriched:,} enriched, {run.calls:,} calls"
@@ -234,7 +245,7 @@ def _share(sweep: Sweep) -> float | None:
 
 
 def _age(moment: datetime | None, now: datetime) -> str:
-    return "never" if moment is None else f"{_span(now - moment)} ago ({_minute(moment)})"
+    return "never" if moment is None else f"{span_in_words(now - moment)} ago ({_minute(moment)})"
 
 
 def _minute(moment: datetime | None) -> str:
@@ -243,11 +254,3 @@ def _minute(moment: datetime | None) -> str:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
-
-
-def _span(span: timedelta) -> str:
-    seconds = max(0, round(span.total_seconds()))
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from syncjob.cli.files import Draft
+from syncjob.config import Secret
 from syncjob.errors import RunLost, SettingsError, SyncjobError, WeChatError, exit_code_of
 from syncjob.model import Run, Spent
 
@@ -57,6 +58,7 @@ class Report:
     def __init__(self, command: str) -> None:
         self.command = command
         self.appid: str | None = None
+        self.database_url: Secret | None = None
         self.run: Run | None = None
         self.calls: dict[str, int] = {}
 
@@ -93,15 +95,14 @@ class Report:
 
 
 @contextmanager
-def reporting(path: Path | None, command: str) -> Iterator[Report]:
+def reporting(path: Path | None, report: Report) -> Iterator[None]:
     """Write the report to the file at the end of the block, however it ends.
 
     The file is there whole or as it was before. Raises SettingsError, before the block, where none
     can be written.
     """
-    report = Report(command)
     if path is None:
-        yield report
+        yield
         return
     try:
         draft = Draft(path)
@@ -109,7 +110,7 @@ def reporting(path: Path | None, command: str) -> Iterator[Report]:
         raise SettingsError(f"--report {str(path)!r} cannot be written: {error.strerror}") from None
     failure: BaseException | None = None
     try:
-        yield report
+        yield
     except BaseException as error:
         failure = error
         raise

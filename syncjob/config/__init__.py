@@ -1,11 +1,16 @@
 """Settings: from the environment and a TOML file to checked values, secrets hidden."""
 
-from syncjob.config.reader import (
-    DatabaseSettings,
-    Settings,
-    SettingsReader,
-    open_settings,
-)
+from syncjob.config.notices import NoticeSettings, WebhookFormat
+from syncjob.config.reader import SettingsReader, open_settings
 from syncjob.config.secrets import Secret
+from syncjob.config.settings import DatabaseSettings, Settings
 
-__all__ = ["DatabaseSettings", "Secret", "Settings", "SettingsReader", "open_settings"]
+__all__ = [
+    "DatabaseSettings",
+    "NoticeSettings",
+    "Secret",
+    "Settings",
+    "SettingsReader",
+    "WebhookFormat",
+    "open_settings",
+]

@@ -1,17 +1,13 @@
 """The TOML file that may hold the settings: the same keys as the environment, and no others."""
 
 import difflib
-import logging
 import os
 import tomllib
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from syncjob.config.secrets import is_public
 from syncjob.errors import SettingsError
-
-logger = logging.getLogger(__name__)
 
 SETTING_NAMES = frozenset(
     {
@@ -37,73 +33,75 @@ SETTING_NAMES = frozenset(
         "SYNCJOB_REFRESH_LIMIT",
         "SYNCJOB_QUOTA_RESERVE",
         "SYNCJOB_PROBE_AFTER",
+        "SYNCJOB_ON_FAILURE",
+        "SYNCJOB_WEBHOOK_URL",
+        "SYNCJOB_WEBHOOK_URL_FILE",
+        "SYNCJOB_WEBHOOK_FORMAT",
         "SYNCJOB_TIMEOUT",
         "SYNCJOB_METRICS_FILE",
     }
 )
 
 
-def read_settings_file(path: Path) -> dict[str, str]:
-    """Return the file's settings as texts; raise SettingsError for a wrong file or key."""
-    content, texts, status = _load(path)
-    for name, value in content.items():
-        _require_setting(path, name, value)
-    for name in _exposed(status, texts):
-        logger.info(
-            "Everybody on this machine can read %s, which holds %s; run: chmod o= %s",
-            path,
-            name,
-            path,
-        )
-    return texts
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """What a settings file holds.
+
+    `texts` are the settings in it that are right, `exposed` the secrets among them that everybody
+    on this machine can read, `fault` is what is wrong with the file, if anything is.
+    """
+
+    path: Path
+    texts: dict[str, str] = field(default_factory=dict, repr=False)
+    exposed: list[str] = field(default_factory=list)
+    fault: SettingsError | None = None
 
 
-def exposed_secrets(path: Path) -> list[str]:
-    """Return the secrets that the file holds if everybody on this machine can read it."""
-    _, texts, status = _load(path)
-    return _exposed(status, texts)
-
-
-def _exposed(status: os.stat_result, texts: Mapping[str, str]) -> list[str]:
-    if not is_public(status):
-        return []
-    return [name for name, value in texts.items() if _is_secret(name, value)]
-
-
-def _load(path: Path) -> tuple[dict[str, Any], dict[str, str], os.stat_result]:
-    """Return what the file holds, the same as texts, and whose it is."""
+def read_settings_file(path: Path) -> SettingsFile:
+    """Read the file as far as that can be done."""
     try:
         with path.open(encoding="utf-8-sig") as file:
+            status = os.fstat(file.fileno())
             content = tomllib.loads(file.read())
-            return (
-                content,
-                {name: str(value) for name, value in content.items()},
-                os.fstat(file.fileno()),
-            )
+        texts = {name: str(value) for name, value in content.items()}
     except OSError as error:
-        raise SettingsError(
-            f"the settings file {str(path)!r} cannot be read: {error.strerror}"
-        ) from None
+        words = f"the settings file {str(path)!r} cannot be read: {error.strerror}"
+        return SettingsFile(path, fault=SettingsError(words))
     except (ValueError, RecursionError) as error:
         # The text of such an error is a place ("at line 3, column 9"), never the line itself.
-        raise SettingsError(f"the settings file {str(path)!r} is not TOML: {error}") from None
+        words = f"the settings file {str(path)!r} is not TOML: {error}"
+        return SettingsFile(path, fault=SettingsError(words))
+    wrong = {name: fault for name, value in content.items() if (fault := _fault_of(name, value))}
+    for name in wrong:
+        del texts[name]
+    exposed = [name for name, value in texts.items() if _is_secret(name, value)]
+    return SettingsFile(
+        path,
+        texts,
+        exposed if is_public(status) else [],
+        next((SettingsError(words.format(file=repr(str(path)))) for words in wrong.values()), None),
+    )
 
 
-def _require_setting(path: Path, name: str, value: object) -> None:
+def _fault_of(name: str, value: object) -> str | None:
+    """Say what is wrong with a line, of a file that is still to be named."""
     if name not in SETTING_NAMES:
         near = difflib.get_close_matches(name.upper(), SETTING_NAMES, n=1)
         hint = f"did you mean {near[0]}?" if near else "the README lists the settings"
-        raise SettingsError(f"the settings file {str(path)!r} has {name!r}; {hint}")
+        shown = repr(name).replace("{", "{{").replace("}", "}}")
+        return f"the settings file {{file}} has {shown}; {hint}"
     if not isinstance(value, str | int | float) or isinstance(value, bool):
-        raise SettingsError(
-            f"{name} in the settings file {str(path)!r} is a {type(value).__name__}; "
+        return (
+            f"{name} in the settings file {{file}} is a {type(value).__name__}; "
             "expected a text or a number"
         )
+    return None
 
 
 def _is_secret(name: str, value: str) -> bool:
     """Tell whether a setting is secret by itself, or as an address that holds a password or key."""
-    if name in ("SYNCJOB_APPSECRET", "SYNCJOB_ACCESS_TOKEN"):
+    # A bot's address is its key, in the path or the query.
+    if name in ("SYNCJOB_APPSECRET", "SYNCJOB_ACCESS_TOKEN", "SYNCJOB_WEBHOOK_URL"):
         return bool(value.strip())
     user, at, _ = value.partition("://")[2].partition("@")
     has_password = bool(at) and ":" in user and not user.startswith("/")  # a path of SQLite's

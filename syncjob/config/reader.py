@@ -5,89 +5,41 @@ answers is found out later.
 """
 
 import difflib
+import logging
 import os
 import re
-import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, get_args
 
 from syncjob.config import forms
-from syncjob.config.file import SETTING_NAMES, exposed_secrets, read_settings_file
-from syncjob.config.secrets import Secret, read_secret_file
+from syncjob.config.file import SETTING_NAMES, SettingsFile, read_settings_file
+from syncjob.config.notices import NoticeSettings, WebhookFormat, state_folder, without_secrets
+from syncjob.config.secrets import Secret
+from syncjob.config.settings import DatabaseSettings, Settings, TokenSourceName
+from syncjob.config.values import Values
 from syncjob.errors import SettingsError
-from syncjob.model import Allowance
 
-TokenSourceName = Literal["stable", "classic", "url", "command", "fixed"]
+logger = logging.getLogger(__name__)
 
 DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
 
-T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class DatabaseSettings:
-    """Which database, and which account in it (None: the only one there is)."""
-
-    database_url: Secret
-    appid: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """All that a run of the job needs.
-
-    `sweep_every` None means `auto`, `refresh_after` None never, `quota_reserve` (0 to 1) None that
-    no limit is kept to, `probe_after` 0 never; `timeout` is in seconds. What the token source does
-    not need is empty. Address and command are kept out of the repr, since either may carry a
-    password.
-    """
-
-    database_url: Secret
-    appid: str
-    appsecret: Secret
-    api_url: str = field(repr=False)
-    token_source: TokenSourceName
-    token_url: Secret
-    token_command: tuple[str, ...] = field(repr=False)
-    access_token: Secret
-    lang: str
-    batch_size: int
-    concurrency: int
-    sweep_every: timedelta | None
-    sweep_max_age: timedelta
-    max_drift: Allowance
-    max_unfollow: Allowance
-    refresh_after: timedelta | None
-    refresh_limit: int
-    quota_reserve: float | None
-    probe_after: int
-    timeout: float
-    metrics_file: Path | None
-
-
-class SettingsReader:
-    """Every setting's name, form and default, over one environment and one optional file.
-
-    A variable of the environment wins over the file's, and NAME and NAME_FILE are two ways to say
-    one thing: either of them hides both of the file's. Blank is not set. Raises SettingsError, one
-    line that names the setting, what was found (never a secret) and what is expected.
-    """
+class SettingsReader(Values):
+    """Every setting's name, form and default, over one environment and one optional file."""
 
     def __init__(
         self,
         environ: Mapping[str, str],
         file: Mapping[str, str] | None = None,
-        path: Path | None = None,
+        *,
+        origin: SettingsFile | None = None,
     ) -> None:
-        self.path = path
-        given, kept = _without_blanks(environ), _without_blanks(file or {})
-        said = {name.removesuffix("_FILE") for name in given}
-        self._values = given | {
-            name: value for name, value in kept.items() if name.removesuffix("_FILE") not in said
-        }
+        """`origin` is where `file` is from; wrong, it lets none but `notices` be read."""
+        self.origin = origin
+        self._environ = environ
+        self._notices: NoticeSettings | None = None
+        super().__init__(environ, file or {})
 
     @property
     def unknown(self) -> list[tuple[str, str | None]]:
@@ -99,32 +51,43 @@ class SettingsReader:
             if name.startswith("SYNCJOB_")
         ]
 
-    @property
-    def exposed(self) -> list[str]:
-        """Secrets in the settings file, if everybody on this machine can read that."""
-        return [] if self.path is None else exposed_secrets(self.path)
-
     def names(self, name: str) -> bool:
         """Tell whether a setting was given, by itself or as a file."""
         return name in self._values or f"{name}_FILE" in self._values
 
     def database(self) -> DatabaseSettings:
         """Read what a command needs that only looks at the database."""
+        self._require_right_file()
         return DatabaseSettings(self._database_url(), self._appid())
 
     def job(self) -> Settings:
         """Read all that a run of the job needs."""
+        self._require_right_file()
+        self.notices()  # a wrong one is refused with the others, before it is needed
         return Settings(**{name: read() for name, read in self._readers().items()})
 
-    def faults(self) -> list[SettingsError]:
-        """Return what is wrong with the settings of a run, each setting by itself."""
-        found = []
-        for read in self._readers().values():
+    def examine(self) -> tuple[Settings | None, list[SettingsError]]:
+        """Return the settings of a run, or None and what is wrong, each setting by itself.
+
+        Each is read once, since the file of a secret may be a pipe.
+        """
+        read_values: dict[str, Any] = {}
+        faults = []
+
+        def attempt(name: str | None, read: Callable[[], Any]) -> None:
             try:
-                read()
+                value = read()
             except SettingsError as error:
-                found.append(error)
-        return found
+                faults.append(error)
+            else:
+                if name is not None:
+                    read_values[name] = value
+
+        attempt(None, self._require_right_file)
+        attempt(None, self.notices)
+        for name, read in self._readers().items():
+            attempt(name, read)
+        return (None if faults else Settings(**read_values)), faults
 
     def _readers(self) -> dict[str, Callable[[], Any]]:
         """Return how each field of Settings is read."""
@@ -159,6 +122,32 @@ class SettingsReader:
             "timeout": lambda: parsed("SYNCJOB_TIMEOUT", forms.timeout, "30s"),
             "metrics_file": self._metrics_file,
         }
+
+    def notices(self) -> NoticeSettings:
+        """Read who is to be told of failures, and how; other settings may be wrong.
+
+        Read once, since the file of a secret may be a pipe, which is empty the second time.
+        """
+        if self._notices is None:
+            try:
+                appid = self._appid()
+            except SettingsError:
+                appid = None
+            self._notices = NoticeSettings(
+                appid=appid,
+                command=self._words("SYNCJOB_ON_FAILURE"),
+                webhook_url=self._webhook_url(),
+                webhook_format=self._one_of(
+                    "SYNCJOB_WEBHOOK_FORMAT", get_args(WebhookFormat), "auto"
+                ),
+                state_folder=state_folder(self._environ),
+                environ=without_secrets(self._environ),
+            )
+        return self._notices
+
+    def _require_right_file(self) -> None:
+        if self.origin is not None and self.origin.fault is not None:
+            raise self.origin.fault
 
     # --- one setting each -----------------------------------------------------------------
 
@@ -203,18 +192,19 @@ class SettingsReader:
         name = "SYNCJOB_TOKEN_COMMAND"
         if not needed:
             return ()
-        command = self._values.get(name, "")
-        if "\0" in command:
-            raise SettingsError(f"{name} holds a NUL character; expected a command to run")
-        try:
-            words = tuple(shlex.split(command))
-        except ValueError as error:
-            raise SettingsError(
-                f"{name} cannot be split into words ({error}); quote it as for a shell"
-            ) from None
+        words = self._words(name)
         if not words:
             raise self._missing(name, "the command to run, since SYNCJOB_TOKEN_SOURCE is command")
         return words
+
+    def _webhook_url(self) -> Secret | None:
+        url = self._secret("SYNCJOB_WEBHOOK_URL")
+        if url is not None and not forms.is_http_url(url.reveal()):
+            raise SettingsError(
+                "SYNCJOB_WEBHOOK_URL is no http(s) address; expected that of a bot or of a server "
+                "of yours"
+            )
+        return url
 
     def _api_url(self) -> str:
         name, default = "SYNCJOB_API_URL", "https://api.weixin.qq.com"
@@ -236,56 +226,23 @@ class SettingsReader:
             )
         return Path(path)
 
-    # --- forms ----------------------------------------------------------------------------
 
-    def _one_of(self, name: str, choices: tuple[str, ...], default: str) -> Any:
-        value = self._values.get(name, default)
-        if value not in choices:
-            raise SettingsError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
-        return value
+def open_settings(path: str | None = None, *, tolerant: bool = False) -> SettingsReader:
+    """Read the environment and the TOML file named by `path` or SYNCJOB_CONFIG, if either is.
 
-    def _parsed(self, name: str, parse: Callable[[str], T], default: str) -> T:
-        value = self._values.get(name, default)
-        try:
-            return parse(value)
-        except ValueError as error:
-            raise SettingsError(f"{name} is {value!r}; expected {error}") from None
-
-    def _needed_secret(self, name: str, meaning: str, needed: bool) -> Secret:
-        if not needed:
-            return Secret("")
-        secret = self._secret(name)
-        if secret is None:
-            raise self._missing(f"{name} (or {name}_FILE)", meaning)
-        return secret
-
-    def _secret(self, name: str) -> Secret | None:
-        """Read `NAME`, or the file that `NAME_FILE` names, without the blanks around it."""
-        value, path = self._values.get(name), self._values.get(f"{name}_FILE")
-        if value and path:
-            raise SettingsError(f"{name} and {name}_FILE are both set; expected only one of them")
-        if path:
-            value = read_secret_file(f"{name}_FILE", path)
-        if value and not value.isprintable():
-            raise SettingsError(
-                f"{name} holds a line break or a control character; check its quoting"
-            )
-        return Secret(value) if value else None
-
-    def _missing(self, name: str, meaning: str) -> SettingsError:
-        others = {other.upper(): other for other in self._values if other not in SETTING_NAMES}
-        near = difflib.get_close_matches(name.split()[0], others, n=1, cutoff=0.8)
-        hint = f" (did you mean it by {others[near[0]]}?)" if near else ""
-        return SettingsError(f"{name} is not set; expected {meaning}{hint}")
-
-
-def open_settings(path: str | None = None) -> SettingsReader:
-    """Read the environment and the TOML file named by `path` or SYNCJOB_CONFIG, if either is."""
+    A wrong file is refused; if `tolerant`, only when more of it than `notices` is asked for.
+    """
     path = path or os.environ.get("SYNCJOB_CONFIG") or None
     if path is None:
         return SettingsReader(os.environ)
-    return SettingsReader(os.environ, read_settings_file(Path(path)), Path(path))
-
-
-def _without_blanks(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: text for name, value in values.items() if (text := value.strip())}
+    found = read_settings_file(Path(path))
+    if found.fault is not None and not tolerant:
+        raise found.fault
+    for name in found.exposed:
+        logger.info(
+            "Everybody on this machine can read %s, which holds %s; run: chmod o= %s",
+            path,
+            name,
+            path,
+        )
+    return SettingsReader(os.environ, found.texts, origin=found)

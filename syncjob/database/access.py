@@ -1,8 +1,8 @@
-"""What lets the job call WeChat: access tokens that processes share, and the day's quotas."""
+"""What is not of people: tokens that processes share, the day's quotas, what was told to whom."""
 
 from collections.abc import Callable
 
-from syncjob.database import access_tokens, quotas
+from syncjob.database import access_tokens, notices, quotas
 from syncjob.database.archive import Archive
 from syncjob.database.engine import writing
 from syncjob.database.patience import patient
@@ -22,6 +22,11 @@ class Access(Archive):
         """Forget which quotas WeChat has said are used up; return how many."""
         with writing(self._engine) as connection:
             return quotas.forget_exhausted(connection, account_id)
+
+    def save_notice(self, account_id: int, channel: str, state: str) -> None:
+        """Keep that the account's state was told by the channel."""
+        with writing(self._engine) as connection:
+            notices.save(connection, self._clock, account_id, channel, state)
 
     def claim_token(
         self,

@@ -14,6 +14,7 @@ from syncjob.database import (
     access_tokens,
     accounts,
     followers,
+    notices,
     quotas,
     report,
     runs,
@@ -32,6 +33,7 @@ from syncjob.model import (
     QuotaState,
     QuotaUse,
     Run,
+    Standing,
     Sweep,
     Totals,
 )
@@ -104,6 +106,16 @@ class Archive:
         """Return the errcode that ended each of the last runs, so many in a row, if one did."""
         with reading(self._engine) as connection:
             return runs.get_failing_cause(connection, account_id, in_a_row)
+
+    def get_standing(self, account_id: int, limit: int) -> Standing:
+        """Return how the account's last runs have ended that nobody else has ended."""
+        with reading(self._engine) as connection:
+            return notices.get_standing(connection, self._clock, account_id, limit)
+
+    def get_notice(self, account_id: int, channel: str) -> str | None:
+        """Return the state that was last told by the channel, None if none ever was."""
+        with reading(self._engine) as connection:
+            return notices.get(connection, account_id, channel)
 
     def find_openid(self, account_id: int) -> str | None:
         """Return the OpenID of somebody, if there is anybody."""

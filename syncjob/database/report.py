@@ -45,11 +45,6 @@ def get_status(connection: Connection, clock: DatabaseClock, account: Account) -
         select(func.count()).where(quarantine.c.account_id == account.id)
     ).scalar_one()
     ended = runs.get_latest(connection, account.id, runs_table.c.status != "running", limit=1)
-    last_success_at: datetime | None = connection.scalar(
-        select(func.max(runs_table.c.finished_at)).where(
-            runs_table.c.account_id == account.id, runs_table.c.status == "succeeded"
-        )
-    )
     running = runs.get_running(connection, account.id)
     shown = [run.id for run in (running, *ended[:1]) if run is not None]
     return AccountStatus(
@@ -65,6 +60,6 @@ def get_status(connection: Connection, clock: DatabaseClock, account: Account) -
         running=running,
         calls=quotas.get_calls(connection, shown),
         last_run=ended[0] if ended else None,
-        last_success_at=last_success_at,
+        last_success_at=runs.get_last_success_at(connection, account.id),
         as_of=connection.execute(select(clock.now())).scalar_one(),
     )

@@ -1,10 +1,10 @@
 """Statements on runs. Each runs inside a transaction that the store opens."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from syncjob.database import quotas
@@ -151,6 +151,16 @@ def get_failing_cause(connection: Connection, account_id: int, in_a_row: int) ->
     ended = get_latest(connection, account_id, runs.c.status != "running", limit=in_a_row)
     causes = {run.errcode if run.status == "failed" else None for run in ended}
     return causes.pop() if len(ended) == in_a_row and len(causes) == 1 else None
+
+
+def get_last_success_at(connection: Connection, account_id: int) -> datetime | None:
+    """Return when a run of the account last succeeded, None if none has."""
+    found: datetime | None = connection.scalar(
+        select(func.max(runs.c.finished_at)).where(
+            runs.c.account_id == account_id, runs.c.status == "succeeded"
+        )
+    )
+    return found
 
 
 def _one(connection: Connection, condition: Any) -> Run:

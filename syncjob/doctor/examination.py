@@ -47,8 +47,8 @@ class Examination:
 
     def findings(self) -> Iterator[Finding]:
         """Yield what is found, check by check."""
-        yield from check_settings(self._reader)
-        settings = None if self._reader.faults() else self._reader.job()
+        settings, faults = self._reader.examine()
+        yield from check_settings(self._reader, faults)
         if settings is not None:
             names_database = self._reader.names("SYNCJOB_DATABASE_URL")
             yield from check_choices(settings, names_database=names_database)

@@ -5,27 +5,26 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from syncjob.config import Settings, SettingsReader
-from syncjob.doctor.findings import Finding, fault, note, ok, told, unchecked, warning
+from syncjob.doctor.findings import Finding, fault, note, ok, told, warning
+from syncjob.errors import SettingsError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def check_settings(reader: SettingsReader) -> Iterator[Finding]:
+def check_settings(reader: SettingsReader, faults: list[SettingsError]) -> Iterator[Finding]:
     """Name each setting that is wrong, unknown or unsafe."""
-    faults = reader.faults()
     for error in faults:
         yield told("settings", error)
     for name, near in reader.unknown:
         hint = f"did you mean {near}?" if near else "the README lists the settings"
         yield warning("settings", f"{name} is no setting, and passed over", hint)
-    for name in reader.exposed:
-        yield warning(
-            "settings",
-            f"everybody on this machine can read {reader.path}, which holds {name}",
-            f"run: chmod o= {reader.path}",
-        )
+    file = reader.origin
+    if file is not None:
+        for name in file.exposed:
+            what = f"everybody on this machine can read {file.path}, which holds {name}"
+            yield warning("settings", what, f"run: chmod o= {file.path}")
     if not faults:
-        where = f" with the file {reader.path}" if reader.path else ""
+        where = "" if file is None else f" with the file {file.path}"
         yield ok("settings", f"complete and readable{where}")
 
 
@@ -82,9 +81,3 @@ def check_metrics_file(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield ok("metrics", f"can be left in {path.parent}")
-
-
-def unread(checks: tuple[str, ...]) -> Iterator[Finding]:
-    """Say what was not looked at because a setting is wrong."""
-    for check in checks:
-        yield unchecked(check, "the settings are wrong")

@@ -25,6 +25,7 @@ from syncjob.model.records import (
     Refusal,
     Run,
     RunStatus,
+    Standing,
     Sweep,
     SweepSealed,
     SweepStatus,
@@ -39,6 +40,7 @@ from syncjob.model.replies import (
     TokenClaim,
     ToldRequest,
 )
+from syncjob.model.spans import span_in_words
 from syncjob.model.user_info import (
     UserInfo,
     documented_user_infos,
@@ -70,6 +72,7 @@ __all__ = [
     "Run",
     "RunStatus",
     "Spent",
+    "Standing",
     "Sweep",
     "SweepSealed",
     "SweepStatus",
@@ -84,6 +87,7 @@ __all__ = [
     "key_hashes",
     "quota_day",
     "shown",
+    "span_in_words",
     "user_info_from_json",
     "user_infos_from_json",
 ]

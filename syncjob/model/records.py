@@ -210,6 +210,18 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How an account has fared lately: the exit codes of its last runs, the newest first.
+
+    Those that a signal, a kill or another run has ended are not among them.
+    """
+
+    exit_codes: tuple[int | None, ...]
+    last_success_at: datetime | None
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class FollowerCount:
     """How many followed at some moment, as far as the bounds of their periods tell."""
 

@@ -1,0 +1,109 @@
+"""What each channel has told last: in the database, or in files while that cannot be asked."""
+
+import json
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+from tempfile import mkstemp
+
+from syncjob.database.store import Store
+from syncjob.errors import SyncjobError
+from syncjob.notices.state import OK
+
+logger = logging.getLogger(__name__)
+
+
+class Files:
+    """A file for each channel of an account, in a folder that may be missing or closed to us.
+
+    Without a folder, or an AppID to call the files by, nothing is remembered: better told twice
+    than never.
+    """
+
+    def __init__(self, folder: Path | None, appid: str | None) -> None:
+        self._folder = folder
+        self._appid = appid
+
+    def get(self, channel: str) -> str | None:
+        """Return the state that was told last, None if there is no file that says one."""
+        path = self._path(channel)
+        if path is None:
+            return None
+        try:
+            state = json.loads(path.read_bytes())["state"]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return None
+        return state if isinstance(state, str) else None
+
+    def save(self, channel: str, state: str) -> None:
+        """Keep the state, in a file that is there whole or as it was before, for nobody else."""
+        path = self._path(channel)
+        if path is None:
+            return
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor, draft = mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    json.dump({"state": state}, file)
+                Path(draft).replace(path)
+            except OSError:
+                Path(draft).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            logger.warning(
+                "What was told cannot be remembered, and will be told again. file=%s reason=%s",
+                path,
+                error.strerror,
+            )
+
+    def forget(self, channel: str) -> None:
+        """Remove the file, if there is one."""
+        path = self._path(channel)
+        if path is not None:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def _path(self, channel: str) -> Path | None:
+        if self._folder is None or self._appid is None:
+            return None
+        return self._folder / f"notice-{self._appid}-{channel}.json"
+
+
+class Memory:
+    """What was told of one account: what a file says is newer than what the database does.
+
+    `store` is None while the database cannot be asked, or knows nothing of the account.
+    """
+
+    def __init__(self, files: Files, store: Store | None, account_id: int | None) -> None:
+        self._files = files
+        self._store = store
+        self._account_id = account_id
+
+    def get(self, channel: str) -> str:
+        """Return the state that was told last; who was told nothing believes that all is well."""
+        state = self._files.get(channel)
+        if state is None and self._store is not None and self._account_id is not None:
+            with suppress(SyncjobError):
+                state = self._store.get_notice(self._account_id, channel)
+        return state or OK
+
+    def save(self, channel: str, state: str) -> None:
+        """Keep what was told: in the database, and then in no file; where it fails, in the file."""
+        if self._store is not None and self._account_id is not None:
+            try:
+                self._store.save_notice(self._account_id, channel, state)
+            except SyncjobError:
+                pass
+            else:
+                self._files.forget(channel)
+                return
+        self._files.save(channel, state)
+
+    def adopt(self, channel: str) -> None:
+        """Let the database remember what until now only a file did."""
+        state = self._files.get(channel)
+        if state is not None and self._store is not None:
+            self.save(channel, state)

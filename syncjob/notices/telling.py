@@ -1,0 +1,98 @@
+"""At the end of a run: what state is the account in, who has not been told, and tell them."""
+
+import logging
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from syncjob.config import NoticeSettings, Secret
+from syncjob.database.store import Store, open_store
+from syncjob.errors import DatabaseError, SyncjobError
+from syncjob.model import Account, Standing
+from syncjob.notices.channels import NotTold, channels_of
+from syncjob.notices.memory import Files, Memory
+from syncjob.notices.notice import Notice
+from syncjob.notices.state import LASTING, OK, is_silent, state_after
+
+logger = logging.getLogger(__name__)
+
+
+def tell_change(
+    settings: NoticeSettings,
+    database_url: Secret | None,
+    report: Mapping[str, Any],
+    error: BaseException | None,
+) -> None:
+    """Tell each channel that is set, unless it knows: that the account fails, or no longer does.
+
+    `error` is what ended the run, `report` what is reported of it; `database_url` is None where the
+    settings could not be read. A channel that cannot be told is told at the end of the next run.
+    """
+    if is_silent(error):
+        return
+    with ExitStack() as stack:
+        found = None
+        # A database that has just failed would only be waited for once more.
+        if database_url is not None and not isinstance(error, DatabaseError):
+            found = _look(stack, database_url.reveal(), settings.appid or "")
+        store, account, standing = found or (None, None, None)
+        state = state_after(error, standing.exit_codes if standing else ())
+        if state is None:
+            return
+        files = Files(settings.state_folder, settings.appid)
+        memory = Memory(files, store, None if account is None else account.id)
+        for channel in channels_of(settings):
+            before = memory.get(channel.name)
+            if before == state:
+                memory.adopt(channel.name)
+                continue
+            try:
+                channel.tell(_notice(settings, report, state, before, standing))
+            except NotTold as failure:
+                logger.warning("Nobody was told. channel=%s reason=%s", channel.name, failure)
+                continue
+            logger.info("Told of a change. channel=%s state=%s", channel.name, state)
+            memory.save(channel.name, state)
+
+
+def trial(settings: NoticeSettings) -> Notice:
+    """Return a notice that says that nothing has failed."""
+    return Notice(event="test", appid=settings.appid, host=socket.gethostname(), command="notify")
+
+
+def _look(
+    stack: ExitStack, database_url: str, appid: str
+) -> tuple[Store, Account, Standing] | None:
+    """Return the store, the account and how it has fared; None if there is no such account."""
+    try:
+        store = stack.enter_context(open_store(database_url, name=f"syncjob/{appid}"))
+        account = store.get_account(appid)
+        if account is None:
+            return None
+        return store, account, store.get_standing(account.id, LASTING)
+    except SyncjobError:  # it said so before, or the next run will
+        return None
+
+
+def _notice(
+    settings: NoticeSettings,
+    report: Mapping[str, Any],
+    state: str,
+    before: str,
+    standing: Standing | None,
+) -> Notice:
+    return Notice(
+        event="recovered" if state == OK else "failed",
+        appid=settings.appid,
+        host=socket.gethostname(),
+        command=report["command"],
+        run=report["id"],
+        exit_code=report["exit_code"],
+        errcode=report["errcode"],
+        rid=report["rid"],
+        message=report["message"],
+        before=before,
+        last_success_at=None if standing is None else standing.last_success_at,
+        as_of=None if standing is None else standing.as_of,
+    )
