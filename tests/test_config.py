@@ -166,6 +166,7 @@ MALFORMED = [
     ("SYNCJOB_QUOTA_RESERVE", "91%", "'91%'", "at most 90%"),
     ("SYNCJOB_PROBE_AFTER", "-1", "'-1'", "or off"),
     ("SYNCJOB_PROBE_AFTER", "never", "'never'", "or off"),
+    ("SYNCJOB_WEBHOOK_FORMAT", "teams", "'teams'", "auto, json, wecom, dingtalk, feishu, slack"),
     ("SYNCJOB_TIMEOUT", "0", "'0'", "at most 10m"),
     ("SYNCJOB_TIMEOUT", "11m", "'11m'", "at most 10m"),
     ("SYNCJOB_TIMEOUT", "nan", "'nan'", "at most 10m"),
@@ -272,6 +273,21 @@ def test_what_only_looks_at_the_database_needs_no_account() -> None:
     assert SettingsReader({"SYNCJOB_APPID": "wx1"}).database().appid == "wx1"
     with pytest.raises(SettingsError, match="SYNCJOB_APPID is 'wx 1'"):
         SettingsReader({"SYNCJOB_APPID": "wx 1"}).database()
+
+
+def test_who_is_to_be_told_can_be_read_though_other_settings_are_wrong() -> None:
+    """Even the AppID, of which nothing is known then; nobody is to be told unless one is set."""
+    nobody = SettingsReader({}).notices()
+    assert (nobody.command, nobody.webhook_url, nobody.webhook_format) == ((), None, "auto")
+    assert not nobody.is_anybody
+    wrong = {"SYNCJOB_APPID": "wx 1", "SYNCJOB_LANG": "fr", "SYNCJOB_DATABASE_URL": "db"}
+    command = SettingsReader({**wrong, "SYNCJOB_ON_FAILURE": "tell 'the operator' $1"}).notices()
+    assert command.command == ("tell", "the operator", "$1")
+    assert (command.is_anybody, command.appid) == (True, None)
+    for url in ("https://hooks.slack.com/services/T0/B0/x", "http://10.0.0.1:8080/hook?key=1"):
+        webhook = SettingsReader({**LEAST, "SYNCJOB_WEBHOOK_URL": url}).notices()
+        assert (webhook.webhook_url, webhook.appid) == (Secret(url), LEAST["SYNCJOB_APPID"])
+        assert webhook.is_anybody
 
 
 TEXTS = st.one_of(st.text(), st.text("0123456789.mhd-+autozh_CN:/@?#[]% \n\0\udcff"))

@@ -44,6 +44,10 @@ MALFORMED_SECRETS = [
         "no http(s) address",
         "your token server",
     ),
+    ({"SYNCJOB_WEBHOOK_URL": "bot/?key=hunter2"}, "no http(s) address", "that of a bot"),
+    ({"SYNCJOB_WEBHOOK_URL": "http://bot/\n?key=hunter2"}, "a line break", "check its quoting"),
+    ({"SYNCJOB_ON_FAILURE": "tell 'hunter2"}, "No closing quotation", "quote it as for a shell"),
+    ({"SYNCJOB_ON_FAILURE": "tell hunter2\0"}, "a NUL character", "a command to run"),
     (
         {"SYNCJOB_TOKEN_SOURCE": "fixed", "SYNCJOB_ACCESS_TOKEN": "hunter2\nhunter2"},
         "a line break",
@@ -86,6 +90,14 @@ def test_no_repr_holds_a_secret() -> None:
         job(SYNCJOB_TOKEN_SOURCE="command", SYNCJOB_TOKEN_COMMAND="curl -H hunter2"),
         job(SYNCJOB_TOKEN_SOURCE="fixed", SYNCJOB_ACCESS_TOKEN="hunter2"),
         DatabaseSettings(Secret("postgresql://me:hunter2@db/crm"), "wx1"),
+        SettingsReader(
+            {
+                "SYNCJOB_WEBHOOK_URL": "https://bot/hunter2",
+                "SYNCJOB_ON_FAILURE": "tell hunter2",
+                "SYNCJOB_ACCESS_TOKEN": "hunter2",
+                "PAGER_KEY": "hunter2",
+            }
+        ).notices(),
     )
     for printed in map(repr, (read, *others)):
         assert "hunter2" not in printed
@@ -217,6 +229,18 @@ def test_a_secret_can_come_out_of_a_pipe(tmp_path: Path) -> None:
     writer.start()
     settings = {**only("SYNCJOB_APPSECRET"), "SYNCJOB_APPSECRET_FILE": str(path)}
     assert SettingsReader(settings).job().appsecret == Secret("hunter2")
+    writer.join()
+
+
+def test_the_address_of_a_bot_can_come_out_of_a_pipe(tmp_path: Path) -> None:
+    """It is read once, although a run needs it at its beginning and at its end."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path, 0o600)
+    writer = threading.Thread(target=path.write_text, args=("https://bot/hunter2\n",))
+    writer.start()
+    reader = SettingsReader({**LEAST, "SYNCJOB_WEBHOOK_URL_FILE": str(path)})
+    reader.job()
+    assert reader.notices().webhook_url == Secret("https://bot/hunter2")
     writer.join()
 
 

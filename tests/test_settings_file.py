@@ -172,6 +172,8 @@ def test_both_forms_in_one_file_are_refused() -> None:
         ('SYNCJOB_TOKEN_URL = "https://tokens.example/?key=hunter2"', True),
         ('SYNCJOB_TOKEN_URL = "https://me:hunter2@tokens.example/"', True),
         ('SYNCJOB_TOKEN_URL = "https://tokens.example/"', False),
+        ('SYNCJOB_WEBHOOK_URL = "https://open.feishu.cn/open-apis/bot/v2/hook/hunter2"', True),
+        ('SYNCJOB_WEBHOOK_URL_FILE = "/etc/syncjob/webhook-url"', False),
         ('SYNCJOB_DATABASE_URL = "postgresql://syncjob@db/crm"', False),
         ('SYNCJOB_DATABASE_URL = "sqlite:////var/lib/syncjob/a:b@c.db"', False),
         ('SYNCJOB_APPSECRET_FILE = "/etc/syncjob/appsecret"', False),
