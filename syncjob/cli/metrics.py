@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from syncjob.cli.account import open_account
-from syncjob.cli.files import replaced
 from syncjob.cli.options import Command
 from syncjob.errors import SettingsError, SyncjobError
+from syncjob.files import replaced
 
 if TYPE_CHECKING:
     from syncjob.database.store import Store
@@ -58,7 +58,8 @@ def write_metrics(path: Path, store: "Store", account: "Account") -> None:
     Where that fails, say so and go on: how the run ended matters more.
     """
     try:
-        with replaced(path) as file:
+        # The collector is another user.
+        with replaced(path, mode=0o644) as file:
             file.write(_text(store, account))
     except (OSError, SyncjobError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error).replace("\n", "; ")

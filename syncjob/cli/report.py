@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from syncjob.cli.files import Draft
 from syncjob.config import Secret
 from syncjob.errors import RunLost, SettingsError, SyncjobError, WeChatError, exit_code_of
+from syncjob.files import Draft
 from syncjob.model import Run, Spent
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def reporting(path: Path | None, report: Report) -> Iterator[None]:
         yield
         return
     try:
-        draft = Draft(path)
+        draft = Draft(path, mode=0o644)
     except OSError as error:
         raise SettingsError(f"--report {str(path)!r} cannot be written: {error.strerror}") from None
     failure: BaseException | None = None

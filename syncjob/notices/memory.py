@@ -2,13 +2,12 @@
 
 import json
 import logging
-import os
 from contextlib import suppress
 from pathlib import Path
-from tempfile import mkstemp
 
 from syncjob.database.store import Store
 from syncjob.errors import SyncjobError
+from syncjob.files import replaced
 from syncjob.notices.state import OK
 
 logger = logging.getLogger(__name__)
@@ -43,14 +42,8 @@ class Files:
             return
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, draft = mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
-            try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    json.dump({"state": state}, file)
-                Path(draft).replace(path)
-            except OSError:
-                Path(draft).unlink(missing_ok=True)
-                raise
+            with replaced(path, mode=0o600) as file:
+                json.dump({"state": state}, file)
         except OSError as error:
             logger.warning(
                 "What was told cannot be remembered, and will be told again. file=%s reason=%s",

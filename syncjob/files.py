@@ -1,4 +1,4 @@
-"""Files that others read while they are written: each is there whole, or as it was before."""
+"""Files that are there whole, or as they were before, whoever reads them meanwhile."""
 
 import os
 from collections.abc import Iterator
@@ -11,11 +11,12 @@ from typing import TextIO
 class Draft:
     """What a file is to become. Made beside it, so that a folder that refuses is known early.
 
-    Raises OSError where it cannot be made.
+    `mode` are the file's rights, whatever the umask. Raises OSError where it cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, mode: int) -> None:
         self._path = path
+        self._mode = mode
         self._descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
         self._draft = Path(name)
 
@@ -23,20 +24,19 @@ class Draft:
     def replacing(self) -> Iterator[TextIO]:
         """Open it to be written; at the end of the block it takes the file's place.
 
-        Everybody may read the file, whatever the umask: a collector is another user. Raises
-        OSError, after which the file is as it was.
+        Raises OSError, after which the file is as it was.
         """
         try:
             with os.fdopen(self._descriptor, "w", encoding="utf-8") as file:
                 yield file
-            self._draft.chmod(0o644)
+            self._draft.chmod(self._mode)
             self._draft.replace(self._path)
         finally:
             self._draft.unlink(missing_ok=True)
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[TextIO]:
+def replaced(path: Path, *, mode: int) -> Iterator[TextIO]:
     """Open what is to take the file's place at the end of the block; raise OSError if it cannot."""
-    with Draft(path).replacing() as file:
+    with Draft(path, mode=mode).replacing() as file:
         yield file
