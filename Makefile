@@ -98,6 +98,11 @@ check: setup ## Lint, formatting, types, import layers, deploy/
 		systemd-analyze security --offline=true --no-pager --threshold=30 deploy/*.service > /dev/null \
 		&& echo 'systemd-analyze: the units are exposed less than 3.0 of 10'; \
 	else echo 'systemd-analyze is not here: the units were not checked by it'; fi
+	@if command -v promtool > /dev/null; then \
+		promtool check rules deploy/syncjob.rules.yml > /dev/null \
+		&& promtool test rules tests/alerts.test.yml > /dev/null \
+		&& echo 'promtool: the alerts are valid, and fire when they should'; \
+	else echo 'promtool is not here: the alerts were not checked by it'; fi
 
 audit: setup $(AUDIT)/bin/pip-audit ## Look the runtime dependencies up in PyPI's advisories
 	@$(BIN)/python tests/dependencies.py installed > $(AUDIT)/dependencies.txt

@@ -17,6 +17,12 @@ from syncjob.config.file import SETTING_NAMES
 from syncjob.errors import ExitCode
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
+MANUAL = (DEPLOY.parent / "README.md").read_text("utf-8")
+METRICS = {
+    name: set(re.findall(r"`(\w+)`", labels))
+    for names, labels in re.findall(r"^\| (`syncjob_[^|]*) \| ([^|]*)\|", MANUAL, re.MULTILINE)
+    for name in re.findall(r"`(\w+)`", names)
+}
 KUBERNETES = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
 UNITS = ["syncjob.service", "syncjob@.service"]
 
@@ -141,17 +147,29 @@ def test_systemd_finds_nothing_wrong() -> None:
         assert said == []
 
 
+def asks_for_what_there_is(expression: str) -> bool:
+    """Tell whether the manual's table of metrics has each metric of a query, and its labels."""
+    asked = re.findall(r"\b(syncjob_\w+)(?:{([^}]*)})?", expression)
+    grouped = re.findall(r"\b(?:by|on) \(([^)]*)\)", expression)
+    labels = {"instance", "appid"}.union(*(METRICS[name] for name, _ in asked))
+    return (
+        bool(asked)
+        and set(re.findall(r"\w+", " ".join(grouped))) <= labels
+        and all(
+            set(re.findall(r"(\w+)(?==|!)", matchers)) <= {"appid", *METRICS[name]}
+            for name, matchers in asked
+        )
+    )
+
+
 def test_the_alerts_are_over_metrics_of_the_job() -> None:
     """Every name in an expression is in the manual; each exit code is spoken of."""
     text = (DEPLOY / "syncjob.rules.yml").read_text()
     (group,) = yaml.safe_load(text)["groups"]
-    manual = (DEPLOY.parent / "README.md").read_text("utf-8")
     for rule in group["rules"]:
-        names = re.findall(r"syncjob_\w+", rule["expr"])
-        assert names
-        assert all(f"`{name}`" in manual for name in names)
+        assert asks_for_what_there_is(rule["expr"]), rule["alert"]
         commands = re.findall(r"\bsyncjob (\w+)", rule["annotations"]["description"])
-        assert set(commands) <= {*cli.commands, "doctor"}
+        assert set(commands) <= cli.commands.keys()
     codes = {
         int(code) for code in re.findall(r"\b\d+\b", text.split("here: ")[1].split("groups:")[0])
     }
@@ -160,9 +178,22 @@ def test_the_alerts_are_over_metrics_of_the_job() -> None:
 
 def test_prometheus_accepts_the_alerts() -> None:
     """Where its checker is there."""
-    promtool = shutil.which("promtool")
-    if promtool is None:  # not on every machine; what they are over is tested above
+    promtool("check", "rules", DEPLOY / "syncjob.rules.yml")
+
+
+def test_the_alerts_fire_when_they_should() -> None:
+    """By Prometheus' own clockwork, where it is there: each alert in time, and no other with it."""
+    cases = Path(__file__).parent / "alerts.test.yml"
+    promtool("test", "rules", cases)
+    alerts = re.findall(r"- alert: (\w+)", (DEPLOY / "syncjob.rules.yml").read_text())
+    assert alerts
+    assert all(f'alertname="{alert}", alertstate="firing"' in cases.read_text() for alert in alerts)
+
+
+def promtool(*arguments: str | Path) -> None:
+    """Run Prometheus' checker and have it find nothing wrong; do nothing where it is not there."""
+    found = shutil.which("promtool")
+    if found is None:  # not on every machine; the other tests of these files stand
         return
-    rules = [promtool, "check", "rules", DEPLOY / "syncjob.rules.yml"]
-    done = subprocess.run(rules, capture_output=True, text=True)
+    done = subprocess.run([found, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
