@@ -1,5 +1,6 @@
 """The files of deploy/: valid by the rules of what reads them, and true to what they say."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -23,6 +24,9 @@ METRICS = {
     for names, labels in re.findall(r"^\| (`syncjob_[^|]*) \| ([^|]*)\|", MANUAL, re.MULTILINE)
     for name in re.findall(r"`(\w+)`", names)
 }
+DASHBOARD = json.loads((DEPLOY / "grafana.json").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
 KUBERNETES = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
 UNITS = ["syncjob.service", "syncjob@.service"]
 
@@ -37,6 +41,7 @@ def test_every_file_is_known_here() -> None:
         "crontab",
         "logrotate",
         "syncjob.rules.yml",
+        "grafana.json",
         "Containerfile",
         "kubernetes.yaml",
     }
@@ -188,6 +193,59 @@ def test_the_alerts_fire_when_they_should() -> None:
     alerts = re.findall(r"- alert: (\w+)", (DEPLOY / "syncjob.rules.yml").read_text())
     assert alerts
     assert all(f'alertname="{alert}", alertstate="firing"' in cases.read_text() for alert in alerts)
+
+
+def test_the_dashboard_asks_for_metrics_of_the_job() -> None:
+    """Each metric, label and value of a query is in the manual, each variable on the dashboard."""
+    for query in (query for panel in PANELS for query in panel["targets"]):
+        assert asks_for_what_there_is(query["expr"]), query["expr"]
+        shown = re.findall(r"{{(\w+)}}", query["legendFormat"])
+        assert {"appid", *shown} <= set(re.findall(r"\w+", query["expr"]))
+        assert set(re.findall(r"\$(\w+)", query["expr"])) <= {*VARIABLES, "__interval"}
+        values = re.findall(r'(?:=~?|!=)"([^"$]*)"', query["expr"])
+        assert all(f"`{value}`" in MANUAL for words in values for value in words.split("|"))
+        assert query["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    assert VARIABLES["datasource"]["query"] == "prometheus"
+    assert asks_for_what_there_is(VARIABLES["appid"]["query"])
+
+
+def test_each_panel_says_what_it_shows_and_what_to_do() -> None:
+    """It has a title of its own, a unit, and words with commands and settings that there are."""
+    assert len({panel["title"] for panel in PANELS}) == len(PANELS)
+    for panel in PANELS:
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        assert panel["description"].endswith((".", "?"))
+        commands = re.findall(r"\bsyncjob ([a-z]+)", panel["description"])
+        assert set(commands) <= cli.commands.keys()
+        assert set(re.findall(r"SYNCJOB_\w+", panel["description"])) <= SETTING_NAMES
+        for mapping in panel["fieldConfig"]["defaults"].get("mappings", ()):
+            if mapping["type"] == "value":
+                assert {int(code) for code in mapping["options"]} == set(ExitCode)
+
+
+def test_no_two_panels_lie_on_each_other() -> None:
+    """Each has a place on the grid, 24 wide, and a number of its own."""
+    taken = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in DASHBOARD["panels"])
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(taken) == len(set(taken))
+    assert max(x for x, _ in taken) < 24
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+def test_prometheus_accepts_the_queries_of_the_dashboard(tmp_path: Path) -> None:
+    """Where its checker is there, which reads them as the rules of a file."""
+    rules = [
+        {"record": "panel", "expr": query["expr"].replace("$__interval", "1h")}
+        for panel in PANELS
+        for query in panel["targets"]
+    ]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "a", "rules": rules}]}))
+    promtool("check", "rules", "--lint=none", tmp_path / "rules.yml")
 
 
 def promtool(*arguments: str | Path) -> None:
