@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from syncjob.database.health import get_health
 from syncjob.database.schema import CURRENT_REVISION
-from syncjob.doctor.findings import Finding, fault, in_words, ok, told, warning
+from syncjob.doctor.findings import Finding, fault, ok, told, warning
 from syncjob.errors import DatabaseError, SettingsError
-from syncjob.model import Health
+from syncjob.model import Health, span_in_words
 
 # The oldest that have what the statements use: ON CONFLICT over partial indexes, IDENTITY,
 # RETURNING, FILTER.
@@ -53,7 +53,7 @@ def _judge(health: Health) -> Iterator[Finding]:
         if blocker.since is not None and blocker.since < LONG_HELD and blocker.pid is not None:
             continue
         who = blocker.name if blocker.pid is None else f"{blocker.name} (pid {blocker.pid})"
-        since = "" if blocker.pid is None else f" for {in_words(blocker.since or timedelta())}"
+        since = "" if blocker.pid is None else f" for {span_in_words(blocker.since or timedelta())}"
         end = "it" if blocker.pid is None else f"it: SELECT pg_terminate_backend({blocker.pid})"
         yield warning("locks", f"{who} has held {blocker.what}{since}", f"end {end}")
 

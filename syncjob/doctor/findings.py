@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import IntEnum
 
 from syncjob.errors import ExitCode, SyncjobError
@@ -68,12 +67,3 @@ def told(check: str, error: SyncjobError) -> Finding:
     if error.exit_code == ExitCode.TRY_AGAIN_LATER:
         return warning(check, what, cure or "nothing: a later run goes on")
     return fault(check, what, cure or "see the README: What can go wrong")
-
-
-def in_words(span: timedelta) -> str:
-    """Return a span for a sentence: 45 s, 3 h, 2 d."""
-    seconds = max(0, round(span.total_seconds()))
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

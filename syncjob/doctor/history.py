@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from syncjob.doctor.findings import Finding, fault, in_words, note, ok, warning
+from syncjob.doctor.findings import Finding, fault, note, ok, warning
 from syncjob.errors import ExitCode
-from syncjob.model import AccountStatus, Run, Sweep
+from syncjob.model import AccountStatus, Run, Sweep, span_in_words
 
 DISTRUSTED = 3  # sweeps in a row that were discarded
 MANY = 0.01  # of the followers, in quarantine
@@ -52,10 +52,10 @@ def _of_success(status: AccountStatus, max_age: timedelta) -> Finding:
     if age > max_age:
         return fault(
             "success",
-            f"the last was {in_words(age)} ago, longer than {in_words(max_age)}",
+            f"the last was {span_in_words(age)} ago, longer than {span_in_words(max_age)}",
             "is the timer on (systemctl list-timers, crontab -l)? See also the last run",
         )
-    return ok("success", f"the last was {in_words(age)} ago")
+    return ok("success", f"the last was {span_in_words(age)} ago")
 
 
 def _of_last_run(run: Run) -> Iterator[Finding]:
@@ -72,9 +72,9 @@ def _of_last_run(run: Run) -> Iterator[Finding]:
 
 
 def _of_running(status: AccountStatus, run: Run, *, died: bool) -> Finding:
-    beat = in_words(status.as_of - run.heartbeat_at)
+    beat = span_in_words(status.as_of - run.heartbeat_at)
     since = status.as_of - run.started_at
-    what = f"{run.command} #{run.id} has been at work for {in_words(since)}"
+    what = f"{run.command} #{run.id} has been at work for {span_in_words(since)}"
     where = (run.holder or "").partition(" boot=")[0]
     held = f" ({where})" if where else ""
     if died:

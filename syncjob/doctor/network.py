@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from syncjob.config import Settings
-from syncjob.doctor.findings import Finding, fault, in_words, note, ok, told, unchecked, warning
+from syncjob.doctor.findings import Finding, fault, note, ok, told, unchecked, warning
 from syncjob.errors import SettingsError
+from syncjob.model import span_in_words
 from syncjob.wechat.decoding import decode
 from syncjob.wechat.exchange import Answer, Broken, Exchange, instant_of
 
@@ -115,6 +116,6 @@ def _compared(whose: str, ahead: float, cure: str) -> Finding:
     """Judge a clock that is so many seconds ahead of this machine's."""
     if abs(ahead) <= DRIFT.total_seconds():
         return ok("clock", f"this machine's agrees with {whose}")
-    off = in_words(timedelta(seconds=abs(ahead)))
+    off = span_in_words(timedelta(seconds=abs(ahead)))
     way = "behind" if ahead > 0 else "ahead of"
     return warning("clock", f"this machine's is {off} {way} {whose}", cure)
