@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from syncjob.cli.main import cli
 from syncjob.cli.options import _common_options
+from syncjob.config.file import SETTING_NAMES
 from syncjob.database.engine import open_engine
 from syncjob.database.tables import metadata
 from tests.conftest import Databases
@@ -150,6 +151,34 @@ def test_what_an_option_takes_is_told(name: str) -> None:
         else:
             assert takes, parameter.name
             assert takes == (parameter.metavar or takes), parameter.name
+
+
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_calls_a_command_is_one(page: Path) -> None:
+    """Each `syncjob …` in its text or blocks is a command with options that it has."""
+    text = page.read_text("utf-8")
+    for shown in re.findall(
+        r"`(syncjob (?!asked )[a-z-][^`\n]*)`|(?:-- |^\$ )(syncjob .*)", text, re.MULTILINE
+    ):
+        words = re.split(r"\s*(?:[#|;)]|&&|--(?= ))", "".join(shown))[0].split()[1:]
+        options = [word.partition("=")[0] for word in words if word.startswith("-")]
+        name = "syncjob"
+        for word in words:
+            name = f"{name} {word}" if f"{name} {word}" in ALL else name
+        known = {option for parameter in ALL[name].params for option in parameter.opts} | COMMON
+        known |= {"-vv", "--help"} | ({"--version"} if name == "syncjob" else set())
+        assert set(options) <= known, "".join(shown)
+        assert name != "syncjob" or not words or words[0].startswith("-"), "".join(shown)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_calls_a_setting_is_one(page: Path) -> None:
+    """Each `SYNCJOB_…` is read by the program."""
+    named = set(re.findall(r"(?<![\w_])SYNCJOB_[A-Z_]+[A-Z]", page.read_text("utf-8")))
+    assert named <= SETTING_NAMES | {"SYNCJOB_CONFIG"}
 
 
 # --- the report ---------------------------------------------------------------------------
