@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from syncjob.simulator import Account, Simulator
 from tests.console import Terminal, missing, steps_of
+from tests.warm import warm_syncjob
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -78,8 +80,9 @@ with sqlite3.connect(sys.argv[1]) as connection:
 class Stage:
     """Where a page plays: a folder, a WeChat, databases that only it has, a shell."""
 
-    def __init__(self, folder: Path, server: str, followers: int) -> None:
+    def __init__(self, folder: Path, server: str, syncjob: str, followers: int) -> None:
         self.folder = folder
+        self._syncjob = syncjob
         self.simulator = Simulator(Account(followers))
         credentials = self.simulator._api.credentials  # those of the pages, not made from the seed
         credentials.appid, credentials.secret = APPID, SECRET
@@ -94,10 +97,13 @@ class Stage:
         work, tools = self.folder / "work", self.folder / "bin"
         work.mkdir()
         tools.mkdir()
-        (tools / "sqlite3").write_text(SQLITE)
-        (tools / "sqlite3").chmod(0o755)
-        (tools / "make").write_text(f'#!/bin/sh\nexec {shutil.which("make")} -C {ROOT} "$@"\n')
-        (tools / "make").chmod(0o755)
+        programs = {"sqlite3": SQLITE, "syncjob": self._syncjob}
+        # What is set up already is not set up again, whatever the times of the files say.
+        make = f"{shutil.which('make')} -C {ROOT} -o .venv/installed"
+        programs["make"] = f'#!/bin/sh\nexec {make} "$@"\n'
+        for name, program in programs.items():
+            (tools / name).write_text(program)
+            (tools / name).chmod(0o755)
         for name in ("deploy", "examples"):
             (work / name).symlink_to(ROOT / name)
         environment = {
@@ -214,13 +220,21 @@ def postgresql_tools() -> list[str]:
     return [str(path.parent) for path in sorted(found, reverse=True)]
 
 
+@pytest.fixture(scope="module")
+def syncjob() -> Iterator[str]:
+    """The command, as a program that takes no time to start."""
+    # Not under pytest's own folder: the path of a Unix socket may not be long.
+    with TemporaryDirectory(prefix="syncjob-") as folder, warm_syncjob(Path(folder)) as program:
+        yield program
+
+
 @pytest.fixture
 def stage(
-    request: pytest.FixtureRequest, tmp_path: Path, postgresql_server: str
+    request: pytest.FixtureRequest, tmp_path: Path, postgresql_server: str, syncjob: str
 ) -> Iterator[Stage]:
     """A stage for the page."""
     name = request.node.callspec.id
-    made = Stage(tmp_path, postgresql_server, FOLLOWERS.get(name, 300))
+    made = Stage(tmp_path, postgresql_server, syncjob, FOLLOWERS.get(name, 300))
     with made.simulator.serving() as url:
         made.open(url)
         try:
