@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
@@ -18,6 +19,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from syncjob.simulator import Account, Simulator
 from tests.console import Terminal, missing, steps_of
+from tests.loopback import answering
 from tests.warm import warm_syncjob
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +36,7 @@ NOT_RUN = {
         "python3 -m venv /opt/syncjob",
         "/opt/syncjob/bin/pip install .",
         "ln -s /opt/syncjob/bin/syncjob /usr/local/bin/",
+        "/opt/syncjob/bin/pip install '.[metrics]'",
     ],
 }
 # Behind the prompt of root, who installs units.
@@ -56,6 +59,7 @@ SHORTER = {"--followers 1000000 --latency 80": "--followers 1000 --latency 0"}
 BEFORE = {
     "syncjob unfollows": "so many leave that a run parks them",
     "syncjob unfollows reject": "so many leave that a run parks them",
+    "syncjob notify": "somebody is to be told of failures",
 }
 FOLLOWERS = {"README.md": 23_000}
 # Databases that a page takes for granted.
@@ -91,12 +95,14 @@ class Stage:
         self.stdin = folder / "stdin"
         self.stdin.write_text(SECRET + "\n")
         self._terminal: Terminal | None = None
+        self._open = ExitStack()
 
     def open(self, url: str) -> None:
         """Open the shell, with WeChat at the URL."""
         work, tools = self.folder / "work", self.folder / "bin"
         work.mkdir()
         tools.mkdir()
+        (self.folder / "metrics").mkdir()
         programs = {"sqlite3": SQLITE, "syncjob": self._syncjob}
         # What is set up already is not set up again, whatever the times of the files say.
         make = f"{shutil.which('make')} -C {ROOT} -o .venv/installed"
@@ -137,15 +143,18 @@ class Stage:
             command = command.replace(longer, shorter)
         command = re.sub(r"postgresql://[^/\s]*/", "postgresql:///", command)
         command = command.replace("/etc/syncjob", f"{self.folder}/etc")
+        command = command.replace("/var/lib/prometheus/node-exporter", f"{self.folder}/metrics")
         for name, ours in self._databases.items():
             command = re.sub(rf"\b{name}\b(?!\.)", ours, command)
         told, code = self._terminal.run(command)
         for name, ours in self._databases.items():
             told = told.replace(ours, name)
+        told = told.replace("(127.0.0.1, json)", "(qyapi.weixin.qq.com, wecom)")  # of `be_told`
         return told.replace(f"{self.folder}/etc", "/etc/syncjob"), code
 
     def close(self) -> None:
         """Close the shell and drop the databases."""
+        self._open.close()
         if self._terminal is not None:
             self._terminal.close()
         url = self._server.set(drivername="postgresql+psycopg")
@@ -187,6 +196,12 @@ class Stage:
         for openid in rest:
             account.unfollow(openid)
 
+    def be_told(self) -> None:
+        """Name a command that takes what it is told, and an address that does."""
+        taking = self._open.enter_context(answering([b'{"errcode": 0}']))
+        command = f"export SYNCJOB_ON_FAILURE=true SYNCJOB_WEBHOOK_URL={taking.url}"
+        assert self.run(command) == ("", 0)
+
     def spend(self) -> None:
         """Let the list be called as often as a day allows, but for a few."""
         self.simulator.switches.daily_quota["user/get"] = 500
@@ -209,6 +224,7 @@ DEEDS: dict[str, Callable[[Stage], None]] = {
     ),
     "the website has listed all day": Stage.spend,
     "a few people come and go": Stage.churn,
+    "somebody is to be told of failures": Stage.be_told,
 }
 
 
