@@ -8,7 +8,15 @@ from time import monotonic, sleep
 
 from syncjob.config import Settings
 from syncjob.database.store import Store, open_store
-from syncjob.model import AccessToken, Account, QuotaState, TokenClaim, ToldQuota, key_hashes
+from syncjob.model import (
+    AccessToken,
+    Account,
+    QuotaState,
+    TokenClaim,
+    ToldQuota,
+    fingerprint,
+    key_hashes,
+)
 from syncjob.sync.holder import is_dead, this_process
 from syncjob.wechat.client import WeChatClient
 from syncjob.wechat.quotas import Quotas
@@ -61,7 +69,8 @@ def open_job(settings: Settings) -> Iterator[Job]:
         )
         stack.callback(transport.close)
         source = token_source(settings, transport, stack)
-        tokens = Tokens(source, _AccountShelf(store, account.id), sleep=sleep)
+        shelf = _AccountShelf(store, account.id, fingerprint(settings.appsecret.reveal()))
+        tokens = Tokens(source, shelf, sleep=sleep)
         client = WeChatClient(transport, tokens, lang=settings.lang, quotas=quotas)
         yield Job(store, client, account, quotas)
 
@@ -72,17 +81,22 @@ class _AccountShelf:
 
     store: Store
     account_id: int
+    credentials: str
 
     def get(self) -> str | None:
-        return self.store.get_token(self.account_id)
+        return self.store.get_token(self.account_id, self.credentials)
 
     def claim(self, rejected: str | None) -> TokenClaim:
         return self.store.claim_token(
-            self.account_id, rejected=rejected, holder=this_process(), is_dead=is_dead
+            self.account_id,
+            rejected=rejected,
+            credentials=self.credentials,
+            holder=this_process(),
+            is_dead=is_dead,
         )
 
     def save(self, token: AccessToken, generation: int) -> str:
-        return self.store.save_token(self.account_id, token, generation)
+        return self.store.save_token(self.account_id, token, generation, self.credentials)
 
     def give_up(self, generation: int) -> None:
         self.store.give_up_token(self.account_id, generation)

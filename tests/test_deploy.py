@@ -52,7 +52,9 @@ def test_the_unit_names_settings_commands_and_codes_of_the_job(name: str) -> Non
     """As they are called, and every exit code on purpose."""
     text = (DEPLOY / name).read_text()
     assert set(re.findall(r"SYNCJOB_\w+", text)) <= SETTING_NAMES | {"SYNCJOB_CONFIG"}
-    commands = re.findall(r"^Exec\w+=-?/usr/local/bin/syncjob (\w+)$", text, re.MULTILINE)
+    commands = re.findall(
+        r"^Exec\w+=-?/usr/local/bin/syncjob (\w+)(?: --quiet)?$", text, re.MULTILINE
+    )
     assert commands == ["migrate", "sync"]
     assert set(commands) <= cli.commands.keys()
     assert "SuccessExitStatus=75\nRestart=no\n" in text

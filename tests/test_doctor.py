@@ -695,7 +695,12 @@ def test_a_line_of_cron_and_a_timer_are_seen(
     unit = tmp_path / "etc/systemd/system/syncjob.timer"
     unit.parent.mkdir(parents=True)
     unit.touch()
-    assert schedule(tmp_path) == [("OK", "syncjob.timer of systemd is there", "")]
+    ((level, what, cure),) = schedule(tmp_path)
+    assert (level, cure) == ("WARNING", "systemctl enable --now syncjob.timer")
+    link = unit.parent / "timers.target.wants/syncjob.timer"
+    link.parent.mkdir()
+    link.symlink_to(unit)
+    assert schedule(tmp_path) == [("OK", "syncjob.timer of systemd is enabled", "")]
     systemctl = tmp_path / "bin/systemctl"
     systemctl.parent.mkdir()
     for state, expected in (("active", "OK"), ("inactive", "WARNING"), ("failed", "WARNING")):
@@ -703,7 +708,7 @@ def test_a_line_of_cron_and_a_timer_are_seen(
         systemctl.chmod(0o755)
         ((level, what, cure),) = schedule(tmp_path)
         assert level == expected
-        assert ("systemctl enable --now syncjob.timer" in cure) == (expected == "WARNING")
+        assert (cure == "systemctl start syncjob.timer") == (expected == "WARNING")
 
 
 def test_in_a_pod_the_cluster_is_the_schedule(

@@ -176,7 +176,7 @@ def test_a_run_that_has_nothing_to_do_asks_for_no_quota(world: Callable[..., Wor
 def test_a_quota_that_cannot_be_told_stops_nothing(
     world: Callable[..., World], database_url: str, answer: str
 ) -> None:
-    """It is asked once, whatever comes."""
+    """It is asked once, whatever comes; once more, and no further, where it is the token."""
     wechat = world(150, page_size=100)
     wechat.set(SYNCJOB_TIMEOUT="0.3", SYNCJOB_CONCURRENCY="1")
     wechat.simulator.faults.add(f"openapi/quota/get={answer}")
@@ -184,7 +184,9 @@ def test_a_quota_that_cannot_be_told_stops_nothing(
     assert wechat.run("sync") == 0
 
     assert_equals_truth(database_url, wechat.simulator)
-    assert wechat.simulator.count("openapi/quota/get") == 2  # of user/get and of batchget
+    asked = 3 if answer == "40001" else 2  # of user/get and of batchget
+    assert wechat.simulator.count("openapi/quota/get") == asked
+    assert wechat.simulator.count("stable_token") == asked - 1
 
 
 # --- a broken account, asked once ---------------------------------------------------------------
@@ -348,3 +350,16 @@ def test_calls_that_brought_an_error_are_counted_by_errcode(
         ("/cgi-bin/user/get", "-1", 2),
         ("/cgi-bin/user/info/batchget", "unanswered", 1),
     ]
+
+
+def test_a_token_that_is_refused_where_a_quota_is_asked_for_is_replaced_first(
+    world: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the run would go by what a new account may ask, and spend what is reserved."""
+    wechat = world(3000, page_size=100)
+    wechat.set(SYNCJOB_SWEEP_EVERY="0")
+    assert wechat.run("sync") == 0
+    wechat.simulator.kill_tokens()
+    wechat.simulator.switches.daily_quota["user/get"] = wechat.simulator.count("user/get") + 5
+    assert wechat.run("sync") == 75
+    assert "no more calls of /cgi-bin/user/get today" in capsys.readouterr().err

@@ -1,4 +1,7 @@
-"""Calls that went wrong are counted by errcode; what was told to whom is remembered."""
+"""Calls that went wrong are counted by errcode; what was told to whom is remembered.
+
+A token is of the credentials that it was fetched with.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +15,7 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    op.add_column("access_tokens", sa.Column("credentials", sa.Text()))
     op.create_table(
         "api_errors",
         sa.Column("run_id", ID, nullable=False),
@@ -42,3 +46,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("notices")
     op.drop_table("api_errors")
+    op.drop_column("access_tokens", "credentials")

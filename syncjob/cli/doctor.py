@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncjob.cli.options import Command, read_max_age, settings_of
+from syncjob.cli.options import Command, as_called, read_max_age, settings_of
 from syncjob.errors import ExitCode, SettingsError
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ def _as_json(finding: "Finding") -> dict[str, Any]:
         "check": finding.check,
         "level": finding.level.name.lower(),
         "what": finding.what,
-        "cure": finding.cure or None,
+        "cure": as_called(finding.cure) or None,
     }
 
 
 def _in_words(finding: "Finding") -> str:
     """Return one line, whatever the texts hold."""
     level = finding.level.name.lower()
-    cure = f" -> {finding.cure}" if finding.cure else ""
+    cure = f" -> {as_called(finding.cure)}" if finding.cure else ""
     line = " ".join(f"{finding.check:<11}{finding.what}{cure}".splitlines())
     return click.style(f"{level:<10}", fg=COLOURS[level]) + line

@@ -62,8 +62,9 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
 EXAMPLE
   SYNCJOB_DATABASE_URL=postgresql://syncjob@db/crm syncjob migrate""",
 )
+@click.option("--quiet", is_flag=True, help="Say nothing where nothing is to do.")
 @click.pass_context
-def migrate(context: click.Context) -> None:
+def migrate(context: click.Context, quiet: bool) -> None:
     """Bring the database to the newest schema.
 
     Creates the tables the first time (and a SQLite file, readable by you alone); safe to repeat.
@@ -73,7 +74,8 @@ def migrate(context: click.Context) -> None:
 
     before, after = upgrade(settings.database_url.reveal())
     if before == after:
-        click.echo(f"The database is at revision {after} already; nothing to do.")
+        if not quiet:
+            click.echo(f"The database is at revision {after} already; nothing to do.")
     elif before is None:
         click.echo(f"Created the tables, at revision {after}.")
     else:

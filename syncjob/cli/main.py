@@ -17,7 +17,7 @@ from syncjob.cli.jobs import backfill, migrate, sync
 from syncjob.cli.logs import tells_json
 from syncjob.cli.metrics import metrics
 from syncjob.cli.notices import notify
-from syncjob.cli.options import Group
+from syncjob.cli.options import Group, as_called, forget_call
 from syncjob.cli.plan import plan
 from syncjob.cli.quota import quota
 from syncjob.cli.reports import runs, status
@@ -79,6 +79,7 @@ def run(arguments: list[str]) -> int:
     # One that is ignored already stays so: that is what nohup means.
     heeded = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, _interrupt) for number in heeded}
+    forget_call()
     try:
         code = cli.main(arguments, prog_name="syncjob", standalone_mode=False)
         return int(code or 0)
@@ -89,7 +90,7 @@ def run(arguments: list[str]) -> int:
         _say("stopped")
         return int(ExitCode.TRY_AGAIN_LATER)
     except SyncjobError as error:
-        _say(str(error))
+        _say(as_called(str(error)))
         return int(error.exit_code)
     except Exception as error:  # noqa: BLE001 - the last place where a bug can get its exit code
         last = traceback.extract_tb(error.__traceback__)[-1]

@@ -62,7 +62,11 @@ def write_metrics(path: Path, store: "Store", account: "Account") -> None:
         with replaced(path, mode=0o644) as file:
             file.write(_text(store, account))
     except (OSError, SyncjobError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error).replace("\n", "; ")
+        reason = str(error).replace("\n", "; ")
+        if isinstance(error, OSError):
+            reason = (
+                f"{error.strerror}; may this user write there, and does ReadWritePaths= name it?"
+            )
         logger.warning("The metrics could not be written. file=%s reason=%s", path, reason)
 
 

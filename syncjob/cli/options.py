@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import shlex
 import sys
 from datetime import timedelta
 from typing import Any
@@ -12,9 +14,20 @@ from syncjob.cli.logs import log_to_stderr
 from syncjob.config import SettingsReader, open_settings
 from syncjob.errors import Interrupted, Stopped, SyncjobError
 
+# As a message names them: syncjob migrate, syncjob quota forget.
+OURS = re.compile(
+    r"\bsyncjob (?:migrate|doctor|status|runs|notify|unfollows(?: approve| reject)?|quota forget)\b"
+)
+
 _VERBOSITY = "syncjob.verbosity"
 _CONFIG = "syncjob.config"
 _LOG_FORMAT = "syncjob.log_format"
+
+
+class _Called:
+    """How this process was called."""
+
+    config: str | None = None
 
 
 def _add_verbosity(context: click.Context, parameter: click.Parameter, value: int) -> None:
@@ -23,7 +36,7 @@ def _add_verbosity(context: click.Context, parameter: click.Parameter, value: in
 
 def _keep_config(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
-        context.meta[_CONFIG] = value
+        context.meta[_CONFIG] = _Called.config = value
 
 
 def _keep_log_format(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -110,6 +123,22 @@ def settings_of(context: click.Context, *, tolerant: bool = False) -> SettingsRe
     A wrong file is refused; if `tolerant`, only when more of it than `notices` is asked for.
     """
     return open_settings(context.meta.get(_CONFIG), tolerant=tolerant)
+
+
+def forget_call() -> None:
+    """Forget how an earlier command of this process was called."""
+    _Called.config = None
+
+
+def as_called(words: str) -> str:
+    """Return words in which commands of ours are named with the file that `--config` named.
+
+    Who copies `syncjob migrate` from a message would otherwise run it on another database.
+    """
+    path = _Called.config
+    if path is None:
+        return words
+    return OURS.sub(lambda found: f"{found[0]} --config {shlex.quote(path)}", words)
 
 
 def read_max_age(

@@ -143,7 +143,7 @@ def summary(run: Run) -> str:
     did = [
         f"{number:,} {what}"
         for number, what in (
-            (run.pages, "pages"),
+            (run.pages, "page" if run.pages == 1 else "pages"),
             (run.new, "new"),
             (run.returned, "returned"),
             (run.unfollowed, "left"),

@@ -212,7 +212,7 @@ def _run_in_words(run: Run) -> str:
         took = f" after {span_in_words(run.finished_at - run.started_at)}"
     text = (
         f"{run.command} #{run.id} of {_minute(run.started_at)} {run.status}{took}: "
-        f"{run.pages:,} pages, {run.new:,} new, {run.enriched:,} enriched, {run.calls:,} calls"
+        f"{_pages(run.pages)}, {run.new:,} new, {run.enriched:,} enriched, {run.calls:,} calls"
     )
     return f"{text}\n{'':<14}{run.message}" if run.message else text
 
@@ -227,10 +227,14 @@ def _sweep_in_words(open_sweep: Sweep | None, sealed: Sweep | None) -> str:
         )
     if sealed is not None:
         return (
-            f"complete at {_minute(sealed.finished_at)}: {sealed.pages} pages, "
+            f"complete at {_minute(sealed.finished_at)}: {_pages(sealed.pages)}, "
             f"{sealed.openids:,} listed, WeChat said {_total(sealed)}"
         )
     return "none yet"
+
+
+def _pages(count: int) -> str:
+    return f"{count:,} page" if count == 1 else f"{count:,} pages"
 
 
 def _total(sweep: Sweep) -> str:

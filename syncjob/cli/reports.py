@@ -95,7 +95,12 @@ EXAMPLE
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
 @click.option(
-    "--limit", type=click.IntRange(1, 1_000_000), default=20, show_default=True, metavar="N"
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="So many at most.",
 )
 @click.pass_context
 def runs(context: click.Context, as_json: bool, limit: int) -> None:

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from syncjob.config.secrets import is_public
+from syncjob.config.secrets import is_public, unreadable
 from syncjob.errors import SettingsError
 
 SETTING_NAMES = frozenset(
@@ -65,11 +65,12 @@ def read_settings_file(path: Path) -> SettingsFile:
             content = tomllib.loads(file.read())
         texts = {name: str(value) for name, value in content.items()}
     except OSError as error:
-        words = f"the settings file {str(path)!r} cannot be read: {error.strerror}"
+        words = f"the settings file {str(path)!r} cannot be read: {unreadable(error)}"
         return SettingsFile(path, fault=SettingsError(words))
     except (ValueError, RecursionError) as error:
         # The text of such an error is a place ("at line 3, column 9"), never the line itself.
-        words = f"the settings file {str(path)!r} is not TOML: {error}"
+        hint = "texts stand in quotes, and each name once"
+        words = f"the settings file {str(path)!r} is not TOML: {error}; {hint}"
         return SettingsFile(path, fault=SettingsError(words))
     wrong = {name: fault for name, value in content.items() if (fault := _fault_of(name, value))}
     for name in wrong:

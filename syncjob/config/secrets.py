@@ -36,6 +36,14 @@ def is_public(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and bool(status.st_mode & stat.S_IROTH)
 
 
+def unreadable(error: OSError) -> str:
+    """Say why a file cannot be read, and what to do if it is a matter of rights."""
+    reason = error.strerror or type(error).__name__
+    if not isinstance(error, PermissionError):
+        return reason
+    return f"{reason}; let the user that runs syncjob read it: chgrp syncjob and chmod 640"
+
+
 def read_secret_file(name: str, path: str) -> str:
     """Return what the file that the setting `name` names holds, without the blanks around it.
 
@@ -47,9 +55,13 @@ def read_secret_file(name: str, path: str) -> str:
             status = os.fstat(file.fileno())
             content = file.read(LONGEST_SECRET + 1)
         value = content.decode("utf-8-sig").strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+    except OSError as error:
+        reason = unreadable(error)
         raise SettingsError(f"{name} names {path!r}, which cannot be read: {reason}") from None
+    except ValueError:
+        raise SettingsError(
+            f"{name} names {path!r}, which cannot be read: it is not UTF-8 text"
+        ) from None
     if is_public(status):
         raise SettingsError(
             f"{name} names {path!r}, which everybody on this machine can read; run: chmod o= {path}"

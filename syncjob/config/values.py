@@ -17,12 +17,18 @@ class Values:
 
     A variable of the environment wins over the file's, and NAME and NAME_FILE are two ways to say
     one thing: either of them hides both of the file's. Whatever reads one raises SettingsError: one
-    line that names the setting, what was found (never a secret) and what is expected.
+    line that names the setting, what was found (never a secret) and what is expected. `hidden` are
+    the names of the file's that the environment says otherwise.
     """
 
     def __init__(self, environ: Mapping[str, str], file: Mapping[str, str]) -> None:
         given, kept = _without_blanks(environ), _without_blanks(file)
         said = {name.removesuffix("_FILE") for name in given}
+        self.hidden = sorted(
+            name
+            for name, value in kept.items()
+            if name.removesuffix("_FILE") in said and given.get(name) != value
+        )
         self._values = given | {
             name: value for name, value in kept.items() if name.removesuffix("_FILE") not in said
         }

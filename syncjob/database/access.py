@@ -33,22 +33,32 @@ class Access(Archive):
         account_id: int,
         *,
         rejected: str | None,
+        credentials: str | None = None,
         holder: str,
         is_dead: Callable[[str], bool] = lambda holder: False,
     ) -> TokenClaim:
         """Return a good token other than the `rejected` one, or the right to fetch one.
 
-        Neither, if somebody else is fetching one, who is not known dead.
+        Neither, if somebody else is fetching one, who is not known dead. A token that is known to
+        be of other `credentials` is not a good one; None: whatever they are.
         """
         with writing(self._engine) as connection:
             return access_tokens.claim(
-                connection, self._clock, account_id, rejected, holder, is_dead
+                connection, self._clock, account_id, rejected, credentials, holder, is_dead
             )
 
-    def save_token(self, account_id: int, token: AccessToken, generation: int) -> str:
+    def save_token(
+        self,
+        account_id: int,
+        token: AccessToken,
+        generation: int,
+        credentials: str | None = None,
+    ) -> str:
         """Keep the token that a claim brought; return the one to use, perhaps a newer one."""
         with writing(self._engine) as connection:
-            return access_tokens.save(connection, self._clock, account_id, token, generation)
+            return access_tokens.save(
+                connection, self._clock, account_id, token, generation, credentials
+            )
 
     def give_up_token(self, account_id: int, generation: int) -> None:
         """End a claim that has brought no token."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, literal, or_, select, true, update
 
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert
@@ -20,11 +20,13 @@ from syncjob.model import AccessToken, TokenClaim
 CLAIM = timedelta(seconds=60)
 
 
-def get(connection: Connection, clock: DatabaseClock, account_id: int) -> str | None:
-    """Return the stored token, unless it is time for a new one."""
+def get(
+    connection: Connection, clock: DatabaseClock, account_id: int, credentials: str | None
+) -> str | None:
+    """Return the stored token, unless it is time for a new one or it is of other credentials."""
     return connection.execute(
         select(access_tokens.c.access_token).where(
-            access_tokens.c.account_id == account_id, _is_good(clock)
+            access_tokens.c.account_id == account_id, _is_good(clock, credentials)
         )
     ).scalar_one_or_none()
 
@@ -34,6 +36,7 @@ def claim(
     clock: DatabaseClock,
     account_id: int,
     rejected: str | None,
+    credentials: str | None,
     holder: str,
     is_dead: Callable[[str], bool],
 ) -> TokenClaim:
@@ -47,7 +50,7 @@ def claim(
     row = connection.execute(
         select(
             access_tokens,
-            _is_good(clock).label("is_good"),
+            _is_good(clock, credentials).label("is_good"),
             and_(
                 access_tokens.c.fetching_until > clock.now(),
                 # Only a clock that was set back since leaves it that far in the future.
@@ -76,6 +79,7 @@ def save(
     account_id: int,
     token: AccessToken,
     generation: int,
+    credentials: str | None,
 ) -> str:
     """Keep the token in place of the one before, and return the one to use.
 
@@ -87,11 +91,12 @@ def save(
         "refresh_at": clock.now(timedelta(seconds=token.usable_for or 0)),
         "fetching_until": None,
         "fetching_by": None,
+        "credentials": credentials,
     }
     kept = update(access_tokens).where(_is_claim(account_id, generation)).values(**values)
     if connection.execute(kept).rowcount == 1:
         return token.value
-    return get(connection, clock, account_id) or token.value
+    return get(connection, clock, account_id, credentials) or token.value
 
 
 def give_up(connection: Connection, account_id: int, generation: int) -> None:
@@ -103,9 +108,12 @@ def give_up(connection: Connection, account_id: int, generation: int) -> None:
     )
 
 
-def _is_good(clock: DatabaseClock) -> ColumnElement[bool]:
+def _is_good(clock: DatabaseClock, credentials: str | None) -> ColumnElement[bool]:
+    known = access_tokens.c.credentials
     return and_(
-        access_tokens.c.refresh_at > clock.now(), access_tokens.c.access_token != literal("")
+        access_tokens.c.refresh_at > clock.now(),
+        access_tokens.c.access_token != literal(""),
+        true() if credentials is None else or_(known.is_(None), known == credentials),
     )
 
 

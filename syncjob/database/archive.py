@@ -194,7 +194,7 @@ class Archive:
                 connection, self._clock, account_id, refresh_after, behind, limit
             )
 
-    def get_token(self, account_id: int) -> str | None:
-        """Return the stored token, unless it is time for a new one."""
+    def get_token(self, account_id: int, credentials: str | None = None) -> str | None:
+        """Return the stored token, unless it is time for a new one, or it is of others."""
         with reading(self._engine) as connection:
-            return access_tokens.get(connection, self._clock, account_id)
+            return access_tokens.get(connection, self._clock, account_id, credentials)

@@ -97,6 +97,11 @@ def _require_file(url: URL, *, create: bool) -> None:
         )
     path = Path(url.database.removeprefix("file:"))  # SQLite's own URIs begin so
     try:
+        if not path.parent.exists():
+            raise DatabaseError(
+                f"the folder of the database file {str(path)!r} does not exist; make it, for the "
+                "user that runs syncjob"
+            )
         if create:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         elif not path.exists():

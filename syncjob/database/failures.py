@@ -35,7 +35,7 @@ CURES = {
     "25006": "it is read-only: name the primary server, or let it be written to",
     "28": "check the user and the password of SYNCJOB_DATABASE_URL",
     "3D000": "create it, or check SYNCJOB_DATABASE_URL",
-    "42501": "grant the role of SYNCJOB_DATABASE_URL what it lacks (README: PostgreSQL)",
+    "42501": "grant the role of SYNCJOB_DATABASE_URL what it lacks; syncjob doctor names it",
     "53100": "free some space on the server's disk and run again",
     "53300": "raise max_connections or the role's limit, or close what holds the others",
     "55P03": "another session holds a lock; see pg_locks",

@@ -238,6 +238,8 @@ access_tokens = Table(
     _count("generation"),
     _instant("fetching_until"),
     Column("fetching_by", Text),
+    # A keyed hash of the AppSecret it was fetched with: another one is not covered up by it.
+    Column("credentials", Text),
 )
 
 # What each run has asked of WeChat, by quota day (Beijing's). The view daily_api_calls has sums.

@@ -12,7 +12,12 @@ from syncjob.doctor.findings import Finding, Level, note, told, unchecked
 from syncjob.doctor.history import check_history
 from syncjob.doctor.network import check_network
 from syncjob.doctor.schedule import check_schedule
-from syncjob.doctor.settings import check_choices, check_metrics_file, check_settings
+from syncjob.doctor.settings import (
+    check_choices,
+    check_metrics_file,
+    check_notices,
+    check_settings,
+)
 from syncjob.doctor.wechat import check_wechat
 from syncjob.errors import SettingsError, SyncjobError
 from syncjob.model import Account, Health, Run
@@ -53,6 +58,7 @@ class Examination:
             names_database = self._reader.names("SYNCJOB_DATABASE_URL")
             yield from check_choices(settings, names_database=names_database)
             yield from check_metrics_file(settings)
+            yield from check_notices(self._reader.notices())
         yield from self._database()
         yield from check_schedule(self._root)
         if settings is None:

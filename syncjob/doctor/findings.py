@@ -66,4 +66,4 @@ def told(check: str, error: SyncjobError) -> Finding:
         what, cure = what[: in_brackets.start()], in_brackets[1]
     if error.exit_code == ExitCode.TRY_AGAIN_LATER:
         return warning(check, what, cure or "nothing: a later run goes on")
-    return fault(check, what, cure or "see the README: What can go wrong")
+    return fault(check, what, cure or "look it up in docs/what-went-wrong.md")

@@ -23,16 +23,15 @@ def check_schedule(root: Path = Path("/")) -> Iterator[Finding]:
     fault. `root` is where the machine's files are, for tests.
     """
     timers, lines = _timers(root), list(_cron_files(root))
-    for name in timers:
+    for name, is_enabled in timers.items():
         state = _state_of(name)
-        if state in ("active", "unknown"):
-            yield ok(
-                "schedule", f"{name} of systemd {'is on' if state == 'active' else 'is there'}"
-            )
+        if not is_enabled:
+            what = f"{name} is installed, and not enabled"
+            yield warning("schedule", what, f"systemctl enable --now {name}")
+        elif state in ("inactive", "failed"):
+            yield warning("schedule", f"{name} is {state}", f"systemctl start {name}")
         else:
-            yield warning(
-                "schedule", f"{name} is installed and {state}", f"systemctl enable --now {name}"
-            )
+            yield ok("schedule", f"{name} of systemd is {'on' if state == 'active' else 'enabled'}")
     for place in lines:
         yield ok("schedule", f"cron runs it: {place}")
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
@@ -45,17 +44,19 @@ def check_schedule(root: Path = Path("/")) -> Iterator[Finding]:
         )
 
 
-def _timers(root: Path) -> list[str]:
-    found = set()
+def _timers(root: Path) -> dict[str, bool]:
+    """Return the timers, and which of them are started with the machine.
+
+    A template that has an instance is left out: by itself it starts nothing.
+    """
+    installed, enabled = set(), set()
     for folder in UNITS:
         with suppress(OSError):
-            found |= {path.name for path in (root / folder).glob("syncjob*.timer")}
-        with suppress(OSError):  # the instances of a template are links
+            installed |= {path.name for path in (root / folder).glob("syncjob*.timer")}
             wants = (root / folder / "timers.target.wants").glob("syncjob*.timer")
-            found |= {path.name for path in wants}
-    instances = {name for name in found if not name.endswith("@.timer")}
-    # A template by itself starts nothing; of it alone is told, lest nobody miss the instance.
-    return sorted(instances or found)
+            enabled |= {path.name for path in wants}
+    instances = {name for name in installed | enabled if not name.endswith("@.timer")}
+    return {name: name in enabled for name in sorted(instances or installed)}
 
 
 def _state_of(timer: str) -> str:

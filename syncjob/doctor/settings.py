@@ -1,10 +1,11 @@
 """Are the settings right, and safe?"""
 
 import os
+import shutil
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from syncjob.config import Settings, SettingsReader
+from syncjob.config import NoticeSettings, Settings, SettingsReader
 from syncjob.doctor.findings import Finding, fault, note, ok, told, warning
 from syncjob.errors import SettingsError
 
@@ -23,6 +24,9 @@ def check_settings(reader: SettingsReader, faults: list[SettingsError]) -> Itera
         for name in file.exposed:
             what = f"everybody on this machine can read {file.path}, which holds {name}"
             yield warning("settings", what, f"run: chmod o= {file.path}")
+    for name in reader.hidden:
+        what = f"{name} of the file is hidden by what the environment says"
+        yield note("settings", what, f"if that is not meant: unset {name}")
     if not faults:
         where = "" if file is None else f" with the file {file.path}"
         yield ok("settings", f"complete and readable{where}")
@@ -81,3 +85,18 @@ def check_metrics_file(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield ok("metrics", f"can be left in {path.parent}")
+
+
+def check_notices(notices: NoticeSettings) -> Iterator[Finding]:
+    """See whether the command that tells of failures is there; nobody is told anything."""
+    if not notices.command:
+        return
+    name = notices.command[0]
+    if shutil.which(name) is None:
+        yield warning(
+            "notices",
+            f"the command of SYNCJOB_ON_FAILURE was not found, or may not be run: {name}",
+            "mend its path; then try it: syncjob notify",
+        )
+    else:
+        yield ok("notices", f"{name} is there; to try it: syncjob notify")

@@ -2,7 +2,7 @@
 
 from syncjob.model.cleaning import BIGINT
 from syncjob.model.health import Blocker, Health
-from syncjob.model.pseudonyms import key_hashes, shown
+from syncjob.model.pseudonyms import fingerprint, key_hashes, shown
 from syncjob.model.quota import (
     CHINA,
     UNANSWERED,
@@ -84,6 +84,7 @@ __all__ = [
     "UnionidConflict",
     "UserInfo",
     "documented_user_infos",
+    "fingerprint",
     "key_hashes",
     "quota_day",
     "shown",

@@ -17,6 +17,12 @@ def key_hashes(key: str) -> None:
     _Key.value = key.encode()[: hashlib.blake2s.MAX_KEY_SIZE]
 
 
+def fingerprint(secret: str) -> str:
+    """Return a hash by which a secret can be told from another one, and not found out."""
+    text = secret.encode("utf-8", "replace")
+    return hashlib.blake2s(text, key=_Key.value, person=b"secret").hexdigest()
+
+
 def shown(openid: str) -> str:
     """Return the hash that stands for an OpenID or a unionid, ten hexadecimal digits."""
     text = openid.encode("utf-8", "replace")

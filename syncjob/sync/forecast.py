@@ -110,7 +110,9 @@ def forecast(
     )
     new = 0 if intended.sweep == "not yet" else max(0, total - known)
     profiles = total if backfill else intended.unenriched + intended.stale + new
-    lists = 0 if intended.sweep == "not yet" else -(-max(0, total - listed) // PAGE) + 1
+    # A page that is not the last one shows how many they hold.
+    full = len(page.openids) if 0 < len(page.openids) < total else PAGE
+    lists = 0 if intended.sweep == "not yet" else -(-max(0, total - listed) // full) + 1
     batches = -(-profiles // batch_size)
     list_time = lists * list_seconds
     batch_time = batches * batch_seconds / concurrency

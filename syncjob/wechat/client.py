@@ -57,6 +57,7 @@ class WeChatClient:
         self._tokens = tokens
         self._lang = lang
         self._quotas = quotas
+        self._quota_refused = False
 
     @property
     def traffic(self) -> Traffic:
@@ -100,8 +101,11 @@ class WeChatClient:
     def prepare(self, endpoint: Endpoint[Any]) -> str:
         """Return a token, the endpoint's quota learnt, so that its next call is that call alone."""
         token = self._tokens.get()
-        if self._quotas is not None:
-            self._quotas.learn(endpoint.path, lambda: self._ask_quota(endpoint.path, token))
+        try:
+            self._learn(endpoint, token)
+        except TokenRejected as rejected:
+            token = self._tokens.replace(token, rejected)
+            self._learn(endpoint, token)
         return token
 
     def probe(self, openid: str | None) -> None:
@@ -143,16 +147,24 @@ class WeChatClient:
         except TokenRejected as rejected:
             raise contested(rejected) from None
 
+    def _learn(self, endpoint: Endpoint[Any], token: str) -> None:
+        if self._quotas is not None:
+            self._quotas.learn(endpoint.path, lambda: self._ask_quota(endpoint.path, token))
+
     def _ask_quota(self, cgi_path: str, token: str) -> ToldQuota | None:
         """Ask how much of an endpoint's day is left; whatever goes wrong, the job can do without.
 
-        A token that is refused here is refused, and replaced, at the call that follows.
+        Raises TokenRejected the first time that is what goes wrong: with another token it can be
+        learnt. An endpoint that refuses that one too must not cost a token a call.
         """
         try:
             return self._transport.call(
                 QUOTA_GET, params={"access_token": token}, body={"cgi_path": cgi_path}
             )
         except WeChatError as error:
+            if isinstance(error, TokenRejected) and not self._quota_refused:
+                self._quota_refused = True
+                raise
             reason = " ".join(str(error).split())
             logger.info("WeChat tells no quota. cgi_path=%s reason=%s", cgi_path, reason)
             return None

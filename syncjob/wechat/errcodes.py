@@ -104,7 +104,7 @@ MEANINGS: dict[int, Meaning] = {
         wait=60,
     ),
     # one or some of the OpenIDs
-    40003: Meaning(InvalidOpenID, "an OpenID was refused"),
+    40003: Meaning(InvalidOpenID, "an OpenID was refused; if a run ends with this, report the rid"),
     43004: _NOBODY,
     46004: _NOBODY,
     50005: _NOBODY,
