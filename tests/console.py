@@ -56,12 +56,10 @@ def steps_of(page: str) -> Iterator[Step]:
 def _commands(block: str) -> Iterator[Step]:
     step: Step | None = None
     for line in block.splitlines():
-        if line.startswith("$ "):
+        if line.startswith(("$ ", "# ")):  # the prompt of anybody, and of root
             if step is not None:
                 yield step
             step = Step("command", line[2:])
-        elif line.startswith("# "):  # root's: see ROOT in test_docs_commands.py
-            continue
         elif step is None:
             raise ValueError(f"a line of output before the first command: {line}")
         elif line.startswith("> ") or line == ">":

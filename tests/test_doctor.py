@@ -201,6 +201,44 @@ def test_a_secret_in_the_clear_is_warned_of(healthy: World, doctor: Doctor) -> N
     the_one(doctor("--offline")[1], "warning", "travel in the clear", "https://")
 
 
+def test_what_the_environment_hides_of_the_file_is_told(healthy: World, doctor: Doctor) -> None:
+    """A variable that was left in the shell; the same value hides nothing."""
+    Path("syncjob.toml").write_text('SYNCJOB_LANG = "en"\nSYNCJOB_BATCH_SIZE = 50\n')
+    healthy.set(SYNCJOB_LANG="zh_TW", SYNCJOB_BATCH_SIZE="50")
+    found = doctor("--offline", "--config", "syncjob.toml")[1]
+    the_one(found, "note", "SYNCJOB_LANG of the file is hidden", "unset SYNCJOB_LANG")
+    assert "SYNCJOB_BATCH_SIZE" not in str(found)
+
+
+def test_a_command_to_tell_somebody_with_that_is_not_there_is_warned_of(
+    healthy: World, doctor: Doctor
+) -> None:
+    """Before the first failure finds out; it is not run."""
+    healthy.set(SYNCJOB_ON_FAILURE="/no/such/command --now")
+    the_one(doctor("--offline")[1], "warning", "/no/such/command", "syncjob notify")
+    healthy.set(SYNCJOB_ON_FAILURE="false")
+    the_one(doctor("--offline")[1], "ok", "false is there")
+
+
+def test_commands_to_run_are_named_with_the_file_that_was_named(
+    serve: Callable[..., World], databases: Databases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Copied from a message, they act on the same database."""
+    wechat = serve(5)
+    url = databases.make_empty()
+    if databases.kind == "sqlite":
+        Path(make_url(url).database or "").touch()
+    Path("my settings.toml").write_text(f'SYNCJOB_DATABASE_URL = "{url}"\n')
+    named = ["--config", "my settings.toml"]
+    assert wechat.run("sync", *named) == 4
+    assert "(run: syncjob migrate --config 'my settings.toml')" in capsys.readouterr().err
+    assert wechat.run("doctor", "--offline", *named) == 1
+    assert "-> run: syncjob migrate --config 'my settings.toml'" in capsys.readouterr().out
+    wechat.set(SYNCJOB_CONFIG="my settings.toml")
+    assert wechat.run("sync") == 4
+    assert "(run: syncjob migrate)" in capsys.readouterr().err
+
+
 def test_metrics_that_cannot_be_left_are_warned_of(healthy: World, doctor: Doctor) -> None:
     """Before the first run finds out."""
     healthy.set(SYNCJOB_METRICS_FILE="/no/such/folder/syncjob.prom")

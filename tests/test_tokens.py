@@ -69,6 +69,38 @@ def test_a_stored_token_whose_time_is_up_is_replaced(
     assert wechat.simulator.count("stable_token") == 2
 
 
+def test_a_stored_token_does_not_cover_up_that_the_secret_is_wrong(
+    ready: Callable[..., World], sqlite_query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever pastes a wrong one sees it at the next run; the right one finds its token again."""
+    wechat = ready()
+    wechat.set(SYNCJOB_SWEEP_EVERY="0")
+    assert wechat.run("sync") == 0
+    ((kept, credentials),) = sqlite_query("SELECT access_token, credentials FROM access_tokens")
+    assert wechat.simulator.secret not in credentials
+
+    wechat.set(SYNCJOB_APPSECRET="0" * 32)
+    assert wechat.run("sync") == 3
+    assert "40125" in capsys.readouterr().err
+
+    wechat.set(SYNCJOB_APPSECRET=wechat.simulator.secret)
+    assert wechat.run("sync") == 0
+    assert sqlite_query("SELECT access_token FROM access_tokens") == [(kept,)]
+    assert wechat.simulator.count("stable_token") == 2
+
+
+def test_a_stored_token_of_credentials_that_nobody_knows_is_used(
+    ready: Callable[..., World], sqlite_query: Query
+) -> None:
+    """One from before they were written down, or that somebody else has put there."""
+    wechat = ready()
+    wechat.set(SYNCJOB_SWEEP_EVERY="0")
+    assert wechat.run("sync") == 0
+    sqlite_query("UPDATE access_tokens SET credentials = NULL")
+    assert wechat.run("sync") == 0
+    assert wechat.simulator.count("stable_token") == 1
+
+
 @pytest.mark.parametrize("errcode", [40001, 40014, 42001])
 @pytest.mark.parametrize("endpoint", ["user/get", "user/info/batchget"])
 def test_a_rejected_token_is_replaced_and_the_call_repeated(
