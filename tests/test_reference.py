@@ -205,3 +205,13 @@ def test_every_status_of_the_report_is_on_the_page() -> None:
         row for row in rows((REFERENCE / "report.md").read_text("utf-8")) if row[0] == "`status`"
     )
     assert set(re.findall(r"`(\w+)`", row[2])) == set(SCHEMA["properties"]["status"]["enum"])
+
+
+def test_every_check_of_the_doctor_is_in_its_section_and_no_other() -> None:
+    """Monitors select by these words."""
+    section = sections("commands.md")["syncjob doctor"]
+    cells = re.findall(r"^\| (`[a-z][^|]*) \|", section, re.MULTILINE)
+    told = {word for cell in cells for word in re.findall(r"`([a-z ]+)`", cell)}
+    finds = re.compile(r"\b(?:ok|note|unchecked|warning|fault|told)\(\s*\"([a-z ]+)\"")
+    sources = (ROOT / "syncjob/doctor").glob("*.py")
+    assert told == {word for path in sources for word in finds.findall(path.read_text("utf-8"))}
