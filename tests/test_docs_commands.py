@@ -46,7 +46,8 @@ NOT_RUN = {
         "journalctl -u syncjob",
         "systemctl disable --now syncjob.timer",
         "rm /etc/systemd/system/syncjob.service /etc/systemd/system/syncjob.timer",
-        "rm -r /opt/syncjob /etc/syncjob /usr/local/bin/syncjob",
+        "rm -r /opt/syncjob /etc/syncjob /usr/local/bin/syncjob /var/lib/syncjob",
+        "rm -f /var/lib/prometheus/node-exporter/syncjob.prom",
         "userdel syncjob",
         "/opt/syncjob/bin/pip install '.[metrics]'",
     ],
@@ -143,6 +144,7 @@ class Stage:
         command = re.sub(r"postgresql://[^/\s]*/", "postgresql:///", command)
         # There is no user of the job's: who runs the tests is root, and the job, too.
         command = command.replace("runuser -u syncjob -- ", "")
+        command = command.replace("sudo -u postgres ", "")
         command = command.replace("/var/lib/syncjob", f"{self.folder}/lib")
         command = command.replace("/etc/syncjob", f"{self.folder}/etc")
         command = command.replace("/var/lib/prometheus/node-exporter", f"{self.folder}/metrics")

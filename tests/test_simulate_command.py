@@ -69,6 +69,16 @@ def test_other_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
     assert ran.stdout == "sqlite:///mine.db stable\n"
 
 
+def test_a_rehearsal_touches_nothing_of_the_real_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not its settings file, and so its database; nor its metrics, nor those who are told."""
+    names = ("CONFIG", "METRICS_FILE", "ON_FAILURE", "WEBHOOK_URL", "WEBHOOK_URL_FILE")
+    for name in (*names, "APPSECRET_FILE"):
+        monkeypatch.setenv(f"SYNCJOB_{name}", "/etc/syncjob/real")
+    ran = run("--", "env")
+    assert "SYNCJOB_APPID=" in ran.stdout
+    assert "/etc/syncjob/real" not in ran.stdout
+
+
 def test_options_reach_the_simulator() -> None:
     """Page size and faults shape what the command is answered."""
     ran = run("--followers", "9", "--page-size", "4", "--", sys.executable, "-c", ASK)

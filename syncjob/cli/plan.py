@@ -72,7 +72,8 @@ def _calls_in_words(needed: "CallsNeeded") -> str:
         f"{needed.calls:,} calls of {needed.cgi_path}, {needed.seconds_a_call * 1000:.0f} ms each"
     )
     if needed.daily:
-        text += f"; {needed.calls / needed.daily:.1%} of the {needed.daily:,} that a day allows"
+        share = needed.calls / needed.daily
+        text += f"; {share:.1%} of the {needed.daily:,} that the reserve leaves of a day"
     if needed.left is not None:
         text += f", {max(0, needed.left):,} left today"
     return text

@@ -205,8 +205,9 @@ def simulate(
     secret of yours is used.
 
     With COMMAND, runs it with SYNCJOB_API_URL, SYNCJOB_APPID, SYNCJOB_APPSECRET and
-    SYNCJOB_TOKEN_SOURCE set to the simulator, every other variable as it is, and exits with its
-    exit code. Without COMMAND, prints these settings for a shell and serves until Ctrl-C.
+    SYNCJOB_TOKEN_SOURCE set to the simulator, and exits with its exit code. SYNCJOB_CONFIG, and
+    where metrics and notices of the real job go, are taken out; every other variable is as it is.
+    Without COMMAND, prints these settings for a shell and serves until Ctrl-C.
     The same seed makes the same account: run it again, and the same people follow.
     """
     from syncjob.simulator import Account, Simulator
