@@ -1,4 +1,4 @@
-"""A few hundred random histories on each kind of database; `make soak` plays more."""
+"""More than a hundred random histories on each kind of database; `make soak` plays more."""
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -9,7 +9,7 @@ from tests.histories import Histories
 from tests.stage import Database
 
 # The parts can run side by side: calls at a time, and how many histories.
-PARTS = ((1, 40), (1, 40), (1, 40), (1, 40), (8, 15), (32, 15))
+PARTS = ((1, 25), (1, 25), (1, 25), (1, 25), (8, 12), (32, 12))
 STEADY = settings(
     derandomize=True,
     stateful_step_count=8,

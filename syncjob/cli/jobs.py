@@ -141,6 +141,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         require_client("SYNCJOB_METRICS_FILE")
     from syncjob.bootstrap import open_job
     from syncjob.cli.report import by_api
+    from syncjob.heap import share_one_heap
     from syncjob.sync.run import Plan, run_job
     from syncjob.sync.sweep import SweepRules
 
@@ -161,6 +162,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         max_pages=options.max_pages,
         max_batches=options.max_batches,
     )
+    share_one_heap()
     with open_job(settings) as job:
 
         def keep(run: "Run") -> None:
