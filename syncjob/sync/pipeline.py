@@ -27,7 +27,7 @@ GROUP = 2_000
 GROUP_SECONDS = 0.5
 # What may be on its way: OpenIDs that wait to be asked about, and answers that wait to be stored.
 QUESTIONS = 10_000
-ANSWERS = 3 * GROUP
+ANSWERS = 2 * GROUP
 # How long an end before its time waits for calls that are out, and for the storing of answers.
 PATIENCE = 1.0
 STORING_PATIENCE = 5.0
