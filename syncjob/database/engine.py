@@ -119,7 +119,7 @@ def _set_timeouts(connection: Any, _record: object) -> None:
     # Not as options of the connection: poolers in between refuse these.
     names = ", ".join(f"'{name}'" for name in TIMEOUTS)
     unset = connection.execute(
-        f"SELECT name FROM pg_settings WHERE name IN ({names}) AND setting = '0'"  # noqa: S608
+        f"SELECT name FROM pg_settings WHERE name IN ({names}) AND setting = '0'"  # noqa: S608 - names of ours
     ).fetchall()
     for (name,) in unset:
         connection.execute("SELECT set_config(%s, %s, false)", (name, TIMEOUTS[name]))

@@ -4,9 +4,6 @@ Names are a contract with whoever selects from them. WeChat's fields keep WeChat
 are plain; instants end in `_at` or `_time` and are UTC.
 """
 
-from datetime import datetime
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -15,7 +12,6 @@ from sqlalchemy import (
     Date,
     ForeignKey,
     ForeignKeyConstraint,
-    Identity,
     Index,
     Integer,
     MetaData,
@@ -23,12 +19,12 @@ from sqlalchemy import (
     Table,
     Text,
     false,
-    func,
     text,
     true,
 )
 
-from syncjob.database.column_types import ID, JSON_VALUE, OPENID, UTCDateTime
+from syncjob.database.column_types import ID, JSON_VALUE, OPENID
+from syncjob.database.columns import count, counted_key, instant, of_account
 
 metadata = MetaData(
     naming_convention={
@@ -41,35 +37,17 @@ metadata = MetaData(
 )
 
 
-def _id() -> Column[int]:
-    return Column("id", ID, Identity(), primary_key=True)
-
-
-def _account_id(**options: Any) -> Column[int]:
-    return Column("account_id", ForeignKey("accounts.id"), nullable=False, **options)
-
-
-def _instant(name: str, *, nullable: bool = True) -> Column[datetime]:
-    """Return a column for an instant; one that must be there defaults to now."""
-    default = None if nullable else func.now()
-    return Column(name, UTCDateTime, nullable=nullable, server_default=default)
-
-
-def _count(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, server_default=text("0"))
-
-
 accounts = Table(
     "accounts",
     metadata,
-    _id(),
+    counted_key(),
     Column("appid", Text, nullable=False, unique=True),
-    _instant("created_at", nullable=False),
+    instant("created_at", nullable=False),
     # Set while the candidates of the last sealed sweep are too many to be believed.
-    _instant("parked_at"),
+    instant("parked_at"),
     # A backfill makes every row that was enriched before it began due again.
-    _instant("backfill_started_at"),
-    _instant("backfill_finished_at"),
+    instant("backfill_started_at"),
+    instant("backfill_finished_at"),
     # Makes of OpenIDs the short hashes that logs may hold, so that nobody else can.
     Column("hash_key", Text),
 )
@@ -89,7 +67,7 @@ followers = Table(
     Column("province", Text),
     Column("country", Text),
     Column("headimgurl", Text),
-    _instant("subscribe_time"),
+    instant("subscribe_time"),
     Column("unionid", Text),
     Column("remark", Text),
     Column("groupid", BigInteger),
@@ -98,17 +76,17 @@ followers = Table(
     Column("qr_scene", BigInteger),  # up to 32 bits, unsigned
     Column("qr_scene_str", Text),
     Column("extra", JSON_VALUE),  # what WeChat sent and this version has no column for
-    _instant("first_seen_at", nullable=False),
-    _instant("enriched_at"),
-    _instant("unsubscribed_at"),
-    _instant("changed_at"),
+    instant("first_seen_at", nullable=False),
+    instant("enriched_at"),
+    instant("unsubscribed_at"),
+    instant("changed_at"),
     # The latest period of following, as bounds: it began not before `followed_after` and not after
     # `followed_before`, and ended likewise. Earlier periods are in past_follow_periods; the view
     # follow_periods has them all. While a return is not confirmed, the period is the one before.
-    _instant("followed_after"),
-    _instant("followed_before"),
-    _instant("unfollowed_after"),
-    _instant("unfollowed_before"),
+    instant("followed_after"),
+    instant("followed_before"),
+    instant("unfollowed_after"),
+    instant("unfollowed_before"),
     # The sweep that listed them first; so a first sweep writes nobody down twice.
     Column("first_sweep_id", BigInteger),
 )
@@ -125,13 +103,13 @@ Index(
 past_follow_periods = Table(
     "past_follow_periods",
     metadata,
-    _id(),
+    counted_key(),
     Column("account_id", ID, nullable=False),
     Column("openid", OPENID, nullable=False),
-    _instant("followed_after"),
-    _instant("followed_before"),
-    _instant("unfollowed_after"),
-    _instant("unfollowed_before"),
+    instant("followed_after"),
+    instant("followed_before"),
+    instant("unfollowed_after"),
+    instant("unfollowed_before"),
     Index(None, "account_id", "openid"),
 )
 
@@ -143,7 +121,7 @@ unfollow_candidates = Table(
     Column("openid", OPENID, primary_key=True),
     Column("sweep_id", ID, nullable=False),
     # When they certainly still followed, as far as is known.
-    _instant("following_at"),
+    instant("following_at"),
     # Asked, without an answer that decides; or rejected by the operator. The next sweep asks anew.
     Column("undecided", Boolean(create_constraint=False), nullable=False, server_default=false()),
 )
@@ -151,16 +129,16 @@ unfollow_candidates = Table(
 sweeps = Table(
     "sweeps",
     metadata,
-    _id(),
-    _account_id(),
+    counted_key(),
+    of_account(),
     # open: its cursor waits for the next page · sealed: its chain of pages ran to the end
     # discarded: given up, see `reason`
     Column("status", Text, nullable=False),
-    _instant("started_at", nullable=False),
-    _instant("finished_at"),
+    instant("started_at", nullable=False),
+    instant("finished_at"),
     Column("next_openid", OPENID),
-    _count("pages"),
-    _count("openids"),
+    count("pages"),
+    count("openids"),
     Column("total_first", BigInteger),
     Column("total_last", BigInteger),
     Column("reason", Text),
@@ -189,25 +167,25 @@ sweep_openids = Table(
 runs = Table(
     "runs",
     metadata,
-    _id(),
-    _account_id(),
+    counted_key(),
+    of_account(),
     Column("command", Text, nullable=False),
     # running · succeeded · failed: see `message` · interrupted: by a signal
     # abandoned: its process died, or gave no heartbeat for too long
     Column("status", Text, nullable=False),
-    _instant("started_at", nullable=False),
-    _instant("heartbeat_at", nullable=False),
-    _instant("finished_at"),
-    _count("pages"),
-    _count("openids"),
-    _count("new"),
-    _count("returned"),
-    _count("enriched"),
-    _count("skipped"),
-    _count("unfollowed"),
-    _count("lagging"),
-    _count("calls"),
-    _count("retries"),
+    instant("started_at", nullable=False),
+    instant("heartbeat_at", nullable=False),
+    instant("finished_at"),
+    count("pages"),
+    count("openids"),
+    count("new"),
+    count("returned"),
+    count("enriched"),
+    count("skipped"),
+    count("unfollowed"),
+    count("lagging"),
+    count("calls"),
+    count("retries"),
     Column("errcode", BigInteger),
     Column("message", Text),
     Column("rid", Text),
@@ -230,13 +208,13 @@ Index(
 access_tokens = Table(
     "access_tokens",
     metadata,
-    _account_id(primary_key=True, autoincrement=False),
+    of_account(primary_key=True, autoincrement=False),
     Column("access_token", Text, nullable=False),  # WeChat: keep room for 512 characters at least
-    _instant("fetched_at", nullable=False),
-    _instant("refresh_at", nullable=False),
+    instant("fetched_at", nullable=False),
+    instant("refresh_at", nullable=False),
     # Who fetches another one, and until when that is believed; counts how often one was fetched.
-    _count("generation"),
-    _instant("fetching_until"),
+    count("generation"),
+    instant("fetching_until"),
     Column("fetching_by", Text),
     # A keyed hash of the AppSecret it was fetched with: another one is not covered up by it.
     Column("credentials", Text),
@@ -267,22 +245,22 @@ api_errors = Table(
 notices = Table(
     "notices",
     metadata,
-    _account_id(primary_key=True, autoincrement=False),
+    of_account(primary_key=True, autoincrement=False),
     Column("channel", Text, primary_key=True),  # command or webhook
     Column("state", Text, nullable=False),
-    _instant("told_at", nullable=False),
+    instant("told_at", nullable=False),
 )
 
 # What WeChat last said of an endpoint's quota, all programs of the account together.
 quotas = Table(
     "quotas",
     metadata,
-    _account_id(primary_key=True, autoincrement=False),
+    of_account(primary_key=True, autoincrement=False),
     Column("cgi_path", Text, primary_key=True),
     Column("daily_limit", BigInteger),
     Column("used", BigInteger),
-    _instant("told_at"),
-    _instant("exhausted_at"),  # when WeChat last refused a call with 45009
+    instant("told_at"),
+    instant("exhausted_at"),  # when WeChat last refused a call with 45009
 )
 
 # OpenIDs that make a whole batch fail; asked again at `next_try_at`.
@@ -294,8 +272,8 @@ quarantine = Table(
     Column("reason", Text, nullable=False),
     Column("errcode", BigInteger),
     Column("attempts", Integer, nullable=False, server_default=text("1")),
-    _instant("first_failed_at", nullable=False),
-    _instant("next_try_at", nullable=False),
+    instant("first_failed_at", nullable=False),
+    instant("next_try_at", nullable=False),
     ForeignKeyConstraint(
         ["account_id", "openid"], ["followers.account_id", "followers.openid"], ondelete="CASCADE"
     ),

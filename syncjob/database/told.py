@@ -30,7 +30,7 @@ told = Table(
 _CREATE = CreateTable(told, if_not_exists=True)
 _NAMES = ", ".join(told.columns.keys())
 _COPY = f"COPY told ({_NAMES}) FROM STDIN"
-_INSERT = f"INSERT INTO told ({_NAMES}) VALUES ({', '.join('?' * len(told.columns))})"  # noqa: S608
+_INSERT = f"INSERT INTO told ({_NAMES}) VALUES ({', '.join('?' * len(told.columns))})"  # noqa: S608 - columns of ours
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 

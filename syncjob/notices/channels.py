@@ -52,8 +52,7 @@ class NoticeCommand:
             "SYNCJOB_ERRCODE": "" if notice.errcode is None else str(notice.errcode),
         }
         try:
-            # The operator's own words, split by shlex; no shell sees them.
-            done = subprocess.run(  # noqa: S603
+            done = subprocess.run(  # noqa: S603 - the operator's own words; no shell sees them
                 self._words,
                 input=told,
                 env={**self._environ, **variables},
