@@ -1,9 +1,10 @@
 """The metrics: what the database knows, in a file that is whole, however the run ended."""
 
-import builtins
 import os
+import re
 import signal
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,16 +182,25 @@ def test_without_prometheus_client_it_is_said_how_to_install_it(
 ) -> None:
     """Only who wants metrics needs it."""
     wechat = world(5)
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any, **more: Any) -> Any:
-        if name.startswith("prometheus_client"):
-            raise ImportError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
     assert wechat.run("sync") == 0
     assert wechat.run("metrics") == 2
     wechat.set(SYNCJOB_METRICS_FILE="a.prom")
     assert wechat.run("sync") == 2
     assert capsys.readouterr().err.count("syncjob[metrics]") == 2
+    assert wechat.run("doctor", "--offline") == 1
+    assert re.search(r"fault +metrics .*prometheus-client", capsys.readouterr().out)
+
+
+def test_a_database_that_ended_the_run_is_not_waited_for_once_more(
+    world: Callable[..., World], query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file stays as it was, and nothing is said of it beside why the run ended."""
+    wechat = world(5)
+    wechat.set(SYNCJOB_SWEEP_EVERY="0")
+    measured(wechat, 0, "sync")
+    before = FILE.read_text()
+    query("ALTER TABLE unfollow_candidates RENAME TO elsewhere")
+    assert wechat.run("sync") == 4
+    assert FILE.read_text() == before
+    assert "metrics" not in capsys.readouterr().err

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncjob.cli.logs import watched
-from syncjob.cli.metrics import require_client, write_metrics
+from syncjob.cli.metrics import leaving_metrics
 from syncjob.cli.notices import telling
 from syncjob.cli.options import Command, settings_of
+from syncjob.config.extras import require_prometheus_client
 
 if TYPE_CHECKING:
     from syncjob.cli.report import Report
@@ -138,7 +139,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
     settings = reader.job()
     report.appid, report.database_url = settings.appid, settings.database_url
     if settings.metrics_file is not None:
-        require_client("SYNCJOB_METRICS_FILE")
+        require_prometheus_client("SYNCJOB_METRICS_FILE")
     from syncjob.bootstrap import open_job
     from syncjob.cli.report import by_api
     from syncjob.heap import share_one_heap
@@ -169,11 +170,8 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
             report.run, report.calls = run, by_api(job.client.traffic.spent)
 
         run = partial(run_job, job.store, job.client, job.account, plan, on_run=keep)
-        try:
+        with leaving_metrics(settings.metrics_file, job.store, job.account):
             _watch(run)
-        finally:
-            if settings.metrics_file is not None:
-                write_metrics(settings.metrics_file, job.store, job.account)
 
 
 def _watch(run: Callable[..., "Run"]) -> None:

@@ -4,6 +4,8 @@ A job that ends cannot be scraped, so the file is for the node exporter's textfi
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,8 @@ import click
 
 from syncjob.cli.account import open_account
 from syncjob.cli.options import Command
-from syncjob.errors import SettingsError, SyncjobError
+from syncjob.config.extras import require_prometheus_client
+from syncjob.errors import DatabaseError, SyncjobError
 from syncjob.files import replaced
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ def metrics(context: click.Context) -> None:
 
     A run writes the same to SYNCJOB_METRICS_FILE at its end. Asks WeChat nothing.
     """
-    require_client("syncjob metrics")
+    require_prometheus_client("syncjob metrics")
     with open_account(context) as (store, account):
         if account is None:
             click.echo("No run yet. Start with: syncjob sync", err=True)
@@ -41,18 +44,23 @@ def metrics(context: click.Context) -> None:
         click.echo(_text(store, account), nl=False)
 
 
-def require_client(who: str) -> None:
-    """Raise SettingsError, which says how to install it, where prometheus-client is missing."""
+@contextmanager
+def leaving_metrics(path: Path | None, store: "Store", account: "Account") -> Iterator[None]:
+    """Leave the metrics in the file, if one is named, at the end of the block, however it ends.
+
+    Not where the database has failed: it would only be waited for once more.
+    """
     try:
-        import prometheus_client  # noqa: F401
-    except ImportError:
-        raise SettingsError(
-            f"{who} needs prometheus-client; install syncjob with its extra: "
-            "pip install 'syncjob[metrics]' (in a checkout: pip install '.[metrics]')"
-        ) from None
+        yield
+    except DatabaseError:
+        path = None
+        raise
+    finally:
+        if path is not None:
+            _write(path, store, account)
 
 
-def write_metrics(path: Path, store: "Store", account: "Account") -> None:
+def _write(path: Path, store: "Store", account: "Account") -> None:
     """Put the metrics into the file, whole or not at all.
 
     Where that fails, say so and go on: how the run ended matters more.

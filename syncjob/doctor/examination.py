@@ -9,7 +9,7 @@ from syncjob.database.schema import CURRENT_REVISION
 from syncjob.database.store import Store, open_store
 from syncjob.doctor.database import check_database
 from syncjob.doctor.findings import Finding, Level, note, told, unchecked
-from syncjob.doctor.history import check_history
+from syncjob.doctor.history import DISTRUSTED, check_history
 from syncjob.doctor.network import check_network
 from syncjob.doctor.schedule import check_schedule
 from syncjob.doctor.settings import (
@@ -23,7 +23,7 @@ from syncjob.errors import SettingsError, SyncjobError
 from syncjob.model import Account, Health, Run
 from syncjob.sync.holder import is_dead
 
-SWEEPS = RUNS = 20
+RUNS = 20  # in which an error with a rid is looked for
 
 
 class Examination:
@@ -59,7 +59,7 @@ class Examination:
             yield from check_choices(settings, names_database=names_database)
             yield from check_metrics_file(settings)
             yield from check_notices(self._reader.notices())
-        yield from self._database()
+        yield from self._database(settings)
         yield from check_schedule(self._root)
         if settings is None:
             yield unchecked("wechat", "the settings are wrong")
@@ -68,9 +68,9 @@ class Examination:
         else:
             yield from self._wechat(settings)
 
-    def _database(self) -> Iterator[Finding]:
-        try:
-            settings = self._reader.database()
+    def _database(self, job: Settings | None) -> Iterator[Finding]:
+        try:  # of settings that are right nothing is read twice: a secret's file may be a pipe
+            settings = job or self._reader.database()
         except SettingsError:  # told of already
             yield unchecked("database", "the settings are wrong")
             return
@@ -101,7 +101,7 @@ class Examination:
     def _remembered(self, store: Store, account: Account) -> Iterator[Finding]:
         status = store.get_status(account)
         died = status.running is not None and is_dead(status.running.holder or "")
-        sweeps = store.get_newest_sweeps(account.id, SWEEPS)
+        sweeps = store.get_newest_sweeps(account.id, DISTRUSTED)
         yield from check_history(status, sweeps=sweeps, max_age=self._max_age, died=died)
         self._token = store.get_token(account.id)
         self._openid = store.find_openid(account.id)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from syncjob.config import NoticeSettings, Settings, SettingsReader
-from syncjob.doctor.findings import Finding, fault, note, ok, told, warning
+from syncjob.config.extras import require_prometheus_client
+from syncjob.doctor.findings import Finding, note, ok, told, warning
 from syncjob.errors import SettingsError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -51,7 +52,8 @@ def check_choices(settings: Settings, *, names_database: bool) -> Iterator[Findi
                 "SYNCJOB_API_URL begins with http://: secret and tokens travel in the clear",
                 "begin it with https://, unless the way to that host is safe",
             )
-    if settings.token_source == "classic":  # noqa: S105
+    source = settings.token_source
+    if source == "classic":
         yield note(
             "settings",
             "SYNCJOB_TOKEN_SOURCE is classic: each token it fetches kills those of other programs",
@@ -65,13 +67,9 @@ def check_metrics_file(settings: Settings) -> Iterator[Finding]:
     if path is None:
         return
     try:
-        import prometheus_client  # noqa: F401
-    except ImportError:
-        yield fault(
-            "metrics",
-            "SYNCJOB_METRICS_FILE needs prometheus-client, which is not installed",
-            "pip install 'syncjob[metrics]' (in a checkout: pip install '.[metrics]')",
-        )
+        require_prometheus_client("SYNCJOB_METRICS_FILE")
+    except SettingsError as error:
+        yield told("metrics", error)
         return
     if not path.parent.is_dir():
         yield warning(

@@ -16,7 +16,7 @@ from syncjob.errors import (
     TokenRejected,
     WeChatError,
 )
-from syncjob.model import Run, ToldQuota
+from syncjob.model import Run, ToldQuota, reserved_of
 from syncjob.wechat.client import QUOTA_GET, RID_GET, USER_GET, USER_INFO, USER_INFO_BATCHGET
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.transport import Transport
@@ -51,7 +51,7 @@ def check_wechat(
         if account.token_refused:
             yield unchecked("quota", "the token was refused")
             return
-        yield from account.check_quotas(settings.quota_reserve or 0)
+        yield from account.check_quotas(settings.quota_reserve)
         if last_error is not None and last_error.rid is not None:
             yield account.look_up(last_error, last_error.rid)
 
@@ -119,7 +119,7 @@ class _Account:
             else:
                 yield ok("permission", endpoint.path)
 
-    def check_quotas(self, reserve: float) -> Iterator[Finding]:
+    def check_quotas(self, reserve: float | None) -> Iterator[Finding]:
         """Ask how much of today is left for each endpoint."""
         for endpoint in ASKED:
             try:
@@ -130,11 +130,11 @@ class _Account:
                 continue
             yield self._of_quota(endpoint.path, told_quota, reserve)
 
-    def _of_quota(self, path: str, quota: ToldQuota, reserve: float) -> Finding:
+    def _of_quota(self, path: str, quota: ToldQuota, reserve: float | None) -> Finding:
         what = f"{path}: {quota.remain:,} of {quota.daily_limit:,} calls are left today"
         if quota.remain == 0:
             return warning("quota", what, "nothing: it is whole again after midnight in Beijing")
-        if quota.remain <= reserve * quota.daily_limit:
+        if quota.remain <= reserved_of(quota.daily_limit, reserve):
             return warning(
                 "quota",
                 f"{what}, all of them reserved for other programs",

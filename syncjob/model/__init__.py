@@ -12,6 +12,7 @@ from syncjob.model.quota import (
     Spent,
     ToldQuota,
     quota_day,
+    reserved_of,
 )
 from syncjob.model.records import (
     Account,
@@ -87,6 +88,7 @@ __all__ = [
     "fingerprint",
     "key_hashes",
     "quota_day",
+    "reserved_of",
     "shown",
     "span_in_words",
     "user_info_from_json",

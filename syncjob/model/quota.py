@@ -1,5 +1,6 @@
 """What WeChat lets an account ask in a day, and what is spent of it. Pure: no HTTP, no SQL."""
 
+import math
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -68,6 +69,11 @@ class ToldQuota:
             raise MalformedReply("a quota without daily_limit and remain")
         remain = min(max(0, remain), daily_limit)
         return cls(daily_limit, daily_limit - remain if used is None else max(0, used), remain)
+
+
+def reserved_of(daily_limit: int, share: float | None) -> int:
+    """Return how many of a day's calls are left alone, for a share from 0 to 1 (None: none)."""
+    return math.ceil((share or 0) * daily_limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ The quotas are the whole account's, and small: 500 lists a day. What is reserved
 the account's other programs.
 """
 
-import math
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Protocol
 
 from syncjob.errors import QuotaExhausted, QuotaReserved
-from syncjob.model import QuotaState, Spent, ToldQuota, quota_day
+from syncjob.model import QuotaState, Spent, ToldQuota, quota_day, reserved_of
 
 # Calls a day of a new account, for when WeChat does not tell
 # (doc/service/Message_Management/API_Call_Limits.html). The page says 5 000 000 for user/info, and
@@ -130,19 +129,18 @@ class Quotas:
         with self._lock:
             left = None
             if told is not None:
-                self._daily[cgi_path] = told.daily_limit - self._reserved(told.daily_limit)
-                left = told.remain - self._reserved(told.daily_limit)
+                self._daily[cgi_path] = told.daily_limit - reserved_of(
+                    told.daily_limit, self._reserve
+                )
+                left = told.remain - reserved_of(told.daily_limit, self._reserve)
             elif state.exhausted:
                 left = 0
                 self._exhausted.add(cgi_path)
             elif self._reserve is not None and limit is not None and not self._is_large:
-                self._daily[cgi_path] = limit - self._reserved(limit)
+                self._daily[cgi_path] = limit - reserved_of(limit, self._reserve)
                 left = self._daily[cgi_path] - state.calls
                 self._guessed.add(cgi_path)
             self._left[cgi_path] = left
-
-    def _reserved(self, limit: int) -> int:
-        return math.ceil((self._reserve or 0) * limit)
 
     def _stop(self, cgi_path: str) -> QuotaExhausted:
         if cgi_path in self._exhausted:
