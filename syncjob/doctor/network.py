@@ -14,7 +14,8 @@ from syncjob.model import span_in_words
 from syncjob.wechat.decoding import decode
 from syncjob.wechat.exchange import Answer, Broken, Exchange, instant_of
 
-# Without a token it is refused, which costs no quota and proves that WeChat is what answers.
+# Without a token it is refused, which proves that WeChat is what answers. Nobody can know whose
+# call it is, so that no account's quota can count it.
 PATH = "/cgi-bin/user/get"
 LONGEST = 10.0  # seconds
 ASKED = 3  # times, for the latency
