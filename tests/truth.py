@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Engine, column, select, table
 
+from syncjob.database.column_types import UTCDateTime
 from syncjob.database.tables import (
-    UTCDateTime,
     accounts,
     followers,
     quarantine,
