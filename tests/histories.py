@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from syncjob.model import Allowance
-from syncjob.sync.sweep import SweepRules
+from syncjob.sync.rules import SweepRules
 from tests.deeds import DEEDS
 from tests.stage import INTERRUPTIONS, Database, History
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from syncjob.model import Allowance
-from syncjob.sync.sweep import DEFAULT_RULES, SweepRules
+from syncjob.sync.rules import DEFAULT_RULES, SweepRules
 from tests.conftest import Databases
 from tests.props import Database
 from tests.stage import History

@@ -9,7 +9,8 @@ import pytest
 from syncjob.errors import QuotaExhausted, RunLost
 from syncjob.model import Answers, UnionidConflict, UserInfo
 from syncjob.simulator import Request
-from syncjob.sync.pipeline import ANSWERS, GROUP, QUESTIONS, Pipeline, open_pipeline
+from syncjob.sync.group import GROUP
+from syncjob.sync.pipeline import ANSWERS, QUESTIONS, Pipeline, open_pipeline
 from tests.conftest import World
 
 Query = Callable[..., list[Any]]

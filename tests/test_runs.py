@@ -385,7 +385,7 @@ def test_status_tells_a_dead_run_from_a_live_one(
     seen: list[str] = []
 
     def look_then_kill(request: Request) -> None:
-        if request.endpoint == "user/get" and wechat.simulator.count("user/get") == 2:
+        if request.endpoint == "user/get" and wechat.simulator.count("user/get") == 3:
             done = subprocess.run([*SYNCJOB, "status"], capture_output=True, text=True, timeout=20)
             seen.append(done.stdout)
             os.kill(process[0].pid, signal.SIGKILL)

@@ -142,9 +142,9 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         require_prometheus_client("SYNCJOB_METRICS_FILE")
     from syncjob.bootstrap import open_job
     from syncjob.cli.report import by_api
-    from syncjob.heap import share_one_heap
+    from syncjob.heap import collect_less, share_one_heap
+    from syncjob.sync.rules import SweepRules
     from syncjob.sync.run import Plan, run_job
-    from syncjob.sync.sweep import SweepRules
 
     plan = Plan(
         command=options.command,
@@ -165,6 +165,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
     )
     share_one_heap()
     with open_job(settings) as job:
+        collect_less()
 
         def keep(run: "Run") -> None:
             report.run, report.calls = run, by_api(job.client.traffic.spent)

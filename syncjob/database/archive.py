@@ -15,6 +15,7 @@ from syncjob.database import (
     accounts,
     followers,
     notices,
+    pages,
     quotas,
     report,
     runs,
@@ -161,6 +162,11 @@ class Archive:
         """Return the account's newest sweeps of any status, the newest first."""
         with reading(self._engine) as connection:
             return sweeps.get_latest(connection, account_id, limit)
+
+    def get_known(self, account_id: int, openids: Sequence[str]) -> dict[str, bool]:
+        """Return which of these OpenIDs are stored, and whether they are to be asked about now."""
+        with reading(self._engine) as connection:
+            return pages.get_known(connection, self._clock, account_id, openids)
 
     def get_unenriched(self, account_id: int, *, after: str, limit: int) -> list[str]:
         """Return the next OpenIDs to enrich, in byte order, behind `after` ("" is the start)."""

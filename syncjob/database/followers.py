@@ -24,14 +24,20 @@ from syncjob.database.tables import (
     sweeps,
     unfollow_candidates,
 )
+from syncjob.model import Sweep
 
 
-def is_seen(sweep_id: int) -> ColumnElement[bool]:
-    """Return the condition of a follower whom a page of the sweep has listed."""
+def is_brought(sweep: Sweep) -> ColumnElement[bool]:
+    """Return the condition of a follower who was not known before the sweep."""
+    return func.coalesce(followers.c.first_sweep_id == sweep.id, false())
+
+
+def is_seen(sweep: Sweep) -> ColumnElement[bool]:
+    """Return the condition of a follower whom a stored page of the sweep has listed."""
     return or_(
-        func.coalesce(followers.c.first_sweep_id == sweep_id, false()),
+        and_(is_brought(sweep), func.coalesce(followers.c.first_page <= sweep.pages, false())),
         exists().where(
-            sweep_openids.c.sweep_id == sweep_id, sweep_openids.c.openid == followers.c.openid
+            sweep_openids.c.sweep_id == sweep.id, sweep_openids.c.openid == followers.c.openid
         ),
     )
 
@@ -127,7 +133,9 @@ def backfill_started_at(account_id: int | ColumnElement[int]) -> ColumnElement[A
     )
 
 
-def last_sealed_at(clock: DatabaseClock, account_id: int) -> ColumnElement[Any]:
+def last_sealed_at(
+    clock: DatabaseClock, account_id: int | ColumnElement[int]
+) -> ColumnElement[Any]:
     """Return when the account's last sealed sweep began, as a subquery; NULL if there was none.
 
     One from the future, of before a clock was set back, says nothing of today.

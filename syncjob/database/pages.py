@@ -7,8 +7,11 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Subquery,
+    and_,
     func,
     literal,
+    not_,
+    or_,
     select,
     true,
     update,
@@ -16,9 +19,11 @@ from sqlalchemy import (
 
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert_new, openid_rows
-from syncjob.database.followers import is_due, is_seen, last_sealed_at
+from syncjob.database.followers import is_brought, is_due, is_seen, last_sealed_at
 from syncjob.database.tables import followers, sweep_openids
-from syncjob.model import Sweep
+from syncjob.model import HeldPages, Sweep
+
+FAR = 1 << 30  # behind every page
 
 
 class Listed(NamedTuple):
@@ -30,75 +35,172 @@ class Listed(NamedTuple):
     due: Sequence[str]
 
 
+class _Known(NamedTuple):
+    """How many of a page are stored, and how many of those are so.
+
+    `new` are those whom this page brings: it adds them, or an answer about them did. `astray` of
+    these are noted for another page, or for none, as a run that died has left them.
+    """
+
+    all: int
+    gone: int
+    due: int
+    seen: int
+    new: int
+    astray: int
+
+
 def has_seen(connection: Connection, sweep: Sweep, openid: str) -> bool:
     """Tell whether a page of this sweep has listed the OpenID."""
     statement = select(followers.c.openid).where(
         followers.c.account_id == sweep.account_id,
         followers.c.openid == openid,
-        is_seen(sweep.id),
+        is_seen(sweep),
     )
     return connection.scalar(statement) is not None
 
 
+def get_known(
+    connection: Connection, clock: DatabaseClock, account_id: int, openids: Sequence[str]
+) -> dict[str, bool]:
+    """Return who of a page is stored, and whether they are to be asked about."""
+    known = _stored(
+        connection, account_id, openids, openid=followers.c.openid, due=is_due(clock, account_id)
+    )
+    return {row.openid: row.due for row in connection.execute(select(known))}
+
+
 def save(
-    connection: Connection, clock: DatabaseClock, sweep: Sweep, openids: Sequence[str]
+    connection: Connection,
+    clock: DatabaseClock,
+    sweep: Sweep,
+    openids: Sequence[str],
+    *,
+    brought: int,
 ) -> Listed:
     """Add those that are new, subscribe those that returned, and remember whom the sweep has seen.
 
-    One look at what is stored spares the page of an old account most of that.
+    `brought` others of the page were new, and answers have added them. One look at what is stored
+    spares the page of an old account most of that.
     """
-    account_id = sweep.account_id
-    known = _stored(
+    if not openids:
+        return Listed(brought, brought, 0, ())
+    number = sweep.pages + 1
+    rows = _stored(
         connection,
-        account_id,
+        sweep.account_id,
         openids,
         openid=followers.c.openid,
         gone=followers.c.subscribe.is_(False),
-        due=is_due(clock, account_id),
-        brought=followers.c.first_sweep_id.is_not_distinct_from(sweep.id),
+        due=is_due(clock, sweep.account_id),
+        brought=is_brought(sweep),
+        page=func.coalesce(followers.c.first_page, FAR),
     )
-    count, gone, due, brought = connection.execute(
-        select(
-            func.count(),
-            func.count().filter(known.c.gone),
-            func.count().filter(known.c.due),
-            func.count().filter(known.c.brought),
-        ).select_from(known)
-    ).one()
-    new = returned = 0
-    if count < len(openids):
-        new = _add(connection, clock, sweep, openids)
-    if count == 0:
-        return Listed(new, new, 0, openids)
-    if gone:
-        those = list(connection.scalars(select(known.c.openid).where(known.c.gone)))
+    known = _look(connection, rows, number)
+    if known.all < len(openids):
+        added = add(connection, clock, sweep.account_id, sweep.id, number, openids)
+        if added == len(openids):
+            return Listed(brought + added, brought + added, 0, openids)
+        # Again, and not by counting: answers may have brought some in the meantime.
+        known = _look(connection, rows, number)
+    returned = 0
+    if known.gone:
+        those = list(connection.scalars(select(rows.c.openid).where(rows.c.gone)))
         returned = _subscribe_again(connection, clock, sweep, those)
+    if known.astray:
+        _note_page(connection, sweep, number, openids)
     old = openids
-    if brought or count < len(openids):
-        old = list(connection.scalars(select(known.c.openid).where(~known.c.brought)))
-    seen = insert_new(connection, sweep_openids, {"sweep_id": literal(sweep.id)}, old)
-    if due + new + returned:
-        # Asked again: now the new ones are there too.
-        openids = list(connection.scalars(select(known.c.openid).where(known.c.due)))
-    return Listed(new + seen, new, returned, openids if due + new + returned else ())
+    if known.new + known.seen == len(openids):
+        old = ()
+    elif known.new or known.seen:
+        old = list(connection.scalars(select(rows.c.openid).where(not_(rows.c.brought))))
+    seen = 0
+    if old:
+        seen = insert_new(connection, sweep_openids, {"sweep_id": literal(sweep.id)}, old)
+    due: Sequence[str] = ()
+    if known.due or returned:
+        due = list(connection.scalars(select(rows.c.openid).where(rows.c.due)))
+    new = brought + known.new
+    return Listed(new + seen, new, returned, due)
 
 
-def _add(connection: Connection, clock: DatabaseClock, sweep: Sweep, openids: Sequence[str]) -> int:
-    """Add those that are not there yet; return how many that were.
+def _look(connection: Connection, rows: Subquery, number: int) -> _Known:
+    is_new = and_(rows.c.brought, rows.c.page >= number)
+    counted = (
+        rows.c.gone,
+        rows.c.due,
+        and_(rows.c.brought, rows.c.page < number),
+        is_new,
+        and_(is_new, rows.c.page > number),
+    )
+    counts = [func.count().filter(condition) for condition in counted]
+    return _Known._make(connection.execute(select(func.count(), *counts).select_from(rows)).one())
 
-    Each opens a follow period: it began after the last sealed sweep, which did not list them.
+
+def add(
+    connection: Connection,
+    clock: DatabaseClock,
+    account_id: int,
+    sweep_id: int,
+    number: int,
+    openids: Sequence[str],
+) -> int:
+    """Add those of a page that are not there yet; return how many that were.
+
+    Each opens a follow period: it began after the last sealed sweep, which did not list them. They
+    are added in byte order, as answers are: of two transactions that add the same people, one
+    waits, and neither for the other.
     """
     now = clock.now()
     values = {
-        "account_id": literal(sweep.account_id),
+        "account_id": literal(account_id),
         "subscribe": true(),
         "first_seen_at": now,
         "changed_at": now,
-        "followed_after": last_sealed_at(clock, sweep.account_id),
+        "followed_after": last_sealed_at(clock, account_id),
         "followed_before": now,
-        "first_sweep_id": literal(sweep.id),
+        "first_sweep_id": literal(sweep_id),
+        "first_page": literal(number),
     }
-    return insert_new(connection, followers, values, openids)
+    return insert_new(connection, followers, values, sorted(openids))
+
+
+def add_held(
+    connection: Connection,
+    clock: DatabaseClock,
+    account_id: int,
+    held: HeldPages,
+    openids: Sequence[str],
+) -> None:
+    """Add those of these whom held pages list."""
+    for openid in openids:
+        number = held.pages.get(openid)
+        if number is not None:
+            add(connection, clock, account_id, held.sweep_id, number, [openid])
+
+
+def _note_page(connection: Connection, sweep: Sweep, number: int, openids: Sequence[str]) -> None:
+    """Note that it is this page that brings them."""
+    statement = update(followers).where(
+        followers.c.account_id == sweep.account_id,
+        followers.c.openid.in_(openid_rows(connection, openids)),
+        is_brought(sweep),
+        or_(followers.c.first_page.is_(None), followers.c.first_page > number),
+    )
+    connection.execute(statement.values(first_page=number))
+
+
+def forget_unstored(connection: Connection, sweep: Sweep) -> None:
+    """Forget by which page somebody was brought, where that page was never stored.
+
+    It is asked for again, and may now begin and end elsewhere.
+    """
+    statement = update(followers).where(
+        followers.c.account_id == sweep.account_id,
+        followers.c.first_sweep_id == sweep.id,
+        followers.c.first_page > sweep.pages,
+    )
+    connection.execute(statement.values(first_page=None))
 
 
 def _subscribe_again(
@@ -107,14 +209,15 @@ def _subscribe_again(
     """Subscribe again those marked as gone whom this sweep has not listed before; count them.
 
     They are due for enrichment: only WeChat's answer opens another follow period, since the list
-    may lag behind.
+    may lag behind. Whom this sweep has brought is marked on an answer that is as new as the list.
     """
     statement = (
         update(followers)
         .where(
             followers.c.account_id == sweep.account_id,
             followers.c.openid.in_(openid_rows(connection, openids)),
-            ~is_seen(sweep.id),
+            not_(is_brought(sweep)),
+            not_(is_seen(sweep)),
         )
         .values(subscribe=True, unsubscribed_at=None, enriched_at=None, changed_at=clock.now())
     )

@@ -5,10 +5,12 @@ store opens.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Dialect,
@@ -28,7 +30,7 @@ from syncjob.database import dialects, quarantine, unionids
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import ID
 from syncjob.database.dialects import later, openid_rows
-from syncjob.database.followers import backfill_started_at
+from syncjob.database.followers import backfill_started_at, last_sealed_at
 from syncjob.database.tables import (
     followers,
     past_follow_periods,
@@ -37,7 +39,7 @@ from syncjob.database.tables import (
 )
 from syncjob.database.tables import quarantine as quarantined
 from syncjob.database.told import PROFILE_FIELDS, looked_up, stage, told
-from syncjob.model import UnionidConflict, UserInfo
+from syncjob.model import HeldPages, UnionidConflict, UserInfo
 
 # What WeChat stopped sending, or sends blank at times, must not wipe out what is stored.
 NEVER_ERASED = (
@@ -58,29 +60,34 @@ def save(
     clock: DatabaseClock,
     account_id: int,
     infos: Sequence[UserInfo],
+    held: HeldPages,
     *,
     confirmed: bool,
 ) -> list[UnionidConflict]:
     """Store answers of `subscribe: 1`: the profiles, and what they say of follow periods.
 
     Unless `confirmed`, those whose unionid is in conflict are left out, and the conflicts
-    returned. Lets those that are stored out of quarantine, and takes them off the candidates.
+    returned. Lets those that are stored out of quarantine, and takes them off the candidates. Whom
+    a held page lists is added; see `pages.add` for the order.
     """
     infos = list({info.openid: info for info in infos}.values())
     if not infos:
         return []
-    stage(connection, infos)
+    if held.pages:
+        infos.sort(key=attrgetter("openid"))
+    stage(connection, infos, held.pages)
     conflicts: list[UnionidConflict] = []
     # Nearly always no answer contradicts what is stored, which is seen while writing.
     shared = not confirmed and unionids.are_shared(connection, account_id, infos)
-    if shared or _upsert(connection, clock, account_id, contradicting=False) < len(infos):
+    upsert = partial(_upsert, connection, clock, account_id, held.sweep_id)
+    if shared or upsert(contradicting=False) < len(infos):
         if not confirmed:
             conflicts = unionids.get_conflicts(connection, account_id, infos)
             left_out = {conflict.openid for conflict in conflicts}
             infos = [info for info in infos if info.openid not in left_out]
-            stage(connection, infos)
+            stage(connection, infos, held.pages)
         _archive_periods(connection, account_id)
-        _upsert(connection, clock, account_id, contradicting=True)
+        upsert(contradicting=True)
     _let_out(connection, account_id, [info.openid for info in infos])
     return conflicts
 
@@ -153,6 +160,7 @@ def _upsert(
     connection: Connection,
     clock: DatabaseClock,
     account_id: int,
+    sweep_id: int,
     *,
     contradicting: bool,
 ) -> int:
@@ -164,7 +172,7 @@ def _upsert(
     upsert = _upsert_statement(connection.dialect, clock, contradicting)
     return connection.execute(
         upsert,
-        {"account": account_id, **values},
+        {"account": account_id, "sweep": sweep_id, **values},
         execution_options={"preserve_rowcount": True},
     ).rowcount
 
@@ -177,14 +185,19 @@ def _upsert_statement(dialect: Dialect, clock: DatabaseClock, contradicting: boo
     """
     account_id = bindparam("account", type_=ID)
     now, _ = clock.parameter()
-    # Should the row have been deleted meanwhile, it comes back: WeChat says that they follow.
+    # There is no row yet of whom a held page lists; and should one have been deleted meanwhile, it
+    # comes back: WeChat says that they follow.
+    is_listed = told.c.first_page.is_not(None)
     row = {
         "account_id": account_id,
-        **{name: told.c[name] for name in ("openid", *PROFILE_FIELDS)},
+        **{name: told.c[name] for name in ("openid", *PROFILE_FIELDS, "first_page")},
+        "first_sweep_id": case((is_listed, bindparam("sweep", type_=BigInteger))),
         "first_seen_at": now,
         "enriched_at": now,
         "changed_at": now,
-        "followed_after": told.c.subscribe_time,
+        "followed_after": func.coalesce(
+            told.c.subscribe_time, case((is_listed, last_sealed_at(clock, account_id)))
+        ),
         "followed_before": func.coalesce(told.c.subscribe_time, now),
     }
     # SQLite takes the ON of ON CONFLICT for a join's, unless a WHERE stands before it.

@@ -30,6 +30,7 @@ from syncjob.model import (
     Answers,
     Command,
     FollowerPage,
+    HeldPages,
     PageSaved,
     Run,
     RunStatus,
@@ -38,6 +39,8 @@ from syncjob.model import (
     Traffic,
     UnionidConflict,
 )
+
+NOT_HELD = HeldPages()
 
 
 def open_store(database_url: str, *, name: str = "syncjob", clock: Clock | None = None) -> "Store":
@@ -156,13 +159,31 @@ class Store(Access):
             runs.advance(connection, self._clock, run_id)
             return sweeps.start(connection, self._clock, account_id)
 
+    def resume_sweep(self, run_id: int, sweep: Sweep) -> None:
+        """Go on with an open sweep: the pages behind its cursor have brought nobody yet."""
+        with writing(self._engine) as connection:
+            pages.forget_unstored(connection, sweep)
+            runs.advance(connection, self._clock, run_id)
+
     def save_page(
-        self, run_id: int, sweep: Sweep, page: FollowerPage, traffic: Traffic
+        self,
+        run_id: int,
+        sweep: Sweep,
+        page: FollowerPage,
+        traffic: Traffic,
+        *,
+        rest: Sequence[str] | None = None,
     ) -> PageSaved:
-        """Store a page, the cursor behind it and the run's counts."""
+        """Store a page, the cursor behind it and the run's counts.
+
+        If the page was held, `rest` are those of its OpenIDs that were not added with an answer.
+        """
+        rest = page.openids if rest is None else rest
         with writing(self._engine) as connection:
             led_back = pages.has_seen(connection, sweep, page.next_openid)
-            listed = pages.save(connection, self._clock, sweep, page.openids)
+            listed = pages.save(
+                connection, self._clock, sweep, rest, brought=len(page.openids) - len(rest)
+            )
             # A last page may hold nothing but the cursor itself: that is an end, not a page.
             full_pages = 1 if listed.fresh else 0
             moved = sweeps.advance(
@@ -212,15 +233,19 @@ class Store(Access):
         answers: Answers,
         traffic: Traffic,
         *,
+        held: HeldPages = NOT_HELD,
         confirmed: bool = False,
     ) -> list[UnionidConflict]:
         """Store what WeChat says of followers who are listed, and the run's counts.
 
-        Returns where unionids contradict what is stored; of these people nothing is stored. Not
-        so with `confirmed`: then the answers are to be believed.
+        Those whom `held` pages list are added. Returns where unionids contradict what is stored;
+        of these people nothing is stored. Not so with `confirmed`: then the answers are to be
+        believed.
         """
         with writing(self._engine) as connection:
-            conflicts, stored, gone = self._save(connection, account_id, answers, confirmed)
+            others = [*answers.gone, *(refusal.openid for refusal in answers.refused)]
+            pages.add_held(connection, self._clock, account_id, held, others)
+            conflicts, stored, gone = self._save(connection, account_id, answers, held, confirmed)
             for refusal in answers.refused:
                 quarantine.put(connection, self._clock, account_id, refusal)
             runs.advance(
@@ -251,18 +276,25 @@ class Store(Access):
         """
         undecided = [*answers.missing, *(refusal.openid for refusal in answers.refused)]
         with writing(self._engine) as connection:
-            conflicts, stored, gone = self._save(connection, account_id, answers, confirmed)
+            conflicts, stored, gone = self._save(
+                connection, account_id, answers, NOT_HELD, confirmed
+            )
             unfollows.leave_undecided(connection, account_id, undecided)
             runs.advance(connection, self._clock, run_id, traffic, unfollowed=gone, lagging=stored)
         return conflicts
 
     def _save(
-        self, connection: Connection, account_id: int, answers: Answers, confirmed: bool
+        self,
+        connection: Connection,
+        account_id: int,
+        answers: Answers,
+        held: HeldPages,
+        confirmed: bool,
     ) -> tuple[list[UnionidConflict], int, int]:
         """Store profiles and unfollows; return conflicts, how many profiles, how many unfollows."""
         following = answers.following
         conflicts = profiles.save(
-            connection, self._clock, account_id, following, confirmed=confirmed
+            connection, self._clock, account_id, following, held, confirmed=confirmed
         )
         contested = {conflict.openid for conflict in conflicts}
         stored = (

@@ -87,8 +87,10 @@ followers = Table(
     instant("followed_before"),
     instant("unfollowed_after"),
     instant("unfollowed_before"),
-    # The sweep that listed them first; so a first sweep writes nobody down twice.
+    # The sweep that listed them first, and which of its pages: so a first sweep writes nobody down
+    # twice. Behind the sweep's cursor, or NULL, that page is not stored yet.
     Column("first_sweep_id", BigInteger),
+    Column("first_page", Integer),
 )
 # People are looked up by it, and no two OpenIDs of an account should share one. A hash costs less
 # to keep than a tree, whatever the collation of the database is.

@@ -5,13 +5,26 @@ all its rows at once. It is empty at the beginning of every transaction.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from msgspec.structs import astuple
-from sqlalchemy import Column, ColumnElement, Connection, MetaData, Select, Table
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Computed,
+    Connection,
+    MetaData,
+    Select,
+    Table,
+    column,
+)
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql.functions import FunctionElement
 
 from syncjob.database.tables import followers
 from syncjob.model import UserInfo
@@ -19,30 +32,63 @@ from syncjob.model import UserInfo
 _FIELDS = UserInfo.__struct_fields__
 PROFILE_FIELDS = tuple(name for name in _FIELDS if name not in ("openid", "subscribe"))
 
+
+class _instant_of(FunctionElement[datetime]):
+    """A column of seconds since 1970 as an instant."""
+
+    inherit_cache = True
+
+
+@compiles(_instant_of, "postgresql")
+def _to_timestamp(element: Any, compiler: Any, **options: Any) -> str:
+    return f"to_timestamp({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_instant_of, "sqlite")
+def _strftime(element: Any, compiler: Any, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"strftime('%Y-%m-%d %H:%M:%S.000000', {seconds}, 'unixepoch')"
+
+
+def _told(name: str) -> Column[Any]:
+    if name != "subscribe_time":
+        return Column(name, followers.c[name].type)
+    # The database writes an instant faster than Python.
+    instant = Computed(_instant_of(column("seconds")), persisted=True)
+    return Column(name, followers.c[name].type, instant)
+
+
 told = Table(
     "told",
     MetaData(),
-    *(Column(name, followers.c[name].type) for name in ("openid", *PROFILE_FIELDS)),
+    Column("seconds", BigInteger),
+    *(_told(name) for name in ("openid", *PROFILE_FIELDS, "first_page")),
     prefixes=["TEMPORARY"],
     postgresql_on_commit="DELETE ROWS",
 )
 
 _CREATE = CreateTable(told, if_not_exists=True)
-_NAMES = ", ".join(told.columns.keys())
-_COPY = f"COPY told ({_NAMES}) FROM STDIN"
-_INSERT = f"INSERT INTO told ({_NAMES}) VALUES ({', '.join('?' * len(told.columns))})"  # noqa: S608 - columns of ours
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
-def stage(connection: Connection, infos: Sequence[UserInfo]) -> None:
-    """Fill the table with these, of distinct OpenIDs, and nothing else."""
+def stage(connection: Connection, infos: Sequence[UserInfo], pages: Mapping[str, int]) -> None:
+    """Fill the table with these, of distinct OpenIDs, and nothing else.
+
+    `pages` are those that list them and are not stored yet.
+    """
     _make_empty(connection)
+    if not infos:
+        return
+    columns = _columns(infos, pages)
+    names = ", ".join(columns)
     if connection.dialect.name == "postgresql":
         driver: Any = connection.connection.driver_connection
-        with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-            copy.write(_copy_text(infos))
-    elif infos:
-        connection.exec_driver_sql(_INSERT, _sqlite_rows(infos))
+        with driver.cursor() as cursor, cursor.copy(f"COPY told ({names}) FROM STDIN") as copy:
+            copy.write(_copy_text(columns))
+    else:
+        marks = ", ".join("?" * len(columns))
+        insert = f"INSERT INTO told ({names}) VALUES ({marks})"  # noqa: S608 - columns of ours
+        connection.exec_driver_sql(insert, _sqlite_rows(columns))
 
 
 def _make_empty(connection: Connection) -> None:
@@ -64,69 +110,69 @@ def looked_up(statement: Select[Any]) -> ColumnElement[Any]:
     return statement.limit(1).correlate(told).scalar_subquery()
 
 
-# Values are written column by column: most columns are of one type, and need no look at each value.
+# Values are written column by column: those of one are of one type, and need no look at each.
+_Columns = Mapping[str, Sequence[Any]]
 
 
-def _columns(infos: Sequence[UserInfo]) -> list[Sequence[Any]]:
-    """Return the table's columns; there must be rows."""
-    columns: list[Sequence[Any]] = list(zip(*map(astuple, infos), strict=True))
-    times = columns[_FIELDS.index("subscribe_time")]
-    columns[_FIELDS.index("subscribe_time")] = [
-        None if seconds is None else datetime.fromtimestamp(seconds, UTC) for seconds in times
-    ]
-    del columns[_FIELDS.index("subscribe")]
-    return columns
+def _columns(infos: Sequence[UserInfo], pages: Mapping[str, int]) -> _Columns:
+    """Return the columns that hold anything."""
+    names = ["seconds" if name == "subscribe_time" else name for name in _FIELDS]
+    columns: dict[str, Sequence[Any]] = dict(
+        zip(names, zip(*map(astuple, infos), strict=True), strict=True)
+    )
+    del columns["subscribe"]
+    if pages:
+        columns["first_page"] = [*map(pages.get, columns["openid"])]
+    return {
+        name: column
+        for name, column in columns.items()
+        if column[0] is not None or column.count(None) < len(column)
+    }
 
 
-def _copy_text(infos: Sequence[UserInfo]) -> str:
+# How values other than texts are written. Those of Python's own refuse None.
+_FOR_COPY: dict[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("seconds", "sex", "groupid", "qr_scene", "first_page"), int.__repr__),
+    "tagid_list": list.__repr__,  # of numbers, which Python writes as JSON does
+    "extra": json.dumps,
+}
+_FOR_SQLITE: dict[str, Callable[[Any], str]] = {"tagid_list": str, "extra": json.dumps}
+
+
+def _copy_text(columns: _Columns) -> str:
     """Write rows in COPY's text format."""
-    if not infos:
-        return ""
-    columns = _columns(infos)
-    text = _lines(columns)
-    nulls = sum([column.count(None) for column in columns])
-    separators = (text.count("\t"), text.count("\n"), text.count("\r"), text.count("\\"))
-    if separators == (len(infos) * (len(columns) - 1), len(infos), 0, nulls):
-        return text
-    # Somebody's nickname or remark holds a separator, which is rare: write them all with care.
-    return _lines([[_escaped(value) for value in column] for column in columns])
+    rows = len(columns["openid"])
+    with suppress(TypeError):  # a value that is absent
+        plain = [
+            map(_FOR_COPY[name], column) if name in _FOR_COPY else column
+            for name, column in columns.items()
+        ]
+        text = _lines(plain)
+        if (text.count("\t"), text.count("\n")) == (rows * (len(columns) - 1), rows) and not (
+            "\r" in text or "\\" in text
+        ):
+            return text
+    # Nor have all values what COPY reads as itself: somebody's nickname may hold a tab.
+    return _lines([_careful(column, _FOR_COPY.get(name)) for name, column in columns.items()])
 
 
-def _lines(columns: Sequence[Sequence[Any]]) -> str:
-    rows = zip(*[_written(column, _FOR_COPY) for column in columns], strict=True)
-    return "\n".join([*map("\t".join, rows), ""])
+def _lines(columns: Sequence[Iterable[str]]) -> str:
+    return "\n".join([*map("\t".join, zip(*columns, strict=True)), ""])
 
 
-def _sqlite_rows(infos: Sequence[UserInfo]) -> Sequence[tuple[Any, ...]]:
-    """Write values as SQLAlchemy stores them in SQLite: UTC text, and JSON as text."""
-    columns = _columns(infos)
-    return list(zip(*[_written(column, _FOR_SQLITE) for column in columns], strict=True))
+def _careful(column: Sequence[Any], write: Callable[[Any], str] | None) -> Sequence[str]:
+    """Write a column's values, those that are absent among them, so that COPY reads them again."""
+    if write is not None:
+        column = [None if value is None else write(value) for value in column]
+    return [r"\N" if value is None else value.translate(_ESCAPES) for value in column]
 
 
-def _written(column: Sequence[Any], writers: dict[type, Callable[[Any], Any]]) -> Iterable[Any]:
-    """Write a column's values; those of a type without a writer stay what they are."""
-    kinds = set(map(type, column))
-    if kinds.isdisjoint(writers):
-        return column
-    if len(kinds) == 1:
-        return map(writers[kinds.pop()], column)
-    return [write(value) if (write := writers.get(type(value))) else value for value in column]
-
-
-_FOR_COPY: dict[type, Callable[[Any], str]] = {
-    int: str,
-    type(None): lambda _: r"\N",
-    datetime: datetime.isoformat,
-    list: str,  # of numbers, which Python writes as JSON does
-    dict: json.dumps,
-}
-_FOR_SQLITE: dict[type, Callable[[Any], str]] = {
-    datetime: lambda instant: instant.isoformat(" ", "microseconds")[:26],  # without the offset
-    list: str,
-    dict: json.dumps,
-}
-
-
-def _escaped(value: Any) -> Any:
-    value = json.dumps(value) if type(value) is dict else value
-    return value.translate(_ESCAPES) if type(value) is str else value
+def _sqlite_rows(columns: _Columns) -> Sequence[tuple[Any, ...]]:
+    """Write values as SQLAlchemy stores them in SQLite: JSON as text."""
+    written = [
+        [None if value is None else write(value) for value in column]
+        if (write := _FOR_SQLITE.get(name))
+        else column
+        for name, column in columns.items()
+    ]
+    return list(zip(*written, strict=True))

@@ -43,7 +43,7 @@ def add_candidates(
     ).where(
         followers.c.account_id == account_id,
         followers.c.subscribe.is_(True),
-        not_(is_seen(sweep.id)),
+        not_(is_seen(sweep)),
     )
     statement = insert(connection.dialect)(candidates).from_select(
         ["account_id", "openid", "sweep_id", "following_at"], absent

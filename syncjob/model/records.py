@@ -80,6 +80,18 @@ class PageSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldPages:
+    """Pages of a sweep that wait to be stored until WeChat has answered about their people.
+
+    `pages`: the number of the page, from 1, of each OpenID that they list. Rows that answers add
+    are noted as brought by these pages.
+    """
+
+    sweep_id: int = 0
+    pages: dict[str, int] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SweepSealed:
     """What sealing a sweep found: subscribed followers whom it did not list, too many or not.
 

@@ -35,7 +35,7 @@ class UserInfo(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     and the columns hold: an entry that keeps to them needs no cleaning.
     """
 
-    openid: str
+    openid: Annotated[str, Meta(min_length=1, max_length=LONGEST_OPENID)]
     subscribe: Literal[0, 1] | None = None
     nickname: str | None = None
     sex: Small | None = None
@@ -123,14 +123,12 @@ def documented_user_infos(content: bytes) -> list[UserInfo] | None:
     None for every other answer, which may still be a good one: errors, unknown keys, numbers as
     strings, broken text.
     """
-    if rb"\u0000" in content:  # the one text of good JSON that needs cleaning
+    if b"u0000" in content:  # the one text of good JSON that needs cleaning, perhaps
         return None
     try:
         infos = _decoder.decode(content).user_info_list
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return infos if all(map(_has_openid, infos)) else None
-
-
-def _has_openid(info: UserInfo) -> bool:
-    return 0 < len(info.openid) <= LONGEST_OPENID and not info.openid.isspace()
+    # One look at all, instead of one at each: blank ones are none, and none of WeChat's has blanks.
+    together = "".join([info.openid for info in infos])
+    return infos if together.isascii() and together.isprintable() and " " not in together else None

@@ -3,15 +3,16 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 from syncjob.database.store import Store
 from syncjob.errors import WeChatError
-from syncjob.model import Answers, Run, UnionidConflict
+from syncjob.model import Answers, HeldPages, Run, UnionidConflict
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.pipeline import open_pipeline
 from syncjob.sync.watch import Watch
@@ -22,6 +23,23 @@ logger = logging.getLogger(__name__)
 # How many OpenIDs are read from the database at once: memory stays flat, whatever the account.
 CHUNK = 10_000
 TELL_EVERY = 10.0  # seconds
+# How long a page waits for the last answers about its people while all others are there: one slow
+# call must not hold up the list.
+HOLD_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPage:
+    """Who is on a held page: `new` to the database, and `old`, those among them that are `due`."""
+
+    new: list[str] = field(repr=False)
+    old: list[str] = field(repr=False)
+    due: list[str] = field(repr=False)
+
+    def not_asked(self, openids: Sequence[str]) -> list[str]:
+        """Return those of these that were not asked about while the page was held."""
+        asked = {*self.new, *self.due}
+        return [openid for openid in openids if openid not in asked]
 
 
 class Enrichment:
@@ -47,6 +65,7 @@ class Enrichment:
         self._run = run
         self._bounds = bounds
         self._watch = watch
+        self._held = HeldPages()
         self._asked_in_vain: set[str] = set()
         self._count = threading.Lock()
         self._told_at = time.monotonic()
@@ -59,15 +78,51 @@ class Enrichment:
             storers=store.writers,
         )
 
-    def put_listed(self, openids: Sequence[str]) -> None:
-        """Ask about these of a page while the list goes on.
+    def put_listed(self, openids: Sequence[str], held: HeldPage | None = None) -> None:
+        """Ask about these of a stored page while the list goes on, but for whom was asked about.
 
         A failure of WeChat's does not end the list: `flush` will raise it.
         """
+        if held is not None:
+            for openid in held.new:
+                self._held.pages.pop(openid, None)
+            if openids:
+                openids = held.not_asked(openids)
         taken = self._bounds.take(openids)
         self._watch.due(len(taken))
         with suppress(WeChatError):
             self._pipeline.put(taken)
+
+    def hold(self, sweep_id: int) -> None:
+        """Have answers about people of this sweep's held pages add them."""
+        self._held = HeldPages(sweep_id)
+
+    def put_held(self, number: int, openids: Sequence[str], known: Mapping[str, bool]) -> HeldPage:
+        """Ask about people of a page that is not stored yet; `known` tells who of them is due.
+
+        Others are new, unless a held page before it lists them.
+        """
+        pages = self._held.pages
+        new, old, due = [], [], []
+        for openid in openids:
+            if openid in known or openid in pages:
+                old.append(openid)
+                if known.get(openid):
+                    due.append(openid)
+            else:
+                new.append(openid)
+                pages[openid] = number
+        self.put_listed(new + due)
+        return HeldPage(new, old, due)
+
+    def await_held(self, held: HeldPage) -> list[str]:
+        """Wait until the answers about a page's people are stored; return whom none has added.
+
+        Not for ever, and for no failure: then these are more.
+        """
+        self._pipeline.await_stored(held.new, HOLD_SECONDS)
+        pages = self._held.pages
+        return held.old + [openid for openid in held.new if openid in pages]
 
     def flush(self) -> None:
         """Wait until all answers are stored; raise what has failed, if something has."""
@@ -112,9 +167,19 @@ class Enrichment:
     def _save(self, answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
         run = self._run
         conflicts = self._store.save_answers(
-            run.id, run.account_id, answers, self._client.traffic, confirmed=confirmed
+            run.id,
+            run.account_id,
+            answers,
+            self._client.traffic,
+            held=self._held,
+            confirmed=confirmed,
         )
         self._watch.stored(len(answers) - len(conflicts))
+        if self._held.pages:
+            left_out = {*answers.missing, *(conflict.openid for conflict in conflicts)}
+            for openid in answers.openids:
+                if openid not in left_out:
+                    self._held.pages.pop(openid, None)
         with self._count:  # several threads store
             if len(self._asked_in_vain) <= CHUNK:
                 self._asked_in_vain.update(answers.missing)

@@ -7,7 +7,7 @@ from typing import Literal
 from syncjob.database.store import Store
 from syncjob.model import AccountStatus, QuotaUse, Run, Sweep
 from syncjob.sync.holder import is_dead
-from syncjob.sync.sweep import is_too_old, wants_sweep
+from syncjob.sync.timing import is_too_old, wants_sweep
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,9 @@ There is room for so many batches on that way and no more, so that memory stays 
 account. What was asked and not stored when a run dies is asked again by the next one.
 """
 
-import queue
 import threading
-import time
-from collections.abc import Sequence
-from concurrent.futures import Future
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
@@ -20,11 +17,9 @@ from syncjob.errors import SyncjobError, WeChatError
 from syncjob.model import Answers, UnionidConflict
 from syncjob.sync.ask import ask, settle
 from syncjob.sync.background import Background
+from syncjob.sync.group import GROUP, Group
 from syncjob.wechat.client import WeChatClient
 
-# Groups of a hundred cost the database twice as much an answer as groups of two thousand.
-GROUP = 2_000
-GROUP_SECONDS = 0.5
 # What may be on its way: OpenIDs that wait to be asked about, and answers that wait to be stored.
 QUESTIONS = 10_000
 ANSWERS = 2 * GROUP
@@ -50,7 +45,7 @@ class Pipeline:
         self._client = client
         self._save = save
         self._batch_size = batch_size
-        self._group = _Group()
+        self._group = Group()
 
     def put(self, openids: Sequence[str]) -> None:
         """Have these distinct OpenIDs asked about; raise what has failed, if something has.
@@ -63,6 +58,9 @@ class Pipeline:
     def flush(self) -> None:
         """Wait until all that was put is stored; raise what has failed, if something has."""
         self._store_own()
+
+    def await_stored(self, openids: Sequence[str], seconds: float) -> None:
+        """Wait until none of these is underway, or something has failed, or for so long."""
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +86,7 @@ class Pipeline:
             self._store_own()
 
     def _store_own(self) -> None:
-        answers = self._group.take()
+        answers, _ = self._group.take()
         conflicts = self._save(answers, confirmed=False)
         for question in self._questions(answers, conflicts):
             self._save(question(), confirmed=True)
@@ -106,7 +104,7 @@ class Pipeline:
     def _close(self, failure: BaseException | None) -> None:
         if isinstance(failure, WeChatError | KeyboardInterrupt) and self._group.batches:
             with suppress(SyncjobError):
-                self._save(self._group.take(), confirmed=False)
+                self._save(self._group.take()[0], confirmed=False)
 
 
 class ConcurrentPipeline(Pipeline):
@@ -127,12 +125,14 @@ class ConcurrentPipeline(Pipeline):
         self._most_out = concurrency + ANSWERS // batch_size
         self._pending = 0  # batches that were put and are not stored
         self._out = 0  # those of them that are asked about, or answered
-        self._grouped = 0  # those of them that wait in a group
+        self._storing = 0  # those of them that are being stored
         self._underway: set[str] = set()  # whose OpenIDs these are
+        self._confirmed: list[Answers] = []  # each to be stored by itself
         self._failure: BaseException | None = None
-        self._changed = threading.Condition()
-        self._answered: queue.SimpleQueue[tuple[Future[Answers], bool] | None]
-        self._answered = queue.SimpleQueue()
+        self._closed = False
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)  # room, or the end of something
+        self._answered = threading.Condition(lock)  # something to store
         self._askers = Background(concurrency, name="ask")
         self._storers = [
             threading.Thread(target=self._store, name=f"store-{number}", daemon=True)
@@ -155,82 +155,95 @@ class ConcurrentPipeline(Pipeline):
             if self._failure:
                 raise self._failure
 
+    def await_stored(self, openids: Sequence[str], seconds: float) -> None:
+        """Wait until none of these is underway, or something has failed, or for so long."""
+        left = list(openids)
+
+        def is_over() -> bool:
+            while left and left[-1] not in self._underway:
+                left.pop()
+            return not left or self._failure is not None
+
+        with self._changed:
+            self._changed.wait_for(is_over, seconds)
+
     def _put_batch(self, batch: Sequence[str]) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._failure or self._pending < self._most_pending)
             if self._failure:
                 raise self._failure
             self._pending += 1
-        self._submit(partial(self._ask, batch), confirmed=False)
+        self._askers.submit(partial(self._ask, batch))
 
-    def _ask(self, batch: Sequence[str]) -> Answers:
+    def _ask(self, batch: Sequence[str]) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._failure or self._out < self._most_out)
             self._out += 1
-        return ask(self._client, batch)
+        with self._noting_failure():
+            answers = ask(self._client, batch)
+            with self._changed:
+                self._group.add(answers)
+                if self._group.batches == 1 or self._group.is_due or self._is_all_answered:
+                    self._answered.notify()
 
-    def _submit(self, question: "partial[Answers]", *, confirmed: bool) -> None:
-        future = self._askers.submit(question)
-        future.add_done_callback(lambda done: self._answered.put((done, confirmed)))
+    def _settle(self, question: "partial[Answers]") -> None:
+        with self._noting_failure():
+            answers = question()
+            with self._changed:
+                self._confirmed.append(answers)
+                self._answered.notify()
 
     def _store(self) -> None:
-        group = _Group()
-        try:
-            while self._take_answer(group):
-                pass
-            self._store_group(group)
-        except BaseException as error:  # noqa: BLE001 - raised by put and flush
-            self._fail(error)
+        with self._noting_failure():
+            while True:
+                answers, batches = self._take()
+                if batches:
+                    self._store_group(answers, batches)
+                elif len(answers):
+                    self._save(answers, confirmed=True)
+                    self._count(pending=-1, decided=answers.openids)
+                else:
+                    return
 
-    def _take_answer(self, group: "_Group") -> bool:
-        # With nobody else out, there is nothing to wait for.
-        is_all = 0 < self._grouped == self._pending
-        try:
-            answered = self._answered.get(timeout=0 if is_all else group.seconds_left)
-        except queue.Empty:
-            self._store_group(group)
-            return True
-        if answered is None:
-            self._answered.put(None)  # for the next one
-            return False
-        future, confirmed = answered
-        error = future.exception()
-        if error is not None:
-            self._fail(error)  # and store what the others bring
-        elif confirmed:
-            self._save(future.result(), confirmed=True)
-            self._count(pending=-1, decided=future.result().openids)
-        else:
-            self._count(grouped=1)
-            group.add(future.result())
-            if group.is_due:
-                self._store_group(group)
-        return True
+    def _take(self) -> tuple[Answers, int]:
+        """Wait for a group that is to be stored, or confirmed answers, of no batch; or the end."""
+        with self._changed:
+            while not self._confirmed:
+                batches = self._group.batches
+                if batches and (self._group.is_due or self._is_all_answered or self._closed):
+                    answers, batches = self._group.take()
+                    self._storing += batches
+                    return answers, batches
+                if self._closed:
+                    return Answers(), 0
+                self._answered.wait(self._group.seconds_left)
+            return self._confirmed.pop(), 0
 
-    def _store_group(self, group: "_Group") -> None:
-        batches = group.batches
-        if not batches:
-            return
-        answers = group.take()
+    @property
+    def _is_all_answered(self) -> bool:
+        """Whether nothing else is out, that might be worth waiting for."""
+        return self._group.batches + self._storing == self._pending
+
+    def _store_group(self, answers: Answers, batches: int) -> None:
         conflicts = self._save(answers, confirmed=False)
         questions = self._questions(answers, conflicts)
         self._count(
             pending=len(questions) - batches,
             out=-batches,
-            grouped=-batches,
+            storing=-batches,
             decided=answers.openids,
             asked_again=[conflict.openid for conflict in conflicts],
         )
         for question in questions:
-            self._submit(question, confirmed=True)
+            self._askers.submit(partial(self._settle, question))
 
     def _count(
         self,
         *,
-        pending: int = 0,
+        pending: int,
+        decided: Sequence[str],
         out: int = 0,
-        grouped: int = 0,
-        decided: Sequence[str] = (),
+        storing: int = 0,
         asked_again: Sequence[str] = (),
     ) -> None:
         with self._changed:
@@ -238,18 +251,24 @@ class ConcurrentPipeline(Pipeline):
             self._underway.update(asked_again)
             self._pending += pending
             self._out += out
-            self._grouped += grouped
-            if pending or out:
-                self._changed.notify_all()
-
-    def _fail(self, error: BaseException) -> None:
-        with self._changed:
-            self._failure = self._failure or error
+            self._storing += storing
             self._changed.notify_all()
+
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        """Keep what fails a thread, to be raised by put and flush; the others go on."""
+        try:
+            yield
+        except BaseException as error:  # noqa: BLE001 - raised there
+            with self._changed:
+                self._failure = self._failure or error
+                self._changed.notify_all()
 
     def _close(self, failure: BaseException | None) -> None:
         self._askers.stop(wait=PATIENCE)
-        self._answered.put(None)
+        with self._changed:
+            self._closed = True
+            self._answered.notify_all()
         for storer in self._storers:
             storer.join(STORING_PATIENCE)
 
@@ -263,33 +282,3 @@ def open_pipeline(
     return ConcurrentPipeline(
         client, save, batch_size=batch_size, concurrency=concurrency, storers=storers
     )
-
-
-class _Group:
-    """Answers that wait to be stored together."""
-
-    def __init__(self) -> None:
-        self._answers = Answers()
-        self._began = 0.0
-        self.batches = 0
-
-    def add(self, answers: Answers) -> None:
-        if not self.batches:
-            self._began = time.monotonic()
-        self.batches += 1
-        self._answers.extend(answers)
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Until they are due; None for no answers."""
-        if not self.batches:
-            return None
-        return max(0.0, self._began + GROUP_SECONDS - time.monotonic())
-
-    @property
-    def is_due(self) -> bool:
-        return len(self._answers) >= GROUP or self.seconds_left == 0
-
-    def take(self) -> Answers:
-        taken, self._answers, self.batches = self._answers, Answers(), 0
-        return taken

@@ -26,14 +26,11 @@ from syncjob.sync.enrich import Enrichment
 from syncjob.sync.heartbeat import Heartbeat
 from syncjob.sync.holder import is_dead, this_process
 from syncjob.sync.probe import probe
-from syncjob.sync.sweep import (
-    DEFAULT_RULES,
-    SweepEnd,
-    SweepRules,
-    sweep_list,
-    wants_sweep,
-)
+from syncjob.sync.rules import DEFAULT_RULES, SweepRules
+from syncjob.sync.sweep import sweep_list
+from syncjob.sync.timing import wants_sweep
 from syncjob.sync.unfollow import prove_unfollows
+from syncjob.sync.walk import SweepEnd
 from syncjob.sync.watch import Watch
 from syncjob.wechat.client import WeChatClient
 
@@ -202,8 +199,7 @@ def _sweep(
             run,
             plan.rules,
             get_traffic=lambda: client.traffic,
-            on_due=lambda openids: None,
-            before_restart=lambda: None,
+            people=None,
             bounds=bounds,
             watch=watch,
         )
@@ -215,8 +211,7 @@ def _sweep(
             run,
             plan.rules,
             get_traffic=lambda: client.traffic,
-            on_due=enrichment.put_listed,
-            before_restart=enrichment.flush,
+            people=enrichment,
             bounds=bounds,
             watch=watch,
         )

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from requests.adapters import HTTPAdapter
+from requests.utils import urldefragauth
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager, ProxyManager
 
@@ -83,7 +84,10 @@ class _Call:
 
 
 class WatchedAdapter(HTTPAdapter):
-    """requests' adapter, the connections of which tell `deadlines` their sockets."""
+    """requests' adapter for one address, its connections telling `deadlines` their sockets.
+
+    Its `send` returns urllib3's response.
+    """
 
     def __init__(self, deadlines: Deadlines, **options: Any) -> None:
         class Watched:
@@ -95,7 +99,36 @@ class WatchedAdapter(HTTPAdapter):
             scheme: _with_connection(pool, Watched)
             for scheme, pool in (("http", HTTPConnectionPool), ("https", HTTPSConnectionPool))
         }
+        self._pool: Any = None
+        self._verified: Any = None
+        self._asks_for_path: bool | None = None
         super().__init__(**options)
+
+    # What follows costs half of a call, and comes out alike each time: there is one address.
+
+    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
+        """Return the one pool of connections, as requests made it for the first call."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*arguments, **options)
+        return self._pool
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Have the pool verify certificates, once."""
+        if self._verified is not conn:
+            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+            self._verified = conn
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        """Return what to ask for: the whole URL of a proxy that passes it on, else its path."""
+        if self._asks_for_path is None:
+            target = super().request_url(request, proxies)
+            self._asks_for_path = target.startswith("/")
+        path: str = request.path_url
+        return path if self._asks_for_path else urldefragauth(request.url)
+
+    def build_response(self, req: Any, resp: Any) -> Any:
+        """Return urllib3's response as it is: nobody looks for cookies, encodings or redirects."""
+        return resp
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """Make the manager as requests does, and have its pools watched."""

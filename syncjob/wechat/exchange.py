@@ -5,13 +5,13 @@ WeChat's tokens and secrets travel in query strings.
 """
 
 import email.utils
-import json
 import logging
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
+import msgspec
 import requests
 import urllib3
 
@@ -101,7 +101,7 @@ class Exchange:
         """
         with self._deadlines.of_this_call() as call:
             try:
-                response = self._adapter.send(
+                response: Any = self._adapter.send(
                     self._prepared(method, path, params, body),
                     stream=True,
                     timeout=self._timeout,
@@ -127,7 +127,7 @@ class Exchange:
             if call.is_overdue:  # an answer without a length may end anywhere
                 raise Broken(f"the answer took longer than {self._seconds:g} s")
         headers = response.headers
-        return Answer(response.status_code, content, _retry_after(headers), headers.get("Date"))
+        return Answer(response.status, content, _retry_after(headers), headers.get("Date"))
 
     def _prepared(
         self, method: str, path: str, params: dict[str, str] | None, body: dict[str, Any] | None
@@ -143,19 +143,19 @@ class Exchange:
         if body is not None:
             # Encoded here, so that there is a Content-Length: WeChat refuses chunked bodies with
             # 412, and some endpoints refuse Chinese written as \uXXXX.
-            request.body = json.dumps(body, ensure_ascii=False).encode()
+            request.body = msgspec.json.encode(body)
             request.headers["Content-Length"] = str(len(request.body))
             request.headers["Content-Type"] = "application/json; charset=utf-8"
         return request
 
 
-def _read(response: requests.Response) -> bytes:
+def _read(response: Any) -> bytes:
     """Read the whole body, and no more of it than an answer can have."""
-    content: bytes = response.raw.read(LONGEST_ANSWER + 1, decode_content=True)
+    content: bytes = response.read(LONGEST_ANSWER + 1, decode_content=True)
     if len(content) > LONGEST_ANSWER:
         response.close()
         raise Broken(f"the answer is longer than {LONGEST_ANSWER >> 20} MiB")
-    response.raw.release_conn()
+    response.release_conn()
     return content
 
 

@@ -1,0 +1,211 @@
+"""The way along the list: page by page, each fetched, its people asked about, and stored.
+
+In an account's first sweep nearly everybody is new. There a page is held until the answers about
+its people are stored, so that each of them is written once, profile and all, and not first as a
+bare row. Whom WeChat has not answered about by then is added by the page; and a page is never
+behind the cursor before all of its people are stored.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from syncjob.database.store import Store
+from syncjob.errors import InvalidOpenID, SyncjobError
+from syncjob.model import FollowerPage, PageSaved, Run, Sweep, Traffic
+from syncjob.sync.bounds import Bounds
+from syncjob.sync.enrich import Enrichment, HeldPage
+from syncjob.sync.rules import SweepRules
+from syncjob.sync.watch import Watch
+
+logger = logging.getLogger(__name__)
+
+# A list that goes on for ever: far more OpenIDs than the account says it has, or absurdly many
+# pages where it does not say.
+ENDLESS_FACTOR, ENDLESS_SLACK = 2, 20_000
+ENDLESS_PAGES = 100_000
+
+# Begins to fetch the page behind a cursor; what it returns waits for the page.
+Fetch = Callable[[str], Callable[[], FollowerPage]]
+
+
+class CursorRefused(Exception):
+    """WeChat answered 40003 to a cursor of its own; perhaps that follower has left."""
+
+    def __init__(self, sweep: Sweep, error: InvalidOpenID) -> None:
+        super().__init__(str(error).split("\n")[0])
+        self.sweep = sweep
+
+
+@dataclass(frozen=True, slots=True)
+class SweepEnd:
+    """How a sweep ended: discarded if there is a `fault`, left `open` at a bound, else sealed.
+
+    `whole`: whoever is due has been passed on, since this run has seen every page, and nobody was
+    waiting as a candidate when their page came.
+    """
+
+    fault: str | None
+    whole: bool
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A page that WeChat has sent; `held`: its people are asked about before it is stored."""
+
+    cursor: str = field(repr=False)
+    page: FollowerPage
+    held: HeldPage | None = None
+
+    @property
+    def leads_on(self) -> bool:
+        return bool(self.page.openids) and self.page.next_openid not in ("", self.cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What it takes to walk along the pages.
+
+    `people` asks about those of a page while the list goes on; None: they are left for later.
+    With `holds`, pages are held for the answers.
+    """
+
+    store: Store
+    fetch: Fetch
+    run: Run
+    rules: SweepRules
+    get_traffic: Callable[[], Traffic]
+    people: Enrichment | None
+    holds: bool
+    bounds: Bounds
+    watch: Watch
+
+    def follow(self, sweep: Sweep, whole: bool) -> SweepEnd:
+        """Store page by page, the next one being fetched meanwhile."""
+        if not self.bounds.take_page():
+            return SweepEnd(None, False, open=True)
+        get_page = self.fetch(sweep.next_openid)
+        ahead: _Arrived | None = None
+        while True:
+            arrived = ahead or self._receive(get_page, sweep, sweep.next_openid, 1)
+            ahead, goes_on = None, True
+            if arrived.leads_on:
+                goes_on = self.bounds.take_page()
+                if goes_on:
+                    get_page = self.fetch(arrived.page.next_openid)
+                if goes_on and arrived.held is not None and _has_come(get_page):
+                    # While the last answers about this page come in, others are asked for.
+                    ahead = self._receive(get_page, sweep, arrived.page.next_openid, 2)
+            saved = self._save(sweep, arrived)
+            sweep = saved.sweep
+            if _is_end(arrived.page, arrived.cursor, saved):
+                return self._end(sweep, whole)
+            fault = _fault(arrived.page, arrived.cursor, saved)
+            if fault is not None:
+                return self._discard(sweep, fault)
+            if not goes_on:
+                return SweepEnd(None, False, open=True)
+
+    def _receive(
+        self, get_page: Callable[[], FollowerPage], sweep: Sweep, cursor: str, nth: int
+    ) -> _Arrived:
+        """Wait for the nth page behind the stored ones; if it is to be held, ask about it."""
+        try:
+            page = get_page()
+        except InvalidOpenID as error:
+            if not cursor:
+                raise
+            raise CursorRefused(sweep, error) from None
+        if self.people is None or not self.holds or not page.openids:
+            return _Arrived(cursor, page)
+        known = self.store.get_known(sweep.account_id, page.openids)
+        held = self.people.put_held(sweep.pages + nth, page.openids, known)
+        return _Arrived(cursor, page, held)
+
+    def _save(self, sweep: Sweep, arrived: _Arrived) -> PageSaved:
+        page, held = arrived.page, arrived.held
+        rest = None
+        if self.people is not None and held is not None:
+            rest = self.people.await_held(held)
+        saved = self.store.save_page(self.run.id, sweep, page, self.get_traffic(), rest=rest)
+        sweep = saved.sweep
+        logger.info(
+            "Stored a page. sweep=%d page=%d openids=%d new=%d returned=%d seen=%d total=%s",
+            sweep.id,
+            sweep.pages,
+            len(page.openids),
+            saved.new,
+            saved.returned,
+            sweep.openids,
+            sweep.total_last,
+        )
+        self.watch.listed(sweep)
+        if self.people is not None:
+            self.people.put_listed(saved.due, held)
+        return saved
+
+    def _end(self, sweep: Sweep, whole: bool) -> SweepEnd:
+        fault = _disagreement(sweep, self.rules)
+        if fault is not None:
+            return self._discard(sweep, fault)
+        sealed = self.store.seal_sweep(self.run.id, sweep, self.rules.max_unfollow)
+        logger.info(
+            "Sealed the sweep. sweep=%d pages=%d not_listed=%d parked=%s",
+            sweep.id,
+            sweep.pages,
+            sealed.candidates,
+            sealed.parked,
+        )
+        return SweepEnd(None, whole and not sealed.listed_again)
+
+    def _discard(self, sweep: Sweep, fault: str) -> SweepEnd:
+        logger.info("Discarded the sweep. sweep=%d reason=%s", sweep.id, fault)
+        self.store.discard_sweep(self.run.id, sweep.id, fault)
+        return SweepEnd(fault, False)
+
+
+def _has_come(get_page: Callable[[], FollowerPage]) -> bool:
+    """Wait for a page; if it does not come, that is to be said when its turn has come."""
+    with suppress(SyncjobError):
+        get_page()
+        return True
+    return False
+
+
+def _is_end(page: FollowerPage, cursor: str, saved: PageSaved) -> bool:
+    """Tell whether the list ends with this page.
+
+    WeChat's documents and answers disagree on how it ends: with a page without OpenIDs, with one
+    that names no next one, or with one that repeats the cursor it was asked for.
+    """
+    if not page.openids or not page.next_openid:
+        return True
+    return page.next_openid == cursor and saved.fresh == 0
+
+
+def _fault(page: FollowerPage, cursor: str, saved: PageSaved) -> str | None:
+    """Say what shows that the list does not lead on, or None."""
+    sweep = saved.sweep
+    if page.next_openid == cursor:
+        return "the list stood still: a page's next_openid was the cursor it was asked for"
+    if saved.fresh == 0:
+        return "the list started again: a page brought only OpenIDs that it had listed before"
+    if saved.led_back:
+        return "the list led back: a page's next_openid was that of an earlier page"
+    total = max(sweep.total_first or 0, sweep.total_last or 0)
+    endless = total * ENDLESS_FACTOR + ENDLESS_SLACK
+    if (total and sweep.openids > endless) or sweep.pages > ENDLESS_PAGES:
+        return f"the list does not end: {sweep.openids} OpenIDs where WeChat says {total}"
+    return None
+
+
+def _disagreement(sweep: Sweep, rules: SweepRules) -> str | None:
+    """Say how far the sweep's count is from what WeChat said, if that is too far, or None."""
+    for page, total in (("first", sweep.total_first), ("last", sweep.total_last)):
+        if total is None:
+            continue
+        if rules.max_drift.exceeded_by(abs(sweep.openids - total), of=total):
+            return f"it held {sweep.openids} OpenIDs, its {page} page said that there are {total}"
+    return None
