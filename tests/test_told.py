@@ -13,6 +13,7 @@ from syncjob.database.store import Store
 from syncjob.model import (
     Answers,
     FollowerPage,
+    HeldPages,
     Traffic,
     UserInfo,
     documented_user_infos,
@@ -63,6 +64,36 @@ def test_a_text_is_stored_as_it_came(store: Store, query: Query, text: str) -> N
         "oB": (None, None, None, None, [2, 100], 4294967295, None),
         "oC": ("", None, None, None, [], None, 0),
     }
+
+
+FIELDS = [name for name in UserInfo.__struct_fields__ if name not in ("openid", "subscribe")]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_what_one_of_many_lacks_is_absent_of_them_alone(
+    store: Store, query: Query, field: str
+) -> None:
+    """A value that is missing in the middle is NULL there, and the others keep theirs."""
+    account = store.save_account("wx1")
+    run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
+    whole = {**WELL, "extra": {"a": 1}}
+    people = [
+        UserInfo(**{**whole, "openid": "oA", "unionid": "uA"}),
+        UserInfo(**{**whole, "openid": "oB", "unionid": "uB", field: None}),
+        UserInfo(**{**whole, "openid": "oC", "unionid": "uC"}),
+    ]
+    held = HeldPages(1, {"oA": 1, "oC": 1})
+
+    store.save_answers(run.id, account.id, Answers(following=people), Traffic(), held=held)
+
+    absent = query(f"SELECT openid, {field} IS NULL FROM followers ORDER BY openid")
+    assert [(openid, bool(value)) for openid, value in absent] == [
+        ("oA", False),
+        ("oB", True),
+        ("oC", False),
+    ]
+    since = query("SELECT openid FROM followers WHERE followed_after = subscribe_time")
+    assert len(since) == (2 if field == "subscribe_time" else 3)
 
 
 def from_json(value: Any) -> Any:
