@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, update
+from sqlalchemy import ColumnElement, Connection, Dialect, Select, Table, func, select, update
 
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert
@@ -16,16 +17,20 @@ from syncjob.model import QuotaState, QuotaUse, ToldQuota, Traffic, quota_day
 def count(connection: Connection, run_id: int, traffic: Traffic) -> None:
     """Record how many calls a run has sent until now; what is recorded never falls."""
     for table, counted in ((api_calls, traffic.spent), (api_errors, traffic.failed)):
-        if not counted:
-            continue
-        statement = insert(connection.dialect)(table)
-        statement = statement.on_conflict_do_update(
-            index_elements=list(table.primary_key.columns),
-            set_={"calls": statement.excluded.calls},
-            # Of two threads that write, the slower one knows of fewer.
-            where=statement.excluded.calls > table.c.calls,
-        )
-        connection.execute(statement, [{"run_id": run_id, **asdict(one)} for one in counted])
+        if counted:
+            rows = [{"run_id": run_id, **asdict(one)} for one in counted]
+            connection.execute(_count_statement(connection.dialect, table), rows)
+
+
+@lru_cache(maxsize=8)  # it is executed with each page and group
+def _count_statement(dialect: Dialect, table: Table) -> Any:
+    statement = insert(dialect)(table)
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={"calls": statement.excluded.calls},
+        # Of two threads that write, the slower one knows of fewer.
+        where=statement.excluded.calls > table.c.calls,
+    )
 
 
 def get_state(

@@ -1,14 +1,16 @@
 """Statements on runs. Each runs inside a transaction that the store opens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from syncjob.database import quotas
 from syncjob.database.clock import DatabaseClock
+from syncjob.database.column_types import ID
 from syncjob.database.tables import runs
 from syncjob.errors import RunInProgress, RunLost
 from syncjob.model import Command, Run, RunStatus, Traffic
@@ -81,17 +83,28 @@ def advance(
     The last statement of every transaction of a run: when it raises, the transaction is undone, so
     that a run that was declared abandoned writes nothing more.
     """
-    values: dict[str, Any] = {name: runs.c[name] + count for name, count in added.items()}
+    values: dict[str, Any] = {f"added_{name}": count for name, count in added.items()}
     if traffic is not None:
         quotas.count(connection, run_id, traffic)
-        values |= {"calls": traffic.calls, "retries": traffic.retries}
-    statement = (
-        update(runs)
-        .where(runs.c.id == run_id, runs.c.status == "running")
-        .values(heartbeat_at=clock.now(), **values)
-    )
-    if connection.execute(statement).rowcount != 1:
+        values |= {"told_calls": traffic.calls, "told_retries": traffic.retries}
+    statement = _advance_statement(clock, frozenset(values))
+    _, now = clock.parameter()
+    if connection.execute(statement, {"run": run_id, **values, **now}).rowcount != 1:
         raise _lost(run_id)
+
+
+@lru_cache(maxsize=32)  # it is executed with each page and group
+def _advance_statement(clock: DatabaseClock, parameters: Set[str]) -> Any:
+    values: dict[str, Any] = {}
+    for parameter in sorted(parameters):
+        kind, _, name = parameter.partition("_")
+        value = bindparam(parameter, type_=BigInteger)
+        values[name] = runs.c[name] + value if kind == "added" else value
+    now, _ = clock.parameter()
+    statement = update(runs).where(
+        runs.c.id == bindparam("run", type_=ID), runs.c.status == "running"
+    )
+    return statement.values(heartbeat_at=now, **values)
 
 
 def finish(

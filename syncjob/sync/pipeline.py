@@ -21,7 +21,7 @@ from syncjob.sync.group import GROUP, Group
 from syncjob.wechat.client import WeChatClient
 
 # What may be on its way: OpenIDs that wait to be asked about, and answers that wait to be stored.
-QUESTIONS = 10_000
+QUESTIONS = 20_000
 ANSWERS = 2 * GROUP
 # How long an end before its time waits for calls that are out, and for the storing of answers.
 PATIENCE = 1.0
@@ -157,15 +157,10 @@ class ConcurrentPipeline(Pipeline):
 
     def await_stored(self, openids: Sequence[str], seconds: float) -> None:
         """Wait until none of these is underway, or something has failed, or for so long."""
-        left = list(openids)
-
-        def is_over() -> bool:
-            while left and left[-1] not in self._underway:
-                left.pop()
-            return not left or self._failure is not None
-
         with self._changed:
-            self._changed.wait_for(is_over, seconds)
+            self._changed.wait_for(
+                lambda: self._failure or self._underway.isdisjoint(openids), seconds
+            )
 
     def _put_batch(self, batch: Sequence[str]) -> None:
         with self._changed:
