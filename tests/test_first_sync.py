@@ -220,6 +220,20 @@ def test_an_answer_that_comes_while_its_page_is_stored_is_counted_once(steps: St
     assert list(saved.due) == ["c"]
 
 
+def test_an_answer_that_comes_after_its_page_is_stored_fills_the_row(
+    steps: Steps, query: Query
+) -> None:
+    """What it would have added is there by then, of one or of all; nothing of it is lost."""
+    steps.page("a", "b", rest=["a"])
+    steps.answer({"a": 1, "b": 1}, following("a", "b"))
+
+    assert query("SELECT openid, nickname, first_page FROM followers ORDER BY openid") == [
+        ("a", "a", 1),
+        ("b", "b", 1),
+    ]
+    assert query("SELECT enriched FROM runs") == [(2,)]
+
+
 def test_who_is_on_two_held_pages_is_of_the_first(steps: Steps, query: Query) -> None:
     """The second one has seen them before."""
     steps.answer({"a": 1, "b": 1, "c": 2}, following("a", "b", "c"))

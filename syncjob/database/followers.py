@@ -133,9 +133,7 @@ def backfill_started_at(account_id: int | ColumnElement[int]) -> ColumnElement[A
     )
 
 
-def last_sealed_at(
-    clock: DatabaseClock, account_id: int | ColumnElement[int]
-) -> ColumnElement[Any]:
+def last_sealed_at(clock: DatabaseClock, account_id: int) -> ColumnElement[Any]:
     """Return when the account's last sealed sweep began, as a subquery; NULL if there was none.
 
     One from the future, of before a clock was set back, says nothing of today.
