@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Connection,
     Subquery,
+    Text,
     and_,
+    any_,
+    cast,
     func,
     literal,
     not_,
@@ -18,7 +22,7 @@ from sqlalchemy import (
 )
 
 from syncjob.database.clock import DatabaseClock
-from syncjob.database.dialects import insert_new, openid_rows
+from syncjob.database.dialects import insert_new, openid_array, openid_rows
 from syncjob.database.followers import is_brought, is_due, is_seen, last_sealed_at
 from syncjob.database.tables import followers, sweep_openids
 from syncjob.model import HeldPages, Sweep
@@ -232,15 +236,14 @@ def _stored(
 ) -> Subquery:
     """Return those of the OpenIDs that are stored, with these columns, to select from.
 
-    Each is looked up by itself. PostgreSQL could be of the opinion that reading all followers is
-    cheaper than looking up ten thousand, and do that for every page.
+    Each is looked up by index. PostgreSQL could be of the opinion that reading all followers is
+    cheaper than looking up ten thousand, and do that for every page: so it is not told how many.
     """
     stored = select(*(column.label(name) for name, column in columns.items())).where(
         followers.c.account_id == account_id
     )
-    rows = openid_rows(connection, openids)
-    if connection.dialect.name != "postgresql":
-        return stored.where(followers.c.openid.in_(rows)).subquery("stored")
-    listed = rows.subquery("listed")
-    one = stored.where(followers.c.openid == listed.c[0]).limit(1).lateral("one")
-    return select(one).select_from(listed.join(one, true())).subquery("stored")
+    these: ColumnElement[bool] = followers.c.openid.in_(openid_rows(connection, openids))
+    if connection.dialect.name == "postgresql":
+        hidden = cast(select(openid_array(openids)).scalar_subquery(), ARRAY(Text))
+        these = followers.c.openid == any_(hidden)
+    return stored.where(these).subquery("stored")
