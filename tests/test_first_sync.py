@@ -220,6 +220,18 @@ def test_an_answer_that_comes_while_its_page_is_stored_is_counted_once(steps: St
     assert list(saved.due) == ["c"]
 
 
+def test_whom_an_answer_has_added_is_on_the_page_until_that_is_stored() -> None:
+    """So the next page, looked at before they were added, does not take them for its own."""
+    held = HeldPages(1, {"a": 1, "b": 1, "c": 2})
+
+    held.note_added(["a", "stranger"])
+
+    assert held.get_waiting(["a", "b"]) == ["b"]
+    assert held.pages.keys() == {"a", "b", "c"}
+    held.release(["a", "b", "b"])
+    assert held.pages == {"c": 2}
+
+
 def test_an_answer_that_comes_after_its_page_is_stored_fills_the_row(
     steps: Steps, query: Query
 ) -> None:

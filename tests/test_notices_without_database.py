@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from syncjob.database.schema import CURRENT_REVISION
 from tests.conftest import World
 from tests.loopback import answering
 from tests.notices import WRITE_DOWN, Operator, events
@@ -72,7 +73,7 @@ def test_a_schema_that_is_not_current_is_told(operator: Operator, query: Query) 
     (told,) = operator.after(None, 4)
     assert "run: syncjob migrate" in told["text"]
     assert operator.after(None, 4) == []
-    query("UPDATE alembic_version SET version_num = '0006'")
+    query("UPDATE alembic_version SET version_num = :current", current=CURRENT_REVISION)
     assert events(operator.after(None, 0)) == [("recovered", 0, None)]
 
 

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from syncjob.model import Run, Sweep
+from syncjob.model import Run
 from syncjob.sync.watch import Watch
 
 REFRESHES_A_SECOND = 4
@@ -67,15 +67,16 @@ class ProgressWatch(Watch):
         self._list = progress.add_task("list", total=None, visible=False)
         self._profiles = progress.add_task("profiles", total=None, visible=False)
         self._lock = threading.Lock()
-        self._due = self._stored = 0
+        self._listed = self._due = self._stored = 0
         self._share_listed = 1.0
 
-    def listed(self, sweep: Sweep) -> None:
-        """Move the first bar."""
-        total = None if sweep.total_last is None else max(sweep.total_last, sweep.openids)
+    def listed(self, openids: int, total: int | None) -> None:
+        """Move the first bar, and never back: a page that is held is told of again when stored."""
         with self._lock:
-            self._share_listed = sweep.openids / total if total else 1.0
-            self._progress.update(self._list, completed=sweep.openids, total=total, visible=True)
+            openids = self._listed = max(self._listed, openids)
+            total = None if total is None else max(total, openids)
+            self._share_listed = openids / total if total else 1.0
+            self._progress.update(self._list, completed=openids, total=total, visible=True)
 
     def due(self, people: int) -> None:
         """Make the second bar longer."""

@@ -84,8 +84,8 @@ class Enrichment:
         A failure of WeChat's does not end the list: `flush` will raise it.
         """
         if held is not None:
-            for openid in held.new:
-                self._held.pages.pop(openid, None)
+            with self._count:
+                self._held.release(held.new)
             if openids:
                 openids = held.not_asked(openids)
         taken = self._bounds.take(openids)
@@ -121,8 +121,8 @@ class Enrichment:
         Not for ever, and for no failure: then these are more.
         """
         self._pipeline.await_stored(held.new, HOLD_SECONDS)
-        pages = self._held.pages
-        return held.old + [openid for openid in held.new if openid in pages]
+        with self._count:
+            return held.old + self._held.get_waiting(held.new)
 
     def flush(self) -> None:
         """Wait until all answers are stored; raise what has failed, if something has."""
@@ -175,12 +175,10 @@ class Enrichment:
             confirmed=confirmed,
         )
         self._watch.stored(len(answers) - len(conflicts))
-        if self._held.pages:
-            left_out = {*answers.missing, *(conflict.openid for conflict in conflicts)}
-            for openid in answers.openids:
-                if openid not in left_out:
-                    self._held.pages.pop(openid, None)
         with self._count:  # several threads store
+            if self._held.pages:
+                left_out = {*answers.missing, *(conflict.openid for conflict in conflicts)}
+                self._held.note_added(o for o in answers.openids if o not in left_out)
             if len(self._asked_in_vain) <= CHUNK:
                 self._asked_in_vain.update(answers.missing)
             self._contested += len(conflicts)

@@ -89,7 +89,7 @@ class Walk:
         get_page = self.fetch(sweep.next_openid)
         ahead: _Arrived | None = None
         while True:
-            arrived = ahead or self._receive(get_page, sweep, sweep.next_openid, 1)
+            arrived = ahead or self._receive(get_page, sweep)
             ahead, goes_on = None, True
             if arrived.leads_on:
                 goes_on = self.bounds.take_page()
@@ -97,7 +97,7 @@ class Walk:
                     get_page = self.fetch(arrived.page.next_openid)
                 if goes_on and arrived.held is not None and _has_come(get_page):
                     # While the last answers about this page come in, others are asked for.
-                    ahead = self._receive(get_page, sweep, arrived.page.next_openid, 2)
+                    ahead = self._receive(get_page, sweep, arrived.page)
             saved = self._save(sweep, arrived)
             sweep = saved.sweep
             if _is_end(arrived.page, arrived.cursor, saved):
@@ -109,9 +109,18 @@ class Walk:
                 return SweepEnd(None, False, open=True)
 
     def _receive(
-        self, get_page: Callable[[], FollowerPage], sweep: Sweep, cursor: str, nth: int
+        self,
+        get_page: Callable[[], FollowerPage],
+        sweep: Sweep,
+        before: FollowerPage | None = None,
     ) -> _Arrived:
-        """Wait for the nth page behind the stored ones; if it is to be held, ask about it."""
+        """Wait for the next page; if it is to be held, ask about its people.
+
+        It is behind the stored ones, or behind the one `before`, which is held itself.
+        """
+        cursor, number, listed = sweep.next_openid, sweep.pages + 1, sweep.openids
+        if before is not None:
+            cursor, number, listed = before.next_openid, number + 1, listed + len(before.openids)
         try:
             page = get_page()
         except InvalidOpenID as error:
@@ -121,7 +130,9 @@ class Walk:
         if self.people is None or not self.holds or not page.openids:
             return _Arrived(cursor, page)
         known = self.store.get_known(sweep.account_id, page.openids)
-        held = self.people.put_held(sweep.pages + nth, page.openids, known)
+        total = sweep.total_last if page.total is None else page.total
+        self.watch.listed(listed + len(page.openids), total)
+        held = self.people.put_held(number, page.openids, known)
         return _Arrived(cursor, page, held)
 
     def _save(self, sweep: Sweep, arrived: _Arrived) -> PageSaved:
@@ -141,7 +152,7 @@ class Walk:
             sweep.openids,
             sweep.total_last,
         )
-        self.watch.listed(sweep)
+        self.watch.listed(sweep.openids, sweep.total_last)
         if self.people is not None:
             self.people.put_listed(saved.due, held)
         return saved

@@ -1,7 +1,5 @@
 """Who watches a run: told of each step that is stored. By itself, nobody."""
 
-from syncjob.model import Sweep
-
 
 class Watch:
     """Does nothing; a watcher overrides what it wants to know. Called from several threads."""
@@ -9,8 +7,8 @@ class Watch:
     # Whether `expect` is worth counting for.
     counts = False
 
-    def listed(self, sweep: Sweep) -> None:
-        """A page is stored; the sweep is as it stands now."""
+    def listed(self, openids: int, total: int | None) -> None:
+        """A page is stored, or held: so many are listed, of so many as WeChat says."""
 
     def due(self, people: int) -> None:
         """So many more are to be asked about."""
