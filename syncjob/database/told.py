@@ -33,18 +33,18 @@ _FIELDS = UserInfo.__struct_fields__
 PROFILE_FIELDS = tuple(name for name in _FIELDS if name not in ("openid", "subscribe"))
 
 
-class _instant_of(FunctionElement[datetime]):
+class _InstantOf(FunctionElement[datetime]):
     """A column of seconds since 1970 as an instant."""
 
     inherit_cache = True
 
 
-@compiles(_instant_of, "postgresql")
+@compiles(_InstantOf, "postgresql")
 def _to_timestamp(element: Any, compiler: Any, **options: Any) -> str:
     return f"to_timestamp({compiler.process(element.clauses, **options)})"
 
 
-@compiles(_instant_of, "sqlite")
+@compiles(_InstantOf, "sqlite")
 def _strftime(element: Any, compiler: Any, **options: Any) -> str:
     seconds = compiler.process(element.clauses, **options)
     return f"strftime('%Y-%m-%d %H:%M:%S.000000', {seconds}, 'unixepoch')"
@@ -54,7 +54,7 @@ def _told(name: str) -> Column[Any]:
     if name != "subscribe_time":
         return Column(name, followers.c[name].type)
     # The database writes an instant faster than Python.
-    instant = Computed(_instant_of(column("seconds")), persisted=True)
+    instant = Computed(_InstantOf(column("seconds")), persisted=True)
     return Column(name, followers.c[name].type, instant)
 
 
