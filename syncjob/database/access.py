@@ -1,17 +1,81 @@
-"""What is not of people: tokens that processes share, the day's quotas, what was told to whom."""
+"""What is not of people: accounts, runs, shared tokens, the day's quotas, what was told to whom."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
-from syncjob.database import access_tokens, notices, quotas
+from syncjob.database import access_tokens, accounts, notices, quotas, runs
 from syncjob.database.archive import Archive
 from syncjob.database.engine import writing
 from syncjob.database.patience import patient
-from syncjob.model import AccessToken, TokenClaim, ToldQuota
+from syncjob.model import (
+    AccessToken,
+    Account,
+    Command,
+    Run,
+    RunStatus,
+    TokenClaim,
+    ToldQuota,
+    Traffic,
+)
 
 
 @patient
 class Access(Archive):
     """The part of the store that is not of people; each method is one transaction."""
+
+    def save_account(self, appid: str) -> Account:
+        """Return the account of that AppID, added if it is new."""
+        with writing(self._engine) as connection:
+            accounts.add(connection, self._clock, appid)
+            return accounts.get(connection, appid)
+
+    def start_run(
+        self,
+        account_id: int,
+        command: Command,
+        *,
+        holder: str,
+        abandon_after: timedelta,
+        is_dead: Callable[[str], bool] = lambda holder: False,
+    ) -> Run:
+        """Start a run of the account; raise RunInProgress while another one is alive.
+
+        One whose `holder` is known dead, or whose heartbeat is older than `abandon_after`, is
+        declared abandoned in the same transaction.
+        """
+        with writing(self._engine) as connection:
+            return runs.start(
+                connection, self._clock, account_id, command, holder, abandon_after, is_dead
+            )
+
+    def beat(self, run_id: int) -> None:
+        """Renew the run's heartbeat; raise RunLost if it is not running any more."""
+        with writing(self._engine) as connection:
+            runs.advance(connection, self._clock, run_id)
+
+    def finish_run(
+        self,
+        run_id: int,
+        status: RunStatus,
+        traffic: Traffic,
+        *,
+        errcode: int | None = None,
+        message: str | None = None,
+        rid: str | None = None,
+        exit_code: int | None = None,
+        exhausted: str | None = None,
+    ) -> Run:
+        """End the run; raise RunLost if another one has declared it abandoned.
+
+        `exhausted` is the endpoint of which WeChat said that its quota is used up.
+        """
+        with writing(self._engine) as connection:
+            run = runs.finish(
+                connection, self._clock, run_id, status, traffic, errcode, message, rid, exit_code
+            )
+            if exhausted is not None:
+                quotas.exhaust(connection, self._clock, run.account_id, exhausted)
+            return run
 
     def save_quota(self, account_id: int, cgi_path: str, told: ToldQuota) -> None:
         """Keep what WeChat says of an endpoint's day."""

@@ -4,8 +4,7 @@ The only door to the database for the rest of syncjob. The steps of a run end wi
 `runs.advance`, which fails when the run was declared abandoned and so undoes the whole step.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
@@ -14,7 +13,6 @@ from syncjob.database import (
     pages,
     profiles,
     quarantine,
-    quotas,
     runs,
     sweeps,
     unfollows,
@@ -28,12 +26,9 @@ from syncjob.model import (
     Account,
     Allowance,
     Answers,
-    Command,
     FollowerPage,
     HeldPages,
     PageSaved,
-    Run,
-    RunStatus,
     Sweep,
     SweepSealed,
     Traffic,
@@ -75,64 +70,6 @@ class Store(Access):
         SQLite has one writer at a time.
         """
         return 2 if self._engine.dialect.name == "postgresql" else 1
-
-    # --- accounts -------------------------------------------------------------------------
-
-    def save_account(self, appid: str) -> Account:
-        """Return the account of that AppID, added if it is new."""
-        with writing(self._engine) as connection:
-            accounts.add(connection, self._clock, appid)
-            return accounts.get(connection, appid)
-
-    # --- runs -----------------------------------------------------------------------------
-
-    def start_run(
-        self,
-        account_id: int,
-        command: Command,
-        *,
-        holder: str,
-        abandon_after: timedelta,
-        is_dead: Callable[[str], bool] = lambda holder: False,
-    ) -> Run:
-        """Start a run of the account; raise RunInProgress while another one is alive.
-
-        One whose `holder` is known dead, or whose heartbeat is older than `abandon_after`, is
-        declared abandoned in the same transaction.
-        """
-        with writing(self._engine) as connection:
-            return runs.start(
-                connection, self._clock, account_id, command, holder, abandon_after, is_dead
-            )
-
-    def beat(self, run_id: int) -> None:
-        """Renew the run's heartbeat; raise RunLost if it is not running any more."""
-        with writing(self._engine) as connection:
-            runs.advance(connection, self._clock, run_id)
-
-    def finish_run(
-        self,
-        run_id: int,
-        status: RunStatus,
-        traffic: Traffic,
-        *,
-        errcode: int | None = None,
-        message: str | None = None,
-        rid: str | None = None,
-        exit_code: int | None = None,
-        exhausted: str | None = None,
-    ) -> Run:
-        """End the run; raise RunLost if another one has declared it abandoned.
-
-        `exhausted` is the endpoint of which WeChat said that its quota is used up.
-        """
-        with writing(self._engine) as connection:
-            run = runs.finish(
-                connection, self._clock, run_id, status, traffic, errcode, message, rid, exit_code
-            )
-            if exhausted is not None:
-                quotas.exhaust(connection, self._clock, run.account_id, exhausted)
-            return run
 
     # --- sweeps ---------------------------------------------------------------------------
 
