@@ -5,7 +5,6 @@ store opens.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any
@@ -84,7 +83,7 @@ def save(
     are_new = bool(held.pages) and all(info.openid in held.pages for info in infos)
     execute = partial(_execute, connection, clock, account_id, held.sweep_id)
     is_written = not shared and (
-        (are_new and _insert(execute)) or execute(upsert=True) == len(infos)
+        (are_new and _insert(connection, execute)) or execute(upsert=True) == len(infos)
     )
     if not is_written:
         if not confirmed:
@@ -162,13 +161,14 @@ def _archive_periods(connection: Connection, account_id: int) -> None:
     connection.execute(insert(past_follow_periods).from_select(columns, ended))
 
 
-def _insert(execute: Callable[..., int]) -> bool:
+def _insert(connection: Connection, execute: Callable[..., int]) -> bool:
     """Add the staged answers as new rows, a quarter cheaper; False if some are there already.
 
     Whom a held page lists was not there when it came; but since then it may have been stored.
     """
     try:
-        execute(upsert=False)
+        with connection.begin_nested():
+            execute(upsert=False)
     except IntegrityError:
         return False
     return True
@@ -186,15 +186,14 @@ def _execute(
     """Write the staged answers into followers; return how many were written.
 
     With `upsert` also into rows that are there, but not into those that they contradict, unless
-    `contradicting`. Without, it is done wholly or not at all.
+    `contradicting`. Without, a row that is there is an IntegrityError.
     """
     _, now = clock.parameter()
     statement = _statement(connection.dialect, clock, upsert, contradicting)
     values = {"account": account_id, "sweep": sweep_id, **now}
-    with nullcontext() if upsert else connection.begin_nested():
-        return connection.execute(
-            statement, values, execution_options={"preserve_rowcount": True}
-        ).rowcount
+    return connection.execute(
+        statement, values, execution_options={"preserve_rowcount": True}
+    ).rowcount
 
 
 @lru_cache(maxsize=16)  # making it costs as much as executing it for a hundred

@@ -1,6 +1,6 @@
 """Statements on runs. Each runs inside a transaction that the store opens."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -83,23 +83,23 @@ def advance(
     The last statement of every transaction of a run: when it raises, the transaction is undone, so
     that a run that was declared abandoned writes nothing more.
     """
-    values: dict[str, Any] = {f"added_{name}": count for name, count in added.items()}
+    values: dict[str, Any] = {"run": run_id, **{f"more_{name}": n for name, n in added.items()}}
     if traffic is not None:
         quotas.count(connection, run_id, traffic)
-        values |= {"told_calls": traffic.calls, "told_retries": traffic.retries}
-    statement = _advance_statement(clock, frozenset(values))
+        values |= {"all_calls": traffic.calls, "all_retries": traffic.retries}
+    statement = _advance_statement(clock, tuple(added), traffic is not None)
     _, now = clock.parameter()
-    if connection.execute(statement, {"run": run_id, **values, **now}).rowcount != 1:
+    if connection.execute(statement, {**values, **now}).rowcount != 1:
         raise _lost(run_id)
 
 
 @lru_cache(maxsize=32)  # it is executed with each page and group
-def _advance_statement(clock: DatabaseClock, parameters: Set[str]) -> Any:
-    values: dict[str, Any] = {}
-    for parameter in sorted(parameters):
-        kind, _, name = parameter.partition("_")
-        value = bindparam(parameter, type_=BigInteger)
-        values[name] = runs.c[name] + value if kind == "added" else value
+def _advance_statement(clock: DatabaseClock, added: tuple[str, ...], has_traffic: bool) -> Any:
+    values: dict[str, Any] = {
+        name: runs.c[name] + bindparam(f"more_{name}", type_=BigInteger) for name in added
+    }
+    if has_traffic:
+        values |= {"calls": bindparam("all_calls"), "retries": bindparam("all_retries")}
     now, _ = clock.parameter()
     statement = update(runs).where(
         runs.c.id == bindparam("run", type_=ID), runs.c.status == "running"

@@ -38,7 +38,7 @@ class HeldPage:
 
     def not_asked(self, openids: Sequence[str]) -> list[str]:
         """Return those of these that were not asked about while the page was held."""
-        asked = {*self.new, *self.due}
+        asked = {*self.new, *self.due} if openids else ()
         return [openid for openid in openids if openid not in asked]
 
 
@@ -78,16 +78,11 @@ class Enrichment:
             storers=store.writers,
         )
 
-    def put_listed(self, openids: Sequence[str], held: HeldPage | None = None) -> None:
-        """Ask about these of a stored page while the list goes on, but for whom was asked about.
+    def put_listed(self, openids: Sequence[str]) -> None:
+        """Ask about these of a page while the list goes on.
 
         A failure of WeChat's does not end the list: `flush` will raise it.
         """
-        if held is not None:
-            with self._count:
-                self._held.release(held.new)
-            if openids:
-                openids = held.not_asked(openids)
         taken = self._bounds.take(openids)
         self._watch.due(len(taken))
         with suppress(WeChatError):
@@ -123,6 +118,11 @@ class Enrichment:
         self._pipeline.await_stored(held.new, HOLD_SECONDS)
         with self._count:
             return held.old + self._held.get_waiting(held.new)
+
+    def release(self, held: HeldPage) -> None:
+        """Forget a page that was held, and is stored."""
+        with self._count:
+            self._held.release(held.new)
 
     def flush(self) -> None:
         """Wait until all answers are stored; raise what has failed, if something has."""

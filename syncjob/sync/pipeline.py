@@ -254,7 +254,7 @@ class ConcurrentPipeline(Pipeline):
         """Keep what fails a thread, to be raised by put and flush; the others go on."""
         try:
             yield
-        except BaseException as error:  # noqa: BLE001 - raised there
+        except BaseException as error:  # noqa: BLE001 - raised by put and flush
             with self._changed:
                 self._failure = self._failure or error
                 self._changed.notify_all()

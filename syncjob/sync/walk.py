@@ -153,8 +153,11 @@ class Walk:
             sweep.total_last,
         )
         self.watch.listed(sweep.openids, sweep.total_last)
-        if self.people is not None:
-            self.people.put_listed(saved.due, held)
+        if self.people is not None and held is not None:
+            self.people.release(held)
+            self.people.put_listed(held.not_asked(saved.due))
+        elif self.people is not None:
+            self.people.put_listed(saved.due)
         return saved
 
     def _end(self, sweep: Sweep, whole: bool) -> SweepEnd:
