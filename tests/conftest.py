@@ -4,6 +4,7 @@ PostgreSQL is a real server: the one that SYNCJOB_TEST_DATABASE_URL names (as a 
 databases), else one that the tests start for themselves.
 """
 
+import gc
 import os
 import shutil
 import tempfile
@@ -179,6 +180,15 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture(autouse=True)
 def _no_sleeping(naps: list[float]) -> None:
     """No test sleeps."""
+
+
+@pytest.fixture(autouse=True)
+def _collecting() -> Iterator[None]:
+    """A run in this process keeps what is there from Python's collector; the next test does not."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 @pytest.fixture(autouse=True)
