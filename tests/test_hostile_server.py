@@ -79,15 +79,26 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("pieces", SLOW.values(), ids=SLOW.keys())
-def test_an_answer_that_trickles_in_is_cut_off(
-    pieces: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("what", SLOW)
+def test_an_answer_that_trickles_in_is_cut_off(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then keeps no call alive: the time is that of the whole answer."""
     monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", 0.2)
-    with serving(*pieces, pause=0.02, endless=True) as url, opened(url) as one:
+    words = "no answer within the time" if "header" in what else r"took longer than 0\.4 s"
+    with serving(*SLOW[what], pause=0.02, endless=True) as url, opened(url) as one:
         began = time.monotonic()
-        with pytest.raises(Broken, match=r"took longer than 0\.4 s"):
+        with pytest.raises(Broken, match=words):
+            one.send("GET", "/", None, None)
+        assert time.monotonic() - began < 5
+
+
+def test_a_server_that_says_nothing_is_left_sooner_than_one_that_has_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SYNCJOB_TIMEOUT is for an answer to begin; to have it all, there are five seconds more."""
+    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", 60)
+    with serving(b"", pause=60) as url, opened(url) as one:
+        began = time.monotonic()
+        with pytest.raises(Broken, match="no answer within the time"):
             one.send("GET", "/", None, None)
         assert time.monotonic() - began < 5
 

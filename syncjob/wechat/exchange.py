@@ -1,6 +1,6 @@
 """One HTTP exchange: a request sent, its answer received, within limits of time and size.
 
-The only file, with deadlines.py, that imports requests. No error that leaves it holds a URL:
+The only file, with connections.py, that imports requests. No error that leaves it holds a URL:
 WeChat's tokens and secrets travel in query strings.
 """
 
@@ -17,7 +17,8 @@ import urllib3
 
 from syncjob import __version__
 from syncjob.errors import SettingsError, SyncjobError
-from syncjob.wechat.deadlines import Deadlines, WatchedAdapter
+from syncjob.wechat.connections import WatchedAdapter
+from syncjob.wechat.deadlines import Call, Deadlines
 
 # At DEBUG it logs each URL, and with it the token, for whoever listens to all loggers.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
@@ -68,9 +69,9 @@ class Exchange:
 
     def __init__(self, base_url: str, *, timeout: float, threads: int = 1) -> None:
         self._base_url = base_url
-        self._timeout = (CONNECT_TIMEOUT, timeout)
+        self._timeout = (CONNECT_TIMEOUT, None)
         self._seconds = CONNECT_TIMEOUT + timeout
-        self._deadlines = Deadlines(self._seconds)
+        self._deadlines = Deadlines(silence=timeout, whole=self._seconds)
         # The adapter below a session, since a session would look up the environment's proxies and
         # certificates for every call, which costs as much as the call.
         self._adapter = WatchedAdapter(self._deadlines, pool_maxsize=threads)
@@ -108,6 +109,7 @@ class Exchange:
                     proxies=self._proxies,
                     verify=self._verify,
                 )
+                call.begin_answer()
                 content = _read(response)
             except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
                 raise SettingsError(
@@ -116,18 +118,25 @@ class Exchange:
                 ) from None
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 # The error's own text holds the URL, and so the token.
-                if call.is_overdue:
-                    raise Broken(f"the answer took longer than {self._seconds:g} s") from None
-                raise _broken(error) from None
+                raise (self._overdue(call) or _broken(error)) from None
             except OSError as error:  # requests looks for the file before it connects
                 raise SettingsError(
                     "the certificates of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE cannot be read: "
                     f"{error}"
                 ) from None
-            if call.is_overdue:  # an answer without a length may end anywhere
-                raise Broken(f"the answer took longer than {self._seconds:g} s")
+            overdue = self._overdue(call)  # an answer without a length may end anywhere
+            if overdue is not None:
+                raise overdue
         headers = response.headers
         return Answer(response.status, content, _retry_after(headers), headers.get("Date"))
+
+    def _overdue(self, call: Call) -> Broken | None:
+        """Return what to say of a call that was cut off."""
+        if not call.is_overdue:
+            return None
+        if not call.is_answered:
+            return Broken("no answer within the time allowed")
+        return Broken(f"the answer took longer than {self._seconds:g} s")
 
     def _prepared(
         self, method: str, path: str, params: dict[str, str] | None, body: dict[str, Any] | None

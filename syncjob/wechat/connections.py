@@ -1,0 +1,125 @@
+"""Connections to one address: requests' adapter and urllib3's connections, with less to do a call.
+
+Each system call on the way lets another of the job's threads run and waits for its turn again, with
+32 calls at a time the dearest part of it. So requests go out in one piece, answers come in through
+a buffer that holds most of them, and the timeouts are those of deadlines.py, not the sockets'.
+"""
+
+from http.client import HTTPResponse
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from requests.utils import urldefragauth
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.poolmanager import PoolManager, ProxyManager
+
+from syncjob.wechat.deadlines import Deadlines
+
+# An answer about a hundred people has 40 to 60 thousand.
+RECEIVE_BUFFER = 65_536  # bytes
+
+
+class WatchedAdapter(HTTPAdapter):
+    """requests' adapter for one address, its connections telling `deadlines` their sockets.
+
+    Its `send` returns urllib3's response.
+    """
+
+    def __init__(self, deadlines: Deadlines, **options: Any) -> None:
+        self._pools: dict[str, Any] = {
+            scheme: _watched(pool, deadlines)
+            for scheme, pool in (("http", HTTPConnectionPool), ("https", HTTPSConnectionPool))
+        }
+        self._pool: Any = None
+        self._verified: Any = None
+        self._asks_for_path: bool | None = None
+        super().__init__(**options)
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = self._verified = None
+        super().close()
+
+    # What follows costs a third of a call, and comes out alike each time: there is one address.
+
+    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
+        """Return the one pool of connections, as requests made it for the first call."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*arguments, **options)
+        return self._pool
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Have the pool verify certificates, once."""
+        if self._verified is not conn:
+            set_up: Any = super().cert_verify
+            set_up(conn, url, verify, cert)
+            self._verified = conn
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        """Return what to ask for: the whole URL of a proxy that passes it on, else its path."""
+        if self._asks_for_path is None:
+            target = super().request_url(request, proxies)
+            self._asks_for_path = target.startswith("/")
+        path: str = request.path_url
+        return path if self._asks_for_path else urldefragauth(request.url)
+
+    def build_response(self, req: Any, resp: Any) -> Any:
+        """Return urllib3's response as it is: nobody looks for cookies, encodings or redirects."""
+        return resp
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Make the manager as requests does, and have its pools watched."""
+        super().init_poolmanager(*arguments, **options)
+        manager: PoolManager = self.poolmanager
+        manager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
+        """Return the manager of a proxy, its pools watched too."""
+        manager: ProxyManager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+def _watched(pool: Any, deadlines: Deadlines) -> Any:
+    """Return the class of pools with connections that tell which socket they send over."""
+    base = pool.ConnectionCls
+
+    def request(self: Any, *arguments: Any, **options: Any) -> None:
+        """Send head and body in one piece."""
+        if self.sock is not None:
+            self.timeout = None
+            deadlines.sent_over(self.sock)
+        self.pieces = []
+        try:
+            base.request(self, *arguments, **options)
+        finally:
+            pieces, self.pieces = self.pieces, None
+        self.send(b"".join(pieces))
+        deadlines.sent_over(self.sock)
+
+    def send(self: Any, data: Any) -> None:
+        if self.pieces is None:
+            base.send(self, data)
+        else:
+            self.pieces.append(data)
+
+    members = {"request": request, "send": send, "pieces": None, "response_class": _Response}
+    connection = type(f"Watched{base.__name__}", (base,), members)
+    return type(f"Watched{pool.__name__}", (pool,), {"ConnectionCls": connection})
+
+
+class _Response(HTTPResponse):
+    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(_Buffered(sock), *arguments, **options)  # type: ignore[arg-type]
+
+
+class _Buffered:
+    """What http.client wants of a socket: a file, here with a larger buffer."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+
+    def makefile(self, mode: str) -> Any:
+        return self._sock.makefile(mode, RECEIVE_BUFFER)
