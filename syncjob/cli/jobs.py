@@ -142,7 +142,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         require_prometheus_client("SYNCJOB_METRICS_FILE")
     from syncjob.bootstrap import open_job
     from syncjob.cli.report import by_api
-    from syncjob.heap import collect_less, share_one_heap
+    from syncjob.heap import keep_heap_small, keep_imports
     from syncjob.sync.rules import SweepRules
     from syncjob.sync.run import Plan, run_job
 
@@ -163,9 +163,9 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         max_pages=options.max_pages,
         max_batches=options.max_batches,
     )
-    share_one_heap()
+    keep_heap_small()
     with open_job(settings) as job:
-        collect_less()
+        keep_imports()
 
         def keep(run: "Run") -> None:
             report.run, report.calls = run, by_api(job.client.traffic.spent)

@@ -24,6 +24,7 @@ from syncjob.cli.reports import runs, status
 from syncjob.cli.simulate import simulate
 from syncjob.cli.unfollows import unfollows
 from syncjob.errors import ExitCode, SyncjobError
+from syncjob.heap import collect_less
 from syncjob.interruption import interruption
 
 logger = logging.getLogger("syncjob")
@@ -70,6 +71,7 @@ for command in COMMANDS:
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
+    collect_less()
     sys.exit(run(sys.argv[1:]))
 
 
