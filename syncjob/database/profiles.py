@@ -71,16 +71,17 @@ def save(
     returned. Lets those that are stored out of quarantine, and takes them off the candidates. Whom
     a held page lists is added; see `pages.add` for the order.
     """
-    infos = list({info.openid: info for info in infos}.values())
-    if not infos:
+    by_openid = {info.openid: info for info in infos}
+    if not by_openid:
         return []
+    infos = list(by_openid.values())
     if held.pages:
         infos.sort(key=attrgetter("openid"))
     stage(connection, infos, held.pages)
     conflicts: list[UnionidConflict] = []
     # Nearly always no answer contradicts what is stored, which is seen while writing.
     shared = not confirmed and unionids.are_shared(connection, account_id, infos)
-    are_new = bool(held.pages) and all(info.openid in held.pages for info in infos)
+    are_new = by_openid.keys() <= held.pages.keys()
     execute = partial(_execute, connection, clock, account_id, held.sweep_id)
     is_written = not shared and (
         (are_new and _insert(connection, execute)) or execute(upsert=True) == len(infos)
@@ -93,7 +94,7 @@ def save(
             stage(connection, infos, held.pages)
         _archive_periods(connection, account_id)
         execute(upsert=True, contradicting=True)
-    _let_out(connection, account_id, [info.openid for info in infos])
+    _let_out(connection, account_id, infos)
     return conflicts
 
 
@@ -266,18 +267,26 @@ def _new_value(name: str, answered: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.coalesce(answered, column)
 
 
-def _let_out(connection: Connection, account_id: int, openids: Sequence[str]) -> None:
+def _let_out(connection: Connection, account_id: int, infos: Sequence[UserInfo]) -> None:
     """These wait for nothing any more. Mostly nobody does, which is quickly seen."""
-    waits = or_(
-        exists().where(quarantined.c.account_id == account_id),
-        exists().where(unfollow_candidates.c.account_id == account_id),
-    )
-    if not connection.scalar(select(waits)):
+    if not connection.scalar(_does_anybody_wait(), {"account": account_id}):
         return
+    openids = [info.openid for info in infos]
     quarantine.let_out(connection, account_id, openids)
     connection.execute(
         unfollow_candidates.delete().where(
             unfollow_candidates.c.account_id == account_id,
             unfollow_candidates.c.openid.in_(openid_rows(connection, openids)),
+        )
+    )
+
+
+@lru_cache(maxsize=1)
+def _does_anybody_wait() -> Any:
+    account_id = bindparam("account", type_=ID)
+    return select(
+        or_(
+            exists().where(quarantined.c.account_id == account_id),
+            exists().where(unfollow_candidates.c.account_id == account_id),
         )
     )

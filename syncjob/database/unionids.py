@@ -4,9 +4,12 @@ One person has one unionid, and no other follower of the account has the same.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
+from syncjob.database.column_types import ID
 from syncjob.database.dialects import openid_rows
 from syncjob.database.tables import followers
 from syncjob.database.told import told
@@ -18,21 +21,27 @@ def are_shared(connection: Connection, account_id: int, infos: Sequence[UserInfo
     unionids = [info.unionid for info in infos if info.unionid]
     if len(set(unionids)) < len(unionids):
         return True
+    values = {"account": account_id}
+    return bool(unionids) and connection.scalar(_another_owner(), values) is not None
+
+
+@lru_cache(maxsize=1)  # making it costs as much as executing it
+def _another_owner() -> Any:
+    """Return the SELECT of a staged answer whose unionid another follower has."""
     # By the index on unionid, whatever PostgreSQL knows of a table that has just been filled: with
     # a LIMIT it would expect to meet one soon, and read all followers for each answer; and an
     # account is no good way to them either, which is what the + 0 says.
     others = (
         select(func.count())
         .where(
-            followers.c.account_id + 0 == account_id,
+            followers.c.account_id + 0 == bindparam("account", type_=ID),
             followers.c.unionid == told.c.unionid,
             followers.c.openid != told.c.openid,
         )
         .correlate(told)
         .scalar_subquery()
     )
-    shared = select(told.c.openid).where(told.c.unionid != "", others > 0)
-    return bool(unionids) and connection.scalar(shared.limit(1)) is not None
+    return select(told.c.openid).where(told.c.unionid != "", others > 0).limit(1)
 
 
 def get_conflicts(

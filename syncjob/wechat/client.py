@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
 from syncjob.errors import InvalidOpenID, NoSuchUser, TokenRejected, WeChatError
 from syncjob.model import (
     FollowerPage,
@@ -42,6 +44,13 @@ QUOTA_GET = Endpoint(
 RID_GET = Endpoint(
     method="POST", path="/cgi-bin/openapi/rid/get", parse=ToldRequest.from_json, attempts=1
 )
+
+
+class _User(Struct, gc=False):
+    """An entry of the user_list of user/info/batchget."""
+
+    openid: str
+    lang: str
 
 
 class WeChatClient:
@@ -85,7 +94,7 @@ class WeChatClient:
 
         Raises InvalidOpenID if one of them, it is not said which, is refused.
         """
-        body = {"user_list": [{"openid": openid, "lang": self._lang} for openid in openids]}
+        body = {"user_list": [_User(openid, self._lang) for openid in openids]}
         return self._call(USER_INFO_BATCHGET, body=body)
 
     def get_user_info(self, openid: str) -> UserInfo:
