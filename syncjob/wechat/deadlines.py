@@ -50,6 +50,8 @@ class Deadlines:
         if call is not None:
             call.sock = sock
             call.due = min(call.end, time.monotonic() + self._silence)
+            if call.is_overdue:  # there was none to cut off when its time was over
+                call.cut_off()
 
     def close(self) -> None:
         """Stop watching."""
