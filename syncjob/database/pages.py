@@ -120,7 +120,8 @@ def save(
         old = list(connection.scalars(select(rows.c.openid).where(not_(rows.c.brought))))
     seen = 0
     if old:
-        seen = insert_new(connection, sweep_openids, {"sweep_id": literal(sweep.id)}, old)
+        # In the order of the index, which is then cheaper to write.
+        seen = insert_new(connection, sweep_openids, {"sweep_id": literal(sweep.id)}, sorted(old))
     due: Sequence[str] = ()
     if known.due or returned:
         due = list(connection.scalars(select(rows.c.openid).where(rows.c.due)))

@@ -1,11 +1,10 @@
 """Connections to one address: requests' adapter and urllib3's connections, with less to do a call.
 
 Each system call on the way lets another of the job's threads run and waits for its turn again, with
-32 calls at a time the dearest part of it. So requests go out in one piece, answers come in through
-a buffer that holds most of them, and the timeouts are those of deadlines.py, not the sockets'.
+32 calls at a time the dearest part of it. So requests go out in one piece, and the timeouts are
+those of deadlines.py, not the sockets'.
 """
 
-from http.client import HTTPResponse
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -14,9 +13,6 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager, ProxyManager
 
 from syncjob.wechat.deadlines import Deadlines
-
-# An answer about a hundred people has 40 to 60 thousand.
-RECEIVE_BUFFER = 65_536  # bytes
 
 
 class WatchedAdapter(HTTPAdapter):
@@ -105,21 +101,6 @@ def _watched(pool: Any, deadlines: Deadlines) -> Any:
         else:
             self.pieces.append(data)
 
-    members = {"request": request, "send": send, "pieces": None, "response_class": _Response}
+    members = {"request": request, "send": send, "pieces": None}
     connection = type(f"Watched{base.__name__}", (base,), members)
     return type(f"Watched{pool.__name__}", (pool,), {"ConnectionCls": connection})
-
-
-class _Response(HTTPResponse):
-    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
-        super().__init__(_Buffered(sock), *arguments, **options)  # type: ignore[arg-type]
-
-
-class _Buffered:
-    """What http.client wants of a socket: a file, here with a larger buffer."""
-
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
-
-    def makefile(self, mode: str) -> Any:
-        return self._sock.makefile(mode, RECEIVE_BUFFER)
