@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,15 @@ def start(*arguments: str, ignored: signal.Signals | None = None) -> "subprocess
 
 
 def signal_at(wechat: World, endpoint: str, call: int, number: int, process: list[Any]) -> None:
-    """Send the signal when that call of the endpoint has come in and is not yet answered."""
+    """Send the signal, once, when that call of the endpoint has come in and is not yet answered.
+
+    Or one behind it: of calls that come in together, each may be counted before the first is seen.
+    """
+    once = threading.Lock()
 
     def send(request: Request) -> None:
-        if request.endpoint == endpoint and wechat.simulator.count(endpoint) == call and process:
+        is_time = request.endpoint == endpoint and wechat.simulator.count(endpoint) >= call
+        if is_time and process and once.acquire(blocking=False):
             os.kill(process[0].pid, number)
 
     wechat.simulator.on_request = send
