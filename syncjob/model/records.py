@@ -92,7 +92,9 @@ class HeldPages:
 
     def note_added(self, openids: Iterable[str]) -> None:
         """Note whom of the pages answers have added; others are passed over."""
-        self.pages.update(dict.fromkeys(self.pages.keys() & openids, 0))
+        for openid in openids:
+            if openid in self.pages:
+                self.pages[openid] = 0
 
     def get_waiting(self, openids: Iterable[str]) -> list[str]:
         """Return whom of these no answer has added."""

@@ -113,9 +113,8 @@ def _sort(
 
     By OpenID, never by position: the order of an answer is not promised, nor its length.
     """
-    following = list(infos.values())
-    if infos.keys() == set(openids) and all(info.subscribe == 1 for info in following):
-        answers.following.extend(following)  # as nearly always, and more cheaply seen
+    if infos.keys() == set(openids) and all(info.subscribe == 1 for info in infos.values()):
+        answers.following.extend(infos.values())  # as nearly always, and more cheaply seen
         return
     missing = [openid for openid in openids if openid not in infos]
     doubtful = [o for o in openids if o in infos and infos[o].subscribe != 1]

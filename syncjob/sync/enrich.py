@@ -178,7 +178,7 @@ class Enrichment:
         with self._count:  # several threads store
             if self._held.pages:
                 left_out = {*answers.missing, *(conflict.openid for conflict in conflicts)}
-                self._held.note_added(set(answers.openids) - left_out)
+                self._held.note_added(o for o in answers.openids if o not in left_out)
             if len(self._asked_in_vain) <= CHUNK:
                 self._asked_in_vain.update(answers.missing)
             self._contested += len(conflicts)

@@ -121,10 +121,9 @@ class TokenCommand:
         """Run the command; what it says on stderr goes where ours goes."""
         name = "the command of SYNCJOB_TOKEN_COMMAND"
         try:
-            # The operator's own words, split by shlex; no shell sees them.
             # A file, not a pipe: a child of the command's own may keep a pipe open for ever.
             with tempfile.TemporaryFile() as output:
-                done = subprocess.run(  # noqa: S603
+                done = subprocess.run(  # noqa: S603 - the operator's own words; no shell sees them
                     self._words, stdout=output, timeout=COMMAND_TIMEOUT, check=False
                 )
                 output.seek(0)
