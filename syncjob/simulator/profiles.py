@@ -77,22 +77,20 @@ class Profiles:
     """Writes users as JSON text in one era's shape."""
 
     def __init__(self, seed: int, era: Era, unfollowed: Shape) -> None:
-        self._era = era
         self._unfollowed = unfollowed
         dice = random.Random(f"profiles {seed}")
         # A table of variants is as varied as a test needs, and costs one look-up a user.
-        self._heads = [_head(era, dice) for _ in range(256)]
+        self._heads = [_head(era, dice).partition("#") for _ in range(256)]
         self._tails = [_tail(dice) for _ in range(256)]
 
     def followed(self, index: int, openid: str, subscribe_time: int, unionid: str | None) -> str:
         """Return the JSON object of someone who follows; keys in WeChat's order."""
         known = "" if unionid is None else f'"unionid":"{unionid}",'
         variant = index * 2654435761 >> 8
-        head = self._heads[variant & 255]
-        if self._era == "full":
-            head = head.replace("#", openid[6:])
+        head, mark, rest = self._heads[variant & 255]
+        own = openid[6:] if mark else ""
         return (
-            f'{{"subscribe":1,"openid":"{openid}",{head}'
+            f'{{"subscribe":1,"openid":"{openid}",{head}{own}{rest}'
             f'"subscribe_time":{subscribe_time},{known}{self._tails[variant >> 8 & 255]}}}'
         )
 
