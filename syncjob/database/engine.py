@@ -34,6 +34,9 @@ TIMEOUTS = {
 }
 SQLITE_OPTIONS = frozenset({"cache", "mode", "uri"})
 BUSY_TIMEOUT = 30_000  # milliseconds that SQLite waits for another program's write to end
+# Pages of SQLite's log between two checkpoints: 64 MB. Rows come in no order, so that each group
+# of them changes the same pages again; at a checkpoint these are written, and awaited, once.
+CHECKPOINT_EVERY = 16_000
 
 
 def open_engine(
@@ -132,6 +135,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_EVERY}")
     connection.execute("PRAGMA foreign_keys = ON")
 
 

@@ -16,7 +16,7 @@ class Rids:
 
     def keep(self, body: bytes, target: str, now: float) -> None:
         """Remember the request that was answered so, if the answer has a rid."""
-        found = _RID.search(body)
+        found = _RID.search(body) if b"rid: " in body else None  # twenty times as fast to say no
         if found is None:
             return
         self._requests[found[1].decode()] = {
