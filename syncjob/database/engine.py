@@ -4,18 +4,20 @@ One engine per process. Nothing above this folder sees SQLAlchemy or a driver.
 """
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from syncjob.database.failures import translated
 from syncjob.errors import DatabaseError, SettingsError
 from syncjob.interruption import interruption
+
+if TYPE_CHECKING:
+    import sqlite3  # one megabyte that PostgreSQL's users do without
 
 # What the driver is told unless the URL says otherwise: a server that vanishes is noticed within a
 # minute, in the middle of a statement too.
@@ -129,7 +131,7 @@ def _set_timeouts(connection: Any, _record: object) -> None:
     connection.commit()
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+def _prepare_sqlite(connection: "sqlite3.Connection", _record: object) -> None:
     # The driver's own transaction control would commit before DDL; _begin_sqlite does it instead.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")

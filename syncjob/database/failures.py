@@ -1,6 +1,5 @@
 """What the drivers' errors mean: a sentence with its cure, and whether they may pass."""
 
-import sqlite3
 from typing import Any
 
 from sqlalchemy import URL
@@ -58,7 +57,7 @@ def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseErr
 
     `lost`: there is no connection any more. `undone`: the transaction certainly stored nothing.
     """
-    if isinstance(error, sqlite3.Error):
+    if url.get_backend_name() == "sqlite":
         where, text = f"the database file {url.database!r}", str(error)
         cure = next(
             (cure for sign, cure in SQLITE_CURES.items() if sign in text), "look at the file"

@@ -68,6 +68,8 @@ told = Table(
 )
 
 _CREATE = CreateTable(told, if_not_exists=True)
+# Rows whose text is made at once: with one character beyond 16 bits, a row takes 2 KB.
+_PIECE = 250
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
@@ -84,7 +86,8 @@ def stage(connection: Connection, infos: Sequence[UserInfo], pages: Mapping[str,
     if connection.dialect.name == "postgresql":
         driver: Any = connection.connection.driver_connection
         with driver.cursor() as cursor, cursor.copy(f"COPY told ({names}) FROM STDIN") as copy:
-            copy.write(_copy_text(columns))
+            for start in range(0, len(infos), _PIECE):
+                copy.write(_copy_text(columns, slice(start, start + _PIECE)))
     else:
         marks = ", ".join("?" * len(columns))
         insert = f"INSERT INTO told ({names}) VALUES ({marks})"  # noqa: S608 - columns of ours
@@ -139,8 +142,9 @@ _FOR_COPY: dict[str, Callable[[Any], str]] = {
 _FOR_SQLITE: dict[str, Callable[[Any], str]] = {"tagid_list": str, "extra": json.dumps}
 
 
-def _copy_text(columns: _Columns) -> str:
-    """Write rows in COPY's text format."""
+def _copy_text(columns: _Columns, piece: slice) -> str:
+    """Write some of the rows in COPY's text format."""
+    columns = {name: column[piece] for name, column in columns.items()}
     rows = len(columns["openid"])
     with suppress(TypeError):  # a value that is absent
         plain = [

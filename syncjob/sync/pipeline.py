@@ -126,7 +126,8 @@ class ConcurrentPipeline(Pipeline):
         self._pending = 0  # batches that were put and are not stored
         self._out = 0  # those of them that are asked about, or answered
         self._storing = 0  # those of them that are being stored
-        self._underway: set[str] = set()  # whose OpenIDs these are
+        # Whose OpenIDs these are; as a set they would take twice the memory.
+        self._underway: dict[str, None] = {}
         self._confirmed: list[Answers] = []  # each to be stored by itself
         self._failure: BaseException | None = None
         self._closed = False
@@ -145,7 +146,7 @@ class ConcurrentPipeline(Pipeline):
         """Have these distinct OpenIDs asked about; raise what has failed, if something has."""
         with self._changed:
             openids = [openid for openid in openids if openid not in self._underway]
-            self._underway.update(openids)
+            self._underway.update(dict.fromkeys(openids))
         super().put(openids)
 
     def flush(self) -> None:
@@ -159,7 +160,7 @@ class ConcurrentPipeline(Pipeline):
         """Wait until none of these is underway, or something has failed, or for so long."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._failure or self._underway.isdisjoint(openids), seconds
+                lambda: self._failure or self._underway.keys().isdisjoint(openids), seconds
             )
 
     def _put_batch(self, batch: Sequence[str]) -> None:
@@ -242,8 +243,9 @@ class ConcurrentPipeline(Pipeline):
         asked_again: Sequence[str] = (),
     ) -> None:
         with self._changed:
-            self._underway.difference_update(decided)
-            self._underway.update(asked_again)
+            for openid in decided:
+                self._underway.pop(openid, None)
+            self._underway.update(dict.fromkeys(asked_again))
             self._pending += pending
             self._out += out
             self._storing += storing
