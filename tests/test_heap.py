@@ -5,7 +5,9 @@ import sys
 
 COUNT_LARGE_BLOCKS = """
 import ctypes
-from syncjob.heap import LARGE, keep_heap_small
+from syncjob.heap import keep_heap_small
+
+MB = 1 << 20  # more than is free among what was imported
 
 class Info(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int) for name in "arena ordblks smblks hblks".split()]
@@ -15,9 +17,9 @@ mallinfo = ctypes.CDLL(None).mallinfo
 mallinfo.restype = Info
 {before}
 for _ in range(3):  # from blocks that are freed, the C library learns what to keep
-    del (bytearray(8 * LARGE)[0:0])
+    del (bytearray(4 * MB)[0:0])
 blocks = mallinfo().hblks
-kept = bytearray(2 * LARGE)
+kept = bytearray(MB)
 print(mallinfo().hblks - blocks)
 """
 

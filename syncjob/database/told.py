@@ -87,7 +87,8 @@ def stage(connection: Connection, infos: Sequence[UserInfo], pages: Mapping[str,
         driver: Any = connection.connection.driver_connection
         with driver.cursor() as cursor, cursor.copy(f"COPY told ({names}) FROM STDIN") as copy:
             for start in range(0, len(infos), _PIECE):
-                copy.write(_copy_text(columns, slice(start, start + _PIECE)))
+                piece = slice(start, start + _PIECE)
+                copy.write(_copy_text({name: column[piece] for name, column in columns.items()}))
     else:
         marks = ", ".join("?" * len(columns))
         insert = f"INSERT INTO told ({names}) VALUES ({marks})"  # noqa: S608 - columns of ours
@@ -142,9 +143,8 @@ _FOR_COPY: dict[str, Callable[[Any], str]] = {
 _FOR_SQLITE: dict[str, Callable[[Any], str]] = {"tagid_list": str, "extra": json.dumps}
 
 
-def _copy_text(columns: _Columns, piece: slice) -> str:
-    """Write some of the rows in COPY's text format."""
-    columns = {name: column[piece] for name, column in columns.items()}
+def _copy_text(columns: _Columns) -> str:
+    """Write rows in COPY's text format."""
     rows = len(columns["openid"])
     with suppress(TypeError):  # a value that is absent
         plain = [
