@@ -175,6 +175,7 @@ def test_a_session_that_ends_in_the_middle_of_a_copy_is_taken_again(
         return write(infos)
 
     monkeypatch.setattr(told, "_copy_text", end_and_write)
+    monkeypatch.setattr(told, "_PIECE", 2_000)  # one a COPY
 
     assert wechat.run("sync") == 0
 
