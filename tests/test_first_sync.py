@@ -210,6 +210,17 @@ def test_a_page_counts_whom_answers_have_added(steps: Steps) -> None:
     assert list(saved.due) == ["b"]
 
 
+def test_of_a_large_page_everybody_is_known(steps: Steps) -> None:
+    """However few are looked up at a time: those who are stored, and who of them is due."""
+    people = [f"o{n:05}" for n in range(10_000)]
+    steps.page(*people[::3])
+    steps.answer({}, following(*people[::300]))
+
+    known = steps.store.get_known(steps.account.id, people)
+
+    assert known == {openid: openid not in people[::300] for openid in people[::3]}
+
+
 def test_an_answer_that_comes_while_its_page_is_stored_is_counted_once(steps: Steps) -> None:
     """The page finds a row where it knew of none."""
     steps.answer({"a": 1, "b": 1}, following("a", "b"))

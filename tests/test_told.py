@@ -96,6 +96,23 @@ def test_what_one_of_many_lacks_is_absent_of_them_alone(
     assert len(since) == (2 if field == "subscribe_time" else 3)
 
 
+def test_a_large_group_is_stored_whole_whatever_its_pieces_lack(
+    store: Store, query: Query
+) -> None:
+    """A group is written in pieces of rows; what all of one piece lack, others may have."""
+    account = store.save_account("wx1")
+    run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
+    people = [
+        UserInfo(f"o{n:04}", 1, nickname="甲\t乙" if n % 700 == 0 else None) for n in range(2_000)
+    ]
+
+    store.save_answers(run.id, account.id, Answers(following=people), Traffic())
+
+    assert query("SELECT count(*) FROM followers") == [(2_000,)]
+    named = query("SELECT openid, nickname FROM followers WHERE nickname IS NOT NULL ORDER BY 1")
+    assert named == [(f"o{n:04}", "甲\t乙") for n in (0, 700, 1_400)]
+
+
 def from_json(value: Any) -> Any:
     """Decode what SQLite keeps as JSON text; a text that merely looks like it is left alone."""
     if isinstance(value, str) and (value == "[]" or value.startswith(('{"new"', "[2"))):

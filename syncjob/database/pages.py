@@ -28,6 +28,9 @@ from syncjob.database.tables import followers, sweep_openids
 from syncjob.model import HeldPages, Sweep
 
 FAR = 1 << 30  # behind every page
+# OpenIDs at once, of those looked up while answers fill the memory: PostgreSQL's library never gives
+# back what a whole page needs on its way, once for each connection.
+LOOKED_UP = 2_000
 
 
 class Listed(NamedTuple):
@@ -68,10 +71,12 @@ def get_known(
     connection: Connection, clock: DatabaseClock, account_id: int, openids: Sequence[str]
 ) -> dict[str, bool]:
     """Return who of a page is stored, and whether they are to be asked about."""
-    known = _stored(
-        connection, account_id, openids, openid=followers.c.openid, due=is_due(clock, account_id)
-    )
-    return {row.openid: row.due for row in connection.execute(select(known))}
+    known: dict[str, bool] = {}
+    columns = {"openid": followers.c.openid, "due": is_due(clock, account_id)}
+    for start in range(0, len(openids), LOOKED_UP):
+        stored = _stored(connection, account_id, openids[start : start + LOOKED_UP], **columns)
+        known.update((row.openid, bool(row.due)) for row in connection.execute(select(stored)))
+    return known
 
 
 def save(
