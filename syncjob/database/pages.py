@@ -28,8 +28,8 @@ from syncjob.database.tables import followers, sweep_openids
 from syncjob.model import HeldPages, Sweep
 
 FAR = 1 << 30  # behind every page
-# OpenIDs at once, of those looked up while answers fill the memory: PostgreSQL's library never gives
-# back what a whole page needs on its way, once for each connection.
+# OpenIDs at once, of those that are looked up while answers fill the memory: what a whole page needs
+# on its way, PostgreSQL's library never gives back, on any connection.
 LOOKED_UP = 2_000
 
 
