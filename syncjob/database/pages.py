@@ -28,8 +28,8 @@ from syncjob.database.tables import followers, sweep_openids
 from syncjob.model import HeldPages, Sweep
 
 FAR = 1 << 30  # behind every page
-# OpenIDs at once, of those that are looked up while answers fill the memory: what a whole page needs
-# on its way, PostgreSQL's library never gives back, on any connection.
+# OpenIDs at once, of those that are looked up while answers fill the memory: the room that a whole
+# page takes on its way, PostgreSQL's library never gives back, on any connection.
 LOOKED_UP = 2_000
 
 
