@@ -27,7 +27,7 @@ def keep_heap_small() -> None:
         return
     mallopt(M_ARENA_MAX, 1)
     mallopt(M_MMAP_THRESHOLD, LARGE)
-    mallopt(M_TRIM_THRESHOLD, 16 * LARGE)
+    mallopt(M_TRIM_THRESHOLD, 4 * LARGE)
 
 
 def collect_less() -> None:
