@@ -96,9 +96,7 @@ def test_what_one_of_many_lacks_is_absent_of_them_alone(
     assert len(since) == (2 if field == "subscribe_time" else 3)
 
 
-def test_a_large_group_is_stored_whole_whatever_its_pieces_lack(
-    store: Store, query: Query
-) -> None:
+def test_a_large_group_is_stored_whole_whatever_its_pieces_lack(store: Store, query: Query) -> None:
     """A group is written in pieces of rows; what all of one piece lack, others may have."""
     account = store.save_account("wx1")
     run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
