@@ -9,15 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import get_args
 
+from syncjob.simulator.directory import Directory
 from syncjob.simulator.membership import Membership, Period
-from syncjob.simulator.openids import ListOrder, OpenIds
 from syncjob.simulator.overrides import Changes, Overrides, as_json, from_json
 from syncjob.simulator.profiles import Era, Profiles, Shape
 
 _FIRST_FOLLOW = 1_420_041_600  # 2015-01-01, Beijing time
 _LAST_FOLLOW = 1_735_660_800  # 2025-01-01; later ones are stamped by the clock
 _SMALLEST_CAPACITY = 1 << 14
-_MOST_LATELY = 1 << 16  # OpenIDs; whoever was just listed is asked about next
 
 
 class Account:
@@ -50,13 +49,10 @@ class Account:
         if profiles not in get_args(Era) or unfollowed not in get_args(Shape):
             raise ValueError(f"no such shape of profile: {profiles!r}, {unfollowed!r}")
         self.seed = seed
-        self._order = ListOrder(seed, max(capacity - 1, 1).bit_length())
-        self._openids = OpenIds(seed, "openid", self._order.size)
-        self._unionid_prefix = OpenIds(seed, "unionid", self._order.size).prefix
+        self._directory = Directory(seed, capacity)
         self._profiles = Profiles(seed, profiles, unfollowed)
         self._unionid = unionid
         self._founders = followers
-        self._lately: dict[str, int] = {}
         self._members = Membership(followers, self._founded_at, clock)
         self._overrides = Overrides(quirk_every)
         self._poisoned: set[int] = set()
@@ -82,7 +78,7 @@ class Account:
     @property
     def end(self) -> int:
         """The place in the list after the last one that there can be."""
-        return self._order.size
+        return self._directory.size
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -95,8 +91,8 @@ class Account:
 
     def follow(self, n: int = 1) -> list[str]:
         """Let `n` new people follow and return their OpenIDs, in the order of following."""
-        if self.ever + n > self._order.size:
-            raise ValueError(f"the account is full: capacity {self._order.size}")
+        if self.ever + n > self.end:
+            raise ValueError(f"the account is full: capacity {self.end}")
         return [self.openid(index) for index in self._members.join(n)]
 
     def unfollow(self, openid: str) -> None:
@@ -166,18 +162,18 @@ class Account:
         """Return the OpenID of the `index`-th person to follow, counted from 0."""
         if not 0 <= index < self.ever:
             raise ValueError(f"nobody followed as number {index}")
-        return self._openids.encode(self._order.key(index))
+        return self._directory.openid(index)
 
     def stranger(self, n: int = 0) -> str:
         """Return the n-th of the well-formed OpenIDs that belong to nobody."""
-        if self.ever + n >= self._order.size:
+        if self.ever + n >= self.end:
             raise ValueError("the account is full: every OpenID belongs to somebody")
-        return self._openids.encode(self._order.key(self._order.size - 1 - n))
+        return self._directory.openid(self.end - 1 - n)
 
     def openids(self) -> Iterator[str]:
         """Yield the OpenIDs of all who follow, in the order of WeChat's list."""
         start = 0
-        while start < self._order.size:
+        while start < self.end:
             page, start = self.page(start, 10_000)
             yield from page
 
@@ -201,18 +197,12 @@ class Account:
 
     def find(self, openid: str) -> int | None:
         """Return the index of the user, None if nobody ever had this OpenID."""
-        known = self._lately.get(openid)
-        if known is not None:
-            return known
-        key = self._openids.decode(openid)
-        if key is None:
-            return None
-        index = self._order.index(key)
-        return index if index < self.ever else None
+        index = self._directory.index(openid)
+        return index if index is not None and index < self.ever else None
 
     def place(self, openid: str) -> int | None:
         """Return the user's place in the list, followed or not, None if nobody has the OpenID."""
-        return None if self.find(openid) is None else self._openids.decode(openid)
+        return None if self.find(openid) is None else self._directory.place(openid)
 
     def page(self, start: int, size: int, end: int | None = None) -> tuple[list[str], int]:
         """Return up to `size` OpenIDs from place `start` on, and the place to go on from.
@@ -221,20 +211,13 @@ class Account:
         it exactly when nobody is listed after the page.
         """
         found: list[str] = []
-        if len(self._lately) > _MOST_LATELY:
-            self._lately.clear()
-        lately = self._lately
-        order, ever, encode = self._order.index, self.ever, self._openids.encode
-        unlisted = self._members.unlisted
-        end = self._order.size if end is None else end
-        for key in range(start, end):
-            index = order(key)
+        ever, unlisted = self.ever, self._members.unlisted
+        end = self.end if end is None else end
+        for place, index in self._directory.listed(start, end):
             if index < ever and index not in unlisted:
                 if len(found) == size:
-                    return found, key
-                openid = encode(key)
-                found.append(openid)
-                lately[openid] = index
+                    return found, place
+                found.append(self._directory.enlist(place, index))
         return found, end
 
     def follows(self, index: int) -> bool:
@@ -253,7 +236,7 @@ class Account:
     def refuses(self, openid: str, index: int | None) -> bool:
         """Tell whether WeChat calls the OpenID invalid: malformed, another account's, poisoned."""
         if index is None:
-            return not self._openids.well_formed(openid)
+            return not self._directory.well_formed(openid)
         return index in self._poisoned
 
     def forgets(self, index: int) -> bool:
@@ -282,9 +265,8 @@ class Account:
 
     def unionid(self, index: int) -> str | None:
         """Return the user's unionid, None for an account outside the Open Platform."""
-        if not self._unionid:
-            return None
-        return self._unionid_of(self._openids.encode(self._order.key(index)))
+        directory = self._directory
+        return directory.unionid(directory.openid(index)) if self._unionid else None
 
     def _index(self, openid: str) -> int:
         index = self.find(openid)
@@ -292,12 +274,8 @@ class Account:
             raise ValueError(f"nobody ever followed as {openid!r}")
         return index
 
-    def _unionid_of(self, openid: str) -> str:
-        """Make a unionid of an OpenID's own characters, backwards: cheaper than another cipher."""
-        return self._unionid_prefix + openid[:5:-1]
-
     def _plain(self, index: int, openid: str, *, batch: bool) -> str:
-        unionid = self._unionid_of(openid) if self._unionid else None
+        unionid = self._directory.unionid(openid) if self._unionid else None
         if not self.follows(index) or (batch and index in self._blank):
             return self._profiles.unfollowed(openid, unionid)
         if batch and index in self._unionless:
