@@ -5,6 +5,9 @@ Each system call on the way lets another of the job's threads run and waits for 
 those of deadlines.py, not the sockets'.
 """
 
+import queue
+import time
+from contextlib import suppress
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -12,7 +15,11 @@ from requests.utils import urldefragauth
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager, ProxyManager
 
+from syncjob.wechat import kept
 from syncjob.wechat.deadlines import Deadlines
+
+# Seconds for which a connection that nobody has used is believed to be open.
+BELIEVED = 1.0
 
 
 class WatchedAdapter(HTTPAdapter):
@@ -22,6 +29,7 @@ class WatchedAdapter(HTTPAdapter):
     """
 
     def __init__(self, deadlines: Deadlines, **options: Any) -> None:
+        self._deadlines = deadlines
         self._pools: dict[str, Any] = {
             scheme: _watched(pool, deadlines)
             for scheme, pool in (("http", HTTPConnectionPool), ("https", HTTPSConnectionPool))
@@ -37,6 +45,36 @@ class WatchedAdapter(HTTPAdapter):
             self._pool.close()
             self._pool = self._verified = None
         super().close()
+
+    def ask_kept(self, method: str, request: bytes) -> Any:
+        """Send a request over a connection that is open; return its answer, or None for no such.
+
+        Not over one that passes requests on as a proxy does: it wants whole URLs, and headers of
+        its own.
+        """
+        connection = self._take_kept() if self._asks_for_path else None
+        if connection is None:
+            return None
+        self._deadlines.sent_over(connection.sock)
+        connection.used_at = time.monotonic()
+        return kept.ask(connection, self._pool, method, request)
+
+    def _take_kept(self) -> Any:
+        """Return an open connection of the pool, or None, with nothing taken from it."""
+        connection = None
+        with suppress(queue.Empty, AttributeError):  # of a pool that is closed
+            connection = self._pool.pool.get(block=False)
+        if connection is None or connection.sock is None:
+            is_open = False
+        else:
+            is_open = time.monotonic() < connection.used_at + BELIEVED or connection.is_connected
+        if is_open:
+            return connection
+        if connection is not None:
+            connection.close()
+        with suppress(queue.Full, AttributeError):
+            self._pool.pool.put(connection, block=False)
+        return None
 
     # What follows costs a third of a call, and comes out alike each time: there is one address.
 
@@ -93,6 +131,7 @@ def _watched(pool: Any, deadlines: Deadlines) -> Any:
         finally:
             pieces, self.pieces = self.pieces, None
         self.send(b"".join(pieces))
+        self.used_at = time.monotonic()
         deadlines.sent_over(self.sock)
 
     def send(self: Any, data: Any) -> None:
@@ -101,6 +140,6 @@ def _watched(pool: Any, deadlines: Deadlines) -> Any:
         else:
             self.pieces.append(data)
 
-    members = {"request": request, "send": send, "pieces": None}
+    members = {"request": request, "send": send, "pieces": None, "used_at": 0.0}
     connection = type(f"Watched{base.__name__}", (base,), members)
     return type(f"Watched{pool.__name__}", (pool,), {"ConnectionCls": connection})

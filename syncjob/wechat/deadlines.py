@@ -22,27 +22,23 @@ class Deadlines:
     def __init__(self, *, silence: float, whole: float) -> None:
         self._silence = silence
         self._whole = whole
-        self._changed = threading.Condition()
-        self._calls: dict[int, Call] = {}  # by thread
+        # By thread; each writes its own entry, so that no call waits for another here.
+        self._calls: dict[int, Call] = {}
+        self._watching = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._is_closed = False
+        self._closed = threading.Event()
 
     @contextmanager
     def of_this_call(self) -> Iterator["Call"]:
         """Watch what this thread sends and receives in the block."""
+        if self._thread is None:
+            self._begin_to_watch()
         call = Call(time.monotonic() + self._whole)
-        with self._changed:
-            self._calls[threading.get_ident()] = call
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="deadlines", daemon=True)
-                self._thread.start()
-            elif len(self._calls) == 1:
-                self._changed.notify()
+        self._calls[threading.get_ident()] = call
         try:
             yield call
         finally:
-            with self._changed:
-                del self._calls[threading.get_ident()]
+            del self._calls[threading.get_ident()]
 
     def sent_over(self, sock: socket.socket | None) -> None:
         """Note the socket of this thread's call: from now on it can be cut off."""
@@ -55,20 +51,25 @@ class Deadlines:
 
     def close(self) -> None:
         """Stop watching."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify()
+        self._closed.set()
+
+    def _begin_to_watch(self) -> None:
+        with self._watching:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="deadlines", daemon=True)
+                self._thread.start()
 
     def _watch(self) -> None:
-        with self._changed:
-            while not self._is_closed:
-                now = time.monotonic()
-                for call in self._calls.values():
-                    if call.due <= now and not call.is_overdue:
-                        call.cut_off()
-                # A request that is sent meanwhile is due no sooner than that.
-                due = min((c.due for c in self._calls.values() if not c.is_overdue), default=None)
-                self._changed.wait(None if due is None else min(due - now, self._silence))
+        wait = 0.0
+        while not self._closed.wait(wait):
+            now = time.monotonic()
+            # A request that is sent meanwhile is due no sooner than that.
+            wait = self._silence
+            for call in tuple(self._calls.values()):
+                if call.due <= now and not call.is_overdue:
+                    call.cut_off()
+                elif not call.is_overdue:
+                    wait = min(wait, call.due - now)
 
 
 class Call:

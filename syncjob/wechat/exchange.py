@@ -1,7 +1,7 @@
 """One HTTP exchange: a request sent, its answer received, within limits of time and size.
 
-The only file, with connections.py, that imports requests. No error that leaves it holds a URL:
-WeChat's tokens and secrets travel in query strings.
+The only file, with connections.py and kept.py below it, that imports requests or urllib3. No error
+that leaves it holds a URL: WeChat's tokens and secrets travel in query strings.
 """
 
 import email.utils
@@ -75,7 +75,7 @@ class Exchange:
         # The adapter below a session, since a session would look up the environment's proxies and
         # certificates for every call, which costs as much as the call.
         self._adapter = WatchedAdapter(self._deadlines, pool_maxsize=threads)
-        self._requests: dict[tuple[str, str], requests.PreparedRequest] = {}
+        self._forms: dict[tuple[str, str], _Form] = {}
         with requests.Session() as session:
             found = session.merge_environment_settings(base_url, {}, None, None, None)
         self._proxies, self._verify = found["proxies"], found["verify"] or True
@@ -100,15 +100,23 @@ class Exchange:
         Raises Broken where another try may help, and SettingsError for an address, a proxy or a
         file of certificates that cannot be used.
         """
+        form = self._forms.get((method, path))
+        if form is None:
+            form = self._forms[method, path] = _Form(method, self._base_url + path)
+        query = f"?{urlencode(params)}" if params else ""
+        # Some endpoints refuse Chinese written as \uXXXX, as requests would write it.
+        content = None if body is None else msgspec.json.encode(body)
         with self._deadlines.of_this_call() as call:
             try:
-                response: Any = self._adapter.send(
-                    self._prepared(method, path, params, body),
-                    stream=True,
-                    timeout=self._timeout,
-                    proxies=self._proxies,
-                    verify=self._verify,
-                )
+                response = self._adapter.ask_kept(method, form.on_wire(query, content))
+                if response is None:  # all are in use, or closed
+                    response = self._adapter.send(
+                        form.prepared(query, content),
+                        stream=True,
+                        timeout=self._timeout,
+                        proxies=self._proxies,
+                        verify=self._verify,
+                    )
                 call.begin_answer()
                 content = _read(response)
             except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
@@ -128,7 +136,7 @@ class Exchange:
             if overdue is not None:
                 raise overdue
         headers = response.headers
-        return Answer(response.status, content, _retry_after(headers), headers.get("Date"))
+        return Answer(response.status, content, _retry_after(headers), headers.get("date"))
 
     def _overdue(self, call: Call) -> Broken | None:
         """Return what to say of a call that was cut off."""
@@ -138,24 +146,40 @@ class Exchange:
             return Broken("no answer within the time allowed")
         return Broken(f"the answer took longer than {self._seconds:g} s")
 
-    def _prepared(
-        self, method: str, path: str, params: dict[str, str] | None, body: dict[str, Any] | None
-    ) -> requests.PreparedRequest:
-        """Fill in a request; to prepare each costs as much as to send it."""
-        template = self._requests.get((method, path))
-        if template is None:
-            template = requests.Request(method, self._base_url + path, headers=HEADERS).prepare()
-            self._requests[method, path] = template
-        request = template.copy()
-        if params:
-            request.url = f"{request.url}?{urlencode(params)}"
-        if body is not None:
-            # Encoded here, so that there is a Content-Length: WeChat refuses chunked bodies with
-            # 412, and some endpoints refuse Chinese written as \uXXXX.
-            request.body = msgspec.json.encode(body)
-            request.headers["Content-Length"] = str(len(request.body))
-            request.headers["Content-Type"] = "application/json; charset=utf-8"
+
+class _Form:
+    """What the requests of one endpoint have in common: to prepare each costs as much as a call."""
+
+    def __init__(self, method: str, url: str) -> None:
+        self._prepared = requests.Request(method, url, headers=HEADERS).prepare()
+        self._target = f"{method} {self._prepared.path_url}"
+        host = urlsplit(str(self._prepared.url)).netloc.rpartition("@")[2]
+        self._headers = {"Host": host, **self._prepared.headers}
+
+    def prepared(self, query: str, body: bytes | None) -> requests.PreparedRequest:
+        """Return a request as requests sends it."""
+        request = self._prepared.copy()
+        request.url = f"{request.url}{query}"
+        request.body = body
+        request.headers.update(_headers_of(body))
         return request
+
+    def on_wire(self, query: str, body: bytes | None) -> bytes:
+        """Return what it puts on the wire."""
+        headers = {**self._headers, **_headers_of(body)}
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join([f"{self._target}{query} HTTP/1.1", *lines, "", ""])
+        return head.encode("latin-1") + (body or b"")
+
+
+def _headers_of(body: bytes | None) -> dict[str, str]:
+    if body is None:
+        return {}
+    return {
+        # WeChat refuses a chunked body with 412.
+        "Content-Length": str(len(body)),
+        "Content-Type": "application/json; charset=utf-8",
+    }
 
 
 def _read(response: Any) -> bytes:
@@ -170,7 +194,7 @@ def _read(response: Any) -> bytes:
 
 def _retry_after(headers: Any) -> float | None:
     """Read Retry-After: seconds, or a date."""
-    value = headers.get("Retry-After")
+    value = headers.get("retry-after")
     if value is None:
         return None
     if value.strip().isdecimal():

@@ -7,7 +7,9 @@ process kills itself. MOMENTS_DRIVER names the database's driver. Without MOMENT
 
 import http.client
 import os
+import re
 import signal
+import socket
 import sqlite3
 import sqlite3.dbapi2
 import threading
@@ -34,12 +36,27 @@ class Moments:
 
 
 def watch_calls(moments: Moments) -> None:
-    """Have a moment before a request is sent, and one when all of its answer has been read."""
-    send, read = http.client.HTTPConnection.endheaders, http.client.HTTPResponse.read
+    """Have a moment before a request is sent, and one when all of its answer has been read.
 
-    def watched_send(self: Any, *arguments: Any, **options: Any) -> None:
+    A request goes out in one piece. Answers are read by http.client, or from the socket itself.
+    """
+    send, receive = socket.socket.sendall, socket.socket.recv
+    read = http.client.HTTPResponse.read
+    received: dict[int, bytes] = {}
+
+    def watched_send(self: Any, data: bytes) -> None:
         moments.come("before call")
-        send(self, *arguments, **options)
+        received[self.fileno()] = b""
+        send(self, data)
+
+    def watched_receive(self: Any, most: int) -> bytes:
+        piece = receive(self, most)
+        answer = received[self.fileno()] = received[self.fileno()] + piece
+        head, _, body = answer.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        if piece and length and len(body) == int(length[1]):
+            moments.come("after call")
+        return piece
 
     def watched_read(self: Any, amt: int | None = None) -> bytes:
         was_open = not self.isclosed()
@@ -48,7 +65,8 @@ def watch_calls(moments: Moments) -> None:
             moments.come("after call")
         return body
 
-    http.client.HTTPConnection.endheaders = watched_send  # type: ignore[method-assign]
+    socket.socket.sendall = watched_send  # type: ignore[assignment,method-assign]
+    socket.socket.recv = watched_receive  # type: ignore[assignment,method-assign]
     http.client.HTTPResponse.read = watched_read  # type: ignore[method-assign]
 
 
