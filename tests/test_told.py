@@ -54,7 +54,9 @@ def test_a_text_is_stored_as_it_came(store: Store, query: Query, text: str) -> N
         UserInfo("oC", 1, nickname="", tagid_list=[], sex=0),
     ]
 
-    assert store.save_answers(run.id, account.id, Answers(following=infos), Traffic()) == []
+    assert (
+        store.save_answers(run.id, account.id, Answers(following=infos), Traffic()).conflicts == []
+    )
 
     columns = "openid, nickname, remark, unionid, extra, tagid_list, qr_scene, sex"
     rows = {row[0]: row[1:] for row in query(f"SELECT {columns} FROM followers")}

@@ -79,6 +79,12 @@ def get_known(
     return known
 
 
+def get_stored(connection: Connection, account_id: int, openids: Sequence[str]) -> list[str]:
+    """Return whom of these are stored."""
+    stored = _stored(connection, account_id, openids, openid=followers.c.openid)
+    return list(connection.scalars(select(stored)))
+
+
 def save(
     connection: Connection,
     clock: DatabaseClock,
@@ -181,12 +187,14 @@ def add_held(
     account_id: int,
     held: HeldPages,
     openids: Sequence[str],
-) -> None:
-    """Add those of these whom held pages list."""
-    for openid in openids:
-        number = held.pages.get(openid)
-        if number is not None:
-            add(connection, clock, account_id, held.sweep_id, number, [openid])
+) -> list[str]:
+    """Add those of these whom held pages list; return whom of them were there already."""
+    listed = [openid for openid in openids if held.pages.get(openid)]
+    return [
+        openid
+        for openid in listed
+        if not add(connection, clock, account_id, held.sweep_id, held.pages[openid], [openid])
+    ]
 
 
 def _note_page(connection: Connection, sweep: Sweep, number: int, openids: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from syncjob.database import dialects, quarantine, unionids
+from syncjob.database import dialects, pages, quarantine, unionids
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import ID
 from syncjob.database.dialects import later, openid_rows
@@ -40,7 +40,7 @@ from syncjob.database.tables import (
 )
 from syncjob.database.tables import quarantine as quarantined
 from syncjob.database.told import PROFILE_FIELDS, looked_up, stage, told
-from syncjob.model import HeldPages, UnionidConflict, UserInfo
+from syncjob.model import AnswersSaved, HeldPages, UnionidConflict, UserInfo
 
 # What WeChat stopped sending, or sends blank at times, must not wipe out what is stored.
 NEVER_ERASED = (
@@ -64,28 +64,32 @@ def save(
     held: HeldPages,
     *,
     confirmed: bool,
-) -> list[UnionidConflict]:
+) -> AnswersSaved:
     """Store answers of `subscribe: 1`: the profiles, and what they say of follow periods.
 
-    Unless `confirmed`, those whose unionid is in conflict are left out, and the conflicts
-    returned. Lets those that are stored out of quarantine, and takes them off the candidates. Whom
-    a held page lists is added; see `pages.add` for the order.
+    Unless `confirmed`, those whose unionid is in conflict are left out. Lets those that are stored
+    out of quarantine, and takes them off the candidates. Whom a held page lists is added; see
+    `pages.add` for the order.
     """
     by_openid = {info.openid: info for info in infos}
     if not by_openid:
-        return []
+        return AnswersSaved([], [])
     infos = list(by_openid.values())
     if held.pages:
         infos.sort(key=attrgetter("openid"))
     stage(connection, infos, held.pages)
     conflicts: list[UnionidConflict] = []
+    known: list[str] = []
     # Nearly always no answer contradicts what is stored, which is seen while writing.
     shared = not confirmed and unionids.are_shared(connection, account_id, infos)
     are_new = by_openid.keys() <= held.pages.keys()
     execute = partial(_execute, connection, clock, account_id, held.sweep_id)
-    is_written = not shared and (
-        (are_new and _insert(connection, execute)) or execute(upsert=True) == len(infos)
-    )
+    is_written = not shared and are_new and _insert(connection, execute)
+    if not is_written:
+        if held.pages:
+            listed = [openid for openid in by_openid if held.pages.get(openid)]
+            known = pages.get_stored(connection, account_id, listed)
+        is_written = not shared and execute(upsert=True) == len(infos)
     if not is_written:
         if not confirmed:
             conflicts = unionids.get_conflicts(connection, account_id, infos)
@@ -95,7 +99,7 @@ def save(
         _archive_periods(connection, account_id)
         execute(upsert=True, contradicting=True)
     _let_out(connection, account_id, infos)
-    return conflicts
+    return AnswersSaved(conflicts, known)
 
 
 def _is_return(answered: Any) -> ColumnElement[bool]:

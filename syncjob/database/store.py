@@ -26,6 +26,7 @@ from syncjob.model import (
     Account,
     Allowance,
     Answers,
+    AnswersSaved,
     FollowerPage,
     HeldPages,
     PageSaved,
@@ -172,17 +173,16 @@ class Store(Access):
         *,
         held: HeldPages = NOT_HELD,
         confirmed: bool = False,
-    ) -> list[UnionidConflict]:
+    ) -> AnswersSaved:
         """Store what WeChat says of followers who are listed, and the run's counts.
 
-        Those whom `held` pages list are added. Returns where unionids contradict what is stored;
-        of these people nothing is stored. Not so with `confirmed`: then the answers are to be
-        believed.
+        Those whom `held` pages list are added. Nothing is stored of whose unionid contradicts what
+        is stored. Not so with `confirmed`: then the answers are to be believed.
         """
         with writing(self._engine) as connection:
             others = [*answers.gone, *(refusal.openid for refusal in answers.refused)]
-            pages.add_held(connection, self._clock, account_id, held, others)
-            conflicts, stored, gone = self._save(connection, account_id, answers, held, confirmed)
+            known = pages.add_held(connection, self._clock, account_id, held, others)
+            saved, stored, gone = self._save(connection, account_id, answers, held, confirmed)
             for refusal in answers.refused:
                 quarantine.put(connection, self._clock, account_id, refusal)
             runs.advance(
@@ -194,7 +194,7 @@ class Store(Access):
                 unfollowed=gone,
                 skipped=len(answers.refused) + len(answers.missing),
             )
-        return conflicts
+        return AnswersSaved(saved.conflicts, known + saved.known)
 
     # --- who is gone ------------------------------------------------------------------------
 
@@ -213,12 +213,10 @@ class Store(Access):
         """
         undecided = [*answers.missing, *(refusal.openid for refusal in answers.refused)]
         with writing(self._engine) as connection:
-            conflicts, stored, gone = self._save(
-                connection, account_id, answers, NOT_HELD, confirmed
-            )
+            saved, stored, gone = self._save(connection, account_id, answers, NOT_HELD, confirmed)
             unfollows.leave_undecided(connection, account_id, undecided)
             runs.advance(connection, self._clock, run_id, traffic, unfollowed=gone, lagging=stored)
-        return conflicts
+        return saved.conflicts
 
     def _save(
         self,
@@ -227,17 +225,17 @@ class Store(Access):
         answers: Answers,
         held: HeldPages,
         confirmed: bool,
-    ) -> tuple[list[UnionidConflict], int, int]:
-        """Store profiles and unfollows; return conflicts, how many profiles, how many unfollows."""
+    ) -> tuple[AnswersSaved, int, int]:
+        """Store profiles and unfollows; return what was met, and how many of each."""
         following = answers.following
-        conflicts = profiles.save(
+        saved = profiles.save(
             connection, self._clock, account_id, following, held, confirmed=confirmed
         )
-        contested = {conflict.openid for conflict in conflicts}
+        contested = {conflict.openid for conflict in saved.conflicts}
         stored = (
             sum(info.openid not in contested for info in following) if contested else len(following)
         )
-        return conflicts, stored, self._mark_gone(connection, account_id, answers.gone)
+        return saved, stored, self._mark_gone(connection, account_id, answers.gone)
 
     def decide_parked(self, account_id: int, *, approve: bool) -> int:
         """Let the next run ask about the parked candidates, or leave them; return how many."""

@@ -96,9 +96,14 @@ class HeldPages:
             if openid in self.pages:
                 self.pages[openid] = 0
 
+    def note_known(self, openids: Iterable[str]) -> None:
+        """Note who was there already, an earlier page's: their page has not brought them."""
+        for openid in openids:
+            self.pages.pop(openid, None)
+
     def get_waiting(self, openids: Iterable[str]) -> list[str]:
         """Return whom of these no answer has added."""
-        return [openid for openid in openids if self.pages.get(openid)]
+        return [openid for openid in openids if self.pages.get(openid) != 0]
 
     def release(self, openids: Iterable[str]) -> None:
         """Forget these: their page is stored."""
@@ -177,6 +182,18 @@ class UnionidConflict:
     openid: str = field(repr=False)
     told: str = field(repr=False)
     stored: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswersSaved:
+    """What storing answers met.
+
+    `conflicts`: where unionids contradict what is stored; of these people nothing was stored.
+    `known`: whom of the held pages' people were there already.
+    """
+
+    conflicts: list[UnionidConflict]
+    known: list[str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,11 +36,6 @@ class HeldPage:
     old: list[str] = field(repr=False)
     due: list[str] = field(repr=False)
 
-    def not_asked(self, openids: Sequence[str]) -> list[str]:
-        """Return those of these that were not asked about while the page was held."""
-        asked = {*self.new, *self.due} if openids else ()
-        return [openid for openid in openids if openid not in asked]
-
 
 class Enrichment:
     """Asks WeChat about followers and stores what it says of them. Use it in a `with`.
@@ -95,7 +90,7 @@ class Enrichment:
     def put_held(self, number: int, openids: Sequence[str], known: Mapping[str, bool]) -> HeldPage:
         """Ask about people of a page that is not stored yet; `known` tells who of them is due.
 
-        Others are new, unless a held page before it lists them.
+        Others are taken for new, unless a held page before it lists them.
         """
         pages = self._held.pages
         new, old, due = [], [], []
@@ -119,10 +114,16 @@ class Enrichment:
         with self._count:
             return held.old + self._held.get_waiting(held.new)
 
-    def release(self, held: HeldPage) -> None:
-        """Forget a page that was held, and is stored."""
+    def release(self, held: HeldPage, due: Sequence[str]) -> None:
+        """Forget a page that was held, and is stored; ask about those due who were not asked about.
+
+        Of whom it was not known that they were there, the answer may be older than the page.
+        """
         with self._count:
+            new = [openid for openid in held.new if openid in self._held.pages] if due else ()
             self._held.release(held.new)
+        asked = {*new, *held.due} if due else ()
+        self.put_listed([openid for openid in due if openid not in asked])
 
     def flush(self) -> None:
         """Wait until all answers are stored; raise what has failed, if something has."""
@@ -166,7 +167,7 @@ class Enrichment:
 
     def _save(self, answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
         run = self._run
-        conflicts = self._store.save_answers(
+        saved = self._store.save_answers(
             run.id,
             run.account_id,
             answers,
@@ -174,9 +175,11 @@ class Enrichment:
             held=self._held,
             confirmed=confirmed,
         )
+        conflicts = saved.conflicts
         self._watch.stored(len(answers) - len(conflicts))
         with self._count:  # several threads store
             if self._held.pages:
+                self._held.note_known(saved.known)
                 left_out = {*answers.missing, *(conflict.openid for conflict in conflicts)}
                 self._held.note_added(o for o in answers.openids if o not in left_out)
             if len(self._asked_in_vain) <= CHUNK:

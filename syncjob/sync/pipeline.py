@@ -22,7 +22,7 @@ from syncjob.wechat.client import WeChatClient
 
 # What may be on its way: OpenIDs that wait to be asked about, and answers that wait to be stored.
 QUESTIONS = 20_000
-ANSWERS = 2 * GROUP
+ANSWERS = 3 * GROUP
 # How long an end before its time waits for calls that are out, and for the storing of answers.
 PATIENCE = 1.0
 STORING_PATIENCE = 5.0
@@ -158,10 +158,15 @@ class ConcurrentPipeline(Pipeline):
 
     def await_stored(self, openids: Sequence[str], seconds: float) -> None:
         """Wait until none of these is underway, or something has failed, or for so long."""
+        left = list(openids)  # nobody comes underway again before they are stored
+
+        def are_stored() -> bool:
+            while left and left[-1] not in self._underway:
+                left.pop()
+            return not left
+
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._failure or self._underway.keys().isdisjoint(openids), seconds
-            )
+            self._changed.wait_for(lambda: self._failure or are_stored(), seconds)
 
     def _put_batch(self, batch: Sequence[str]) -> None:
         with self._changed:

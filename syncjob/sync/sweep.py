@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 from syncjob.database.store import Store
 from syncjob.model import Run, Sweep, Traffic
+from syncjob.sync.arrivals import CursorRefused, Fetch
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import Enrichment
 from syncjob.sync.rules import SweepRules
 from syncjob.sync.timing import is_too_old
-from syncjob.sync.walk import CursorRefused, Fetch, SweepEnd, Walk
+from syncjob.sync.walk import SweepEnd, Walk
 from syncjob.sync.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,9 @@ def sweep_list(
         logger.info("The open sweep is too old to go on with. sweep=%d", sweep.id)
         store.discard_sweep(run.id, sweep.id, "it was too old to go on with")
         sweep = None
+    empty = False
     if sweep is None:
+        empty = is_first and store.find_openid(run.account_id) is None
         sweep = _start(store, run, people)
     else:
         if is_first:  # no other is held
@@ -65,7 +68,7 @@ def sweep_list(
         logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
     whole = sweep.pages == 0
     try:
-        return walk.follow(sweep, whole)
+        return walk.follow(sweep, whole=whole, empty=empty)
     except CursorRefused as refused:
         logger.info("WeChat refused the cursor, the list starts over. sweep=%d", refused.sweep.id)
         store.discard_sweep(run.id, refused.sweep.id, f"WeChat refused its cursor: {refused}")
@@ -73,7 +76,7 @@ def sweep_list(
             people.flush()
         sweep = _start(store, run, people)
         try:
-            return walk.follow(sweep, True)
+            return walk.follow(sweep, whole=True, empty=False)
         except CursorRefused as again:
             reason = f"WeChat refused its cursor twice: {again}"
             store.discard_sweep(run.id, again.sweep.id, reason)

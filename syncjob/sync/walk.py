@@ -8,14 +8,13 @@ behind the cursor before all of its people are stored.
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from syncjob.database.store import Store
-from syncjob.errors import InvalidOpenID, SyncjobError
 from syncjob.model import FollowerPage, PageSaved, Run, Sweep, Traffic
+from syncjob.sync.arrivals import Arrivals, Arrived, Fetch
 from syncjob.sync.bounds import Bounds
-from syncjob.sync.enrich import Enrichment, HeldPage
+from syncjob.sync.enrich import Enrichment
 from syncjob.sync.rules import SweepRules
 from syncjob.sync.watch import Watch
 
@@ -25,17 +24,6 @@ logger = logging.getLogger(__name__)
 # pages where it does not say.
 ENDLESS_FACTOR, ENDLESS_SLACK = 2, 20_000
 ENDLESS_PAGES = 100_000
-
-# Begins to fetch the page behind a cursor; what it returns waits for the page.
-Fetch = Callable[[str], Callable[[], FollowerPage]]
-
-
-class CursorRefused(Exception):
-    """WeChat answered 40003 to a cursor of its own; perhaps that follower has left."""
-
-    def __init__(self, sweep: Sweep, error: InvalidOpenID) -> None:
-        super().__init__(str(error).split("\n")[0])
-        self.sweep = sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +37,6 @@ class SweepEnd:
     fault: str | None
     whole: bool
     open: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    """A page that WeChat has sent; `held`: its people are asked about before it is stored."""
-
-    cursor: str = field(repr=False)
-    page: FollowerPage
-    held: HeldPage | None = None
-
-    @property
-    def leads_on(self) -> bool:
-        return bool(self.page.openids) and self.page.next_openid not in ("", self.cursor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +57,21 @@ class Walk:
     bounds: Bounds
     watch: Watch
 
-    def follow(self, sweep: Sweep, whole: bool) -> SweepEnd:
-        """Store page by page, the next one being fetched meanwhile."""
-        if not self.bounds.take_page():
-            return SweepEnd(None, False, open=True)
-        get_page = self.fetch(sweep.next_openid)
-        ahead: _Arrived | None = None
-        while True:
-            arrived = ahead or self._receive(get_page, sweep)
-            ahead, goes_on = None, True
-            if arrived.leads_on:
-                goes_on = self.bounds.take_page()
-                if goes_on:
-                    get_page = self.fetch(arrived.page.next_openid)
-                if goes_on and arrived.held is not None and _has_come(get_page):
-                    # While the last answers about this page come in, others are asked for.
-                    ahead = self._receive(get_page, sweep, arrived.page)
+    def follow(self, sweep: Sweep, *, whole: bool, empty: bool) -> SweepEnd:
+        """Store page by page, others being fetched meanwhile.
+
+        `whole`: it is the sweep's beginning; `empty`: nobody of the account is stored.
+        """
+        arrivals = Arrivals(
+            self.store,
+            self.fetch,
+            sweep,
+            people=self.people if self.holds else None,
+            bounds=self.bounds,
+            watch=self.watch,
+            empty=empty,
+        )
+        while (arrived := arrivals.take(sweep)) is not None:
             saved = self._save(sweep, arrived)
             sweep = saved.sweep
             if _is_end(arrived.page, arrived.cursor, saved):
@@ -105,37 +79,9 @@ class Walk:
             fault = _fault(arrived.page, arrived.cursor, saved)
             if fault is not None:
                 return self._discard(sweep, fault)
-            if not goes_on:
-                return SweepEnd(None, False, open=True)
+        return SweepEnd(None, False, open=True)
 
-    def _receive(
-        self,
-        get_page: Callable[[], FollowerPage],
-        sweep: Sweep,
-        before: FollowerPage | None = None,
-    ) -> _Arrived:
-        """Wait for the next page; if it is to be held, ask about its people.
-
-        It is behind the stored ones, or behind the one `before`, which is held itself.
-        """
-        cursor, number, listed = sweep.next_openid, sweep.pages + 1, sweep.openids
-        if before is not None:
-            cursor, number, listed = before.next_openid, number + 1, listed + len(before.openids)
-        try:
-            page = get_page()
-        except InvalidOpenID as error:
-            if not cursor:
-                raise
-            raise CursorRefused(sweep, error) from None
-        if self.people is None or not self.holds or not page.openids:
-            return _Arrived(cursor, page)
-        known = self.store.get_known(sweep.account_id, page.openids)
-        total = sweep.total_last if page.total is None else page.total
-        self.watch.listed(listed + len(page.openids), total)
-        held = self.people.put_held(number, page.openids, known)
-        return _Arrived(cursor, page, held)
-
-    def _save(self, sweep: Sweep, arrived: _Arrived) -> PageSaved:
+    def _save(self, sweep: Sweep, arrived: Arrived) -> PageSaved:
         page, held = arrived.page, arrived.held
         rest = None
         if self.people is not None and held is not None:
@@ -154,8 +100,7 @@ class Walk:
         )
         self.watch.listed(sweep.openids, sweep.total_last)
         if self.people is not None and held is not None:
-            self.people.release(held)
-            self.people.put_listed(held.not_asked(saved.due))
+            self.people.release(held, saved.due)
         elif self.people is not None:
             self.people.put_listed(saved.due)
         return saved
@@ -178,14 +123,6 @@ class Walk:
         logger.info("Discarded the sweep. sweep=%d reason=%s", sweep.id, fault)
         self.store.discard_sweep(self.run.id, sweep.id, fault)
         return SweepEnd(fault, False)
-
-
-def _has_come(get_page: Callable[[], FollowerPage]) -> bool:
-    """Wait for a page; if it does not come, that is to be said when its turn has come."""
-    with suppress(SyncjobError):
-        get_page()
-        return True
-    return False
 
 
 def _is_end(page: FollowerPage, cursor: str, saved: PageSaved) -> bool:
