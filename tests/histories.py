@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from syncjob.model import Allowance
+from syncjob.sync import arrivals
 from syncjob.sync.rules import SweepRules
 from tests.deeds import DEEDS
 from tests.stage import INTERRUPTIONS, Database, History
+
+# Pages are so small here that all of their people would be looked up.
+arrivals.SOME = 1
 
 NEVER = Allowance(1_000_000, 1)
 STRICT = (Allowance(0, 0), Allowance(3, 0))
@@ -62,6 +66,7 @@ openings = st.fixed_dictionaries(
                 "unfollowed_cursor": st.just("40003"),
                 "blank_entry": st.booleans(),
                 "repeat_entry": st.booleans(),
+                "repeat_first": st.booleans(),
                 "total_off": st.integers(-3, 3),
                 "shuffle": st.booleans(),
                 "repeat_user": st.booleans(),

@@ -13,6 +13,7 @@ from syncjob.model import (
     Account,
     Allowance,
     Answers,
+    AnswersSaved,
     FollowerPage,
     HeldPages,
     Refusal,
@@ -21,7 +22,7 @@ from syncjob.model import (
     Traffic,
     UserInfo,
 )
-from syncjob.sync import enrich
+from syncjob.sync import arrivals, enrich
 from tests.conftest import World
 from tests.test_sync_job import assert_equals_truth
 
@@ -176,10 +177,10 @@ class Steps:
             is_dead=lambda holder: True,
         )
 
-    def answer(self, pages: dict[str, int], answers: Answers) -> None:
+    def answer(self, pages: dict[str, int], answers: Answers) -> AnswersSaved:
         """Store answers about people of held pages."""
         held = HeldPages(self.sweep.id, pages)
-        self.store.save_answers(self.run.id, self.account.id, answers, Traffic(), held=held)
+        return self.store.save_answers(self.run.id, self.account.id, answers, Traffic(), held=held)
 
     def page(self, *openids: str, rest: Sequence[str] | None = None) -> Any:
         """Store a page."""
@@ -241,6 +242,70 @@ def test_whom_an_answer_has_added_is_on_the_page_until_that_is_stored() -> None:
     assert held.pages.keys() == {"a", "b", "c"}
     held.release(["a", "b", "b"])
     assert held.pages == {"c": 2}
+
+
+def test_who_was_there_already_is_told(steps: Steps, query: Query) -> None:
+    """Whatever the answer says; and who comes with it is added all the same."""
+    steps.page("a", "b", "c")
+    people = {"a": 2, "b": 2, "c": 2, "d": 2, "e": 2}
+    answers = following("a", "d")
+    answers.gone.extend(["b", "e"])
+    answers.refused.append(Refusal("c", 40003, "refused"))
+
+    saved = steps.answer(people, answers)
+
+    assert sorted(saved.known) == ["a", "b", "c"]
+    assert query("SELECT openid, first_page, subscribe FROM followers ORDER BY openid") == [
+        ("a", 1, True),
+        ("b", 1, False),
+        ("c", 1, True),
+        ("d", 2, True),
+        ("e", 2, False),
+    ]
+
+
+@pytest.mark.parametrize("case", ["follows", "left out", "refused", "left"])
+@pytest.mark.parametrize("some", [1, 1_000])
+def test_who_is_listed_by_each_page_is_counted_once(
+    world: Callable[..., World],
+    query: Query,
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    some: int,
+) -> None:
+    """Looked up with their page, or found when it is answered that they are there."""
+    monkeypatch.setattr(arrivals, "SOME", some)
+    wechat = world(1_000, page_size=100, repeat_first=True)
+    first = wechat.account.openid(0)
+    if case == "left out":
+        wechat.account.forget(first)
+    elif case == "refused":
+        wechat.account.poison(first)
+    elif case == "left":
+        wechat.account.linger(first)
+        wechat.account.unfollow(first)
+
+    assert wechat.run("sync") == 0
+
+    assert query("SELECT count(*) FROM followers") == [(1_000,)]
+    assert query("SELECT new FROM runs") == [(1_000,)]
+    assert query("SELECT status, pages, openids FROM sweeps") == [("sealed", 10, 1_000)]
+    assert query("SELECT first_page, count(*) FROM followers GROUP BY 1 ORDER BY 1") == [
+        (page, 100) for page in range(1, 11)
+    ]
+    of_first = query("SELECT openid FROM followers WHERE enriched_at IS NULL OR NOT subscribe")
+    assert of_first == ([] if case == "follows" else [(first,)])
+    assert query("SELECT count(*) FROM quarantine") == [(int(case == "refused"),)]
+
+
+def test_a_list_that_starts_again_asks_about_nobody_again(world: Callable[..., World]) -> None:
+    """Some of a page are looked up, so that it shows."""
+    wechat = world(500, page_size=100, loop="restart")
+
+    assert wechat.run("sync") == 75
+
+    assert wechat.simulator.count("user/info/batchget") == 5
+    assert wechat.simulator.count("user/get") == 6
 
 
 def test_an_answer_that_comes_after_its_page_is_stored_fills_the_row(

@@ -96,14 +96,18 @@ class HeldPages:
             if openid in self.pages:
                 self.pages[openid] = 0
 
+    def get_waiting(self, openids: Iterable[str]) -> list[str]:
+        """Return whom of these no answer has added."""
+        return [openid for openid in openids if self.pages.get(openid)]
+
     def note_known(self, openids: Iterable[str]) -> None:
-        """Note who was there already, an earlier page's: their page has not brought them."""
+        """Note who was there already: it is an earlier page that has brought them."""
         for openid in openids:
             self.pages.pop(openid, None)
 
-    def get_waiting(self, openids: Iterable[str]) -> list[str]:
-        """Return whom of these no answer has added."""
-        return [openid for openid in openids if self.pages.get(openid) != 0]
+    def get_known(self, openids: Iterable[str]) -> list[str]:
+        """Return whom of these, who were taken for new, were there already."""
+        return [openid for openid in openids if openid not in self.pages]
 
     def release(self, openids: Iterable[str]) -> None:
         """Forget these: their page is stored."""

@@ -38,6 +38,10 @@ def list_page(account: Account, switches: Switches, cursor: str | None) -> str |
     if switches.repeat_entry:
         listed.append(openids[0])
         count += 1
+    if switches.repeat_first and start:
+        first, _ = account.page(0, 1, end)
+        listed += first
+        count += 1
     following = openids[-1]
     if switches.loop == "still" and cursor:
         following = cursor

@@ -42,6 +42,7 @@ class Switches:
     loop: Literal["never", "still", "restart", "page-one"] = "never"
     blank_entry: bool = False  # a "" leads the openid list, not counted, as in old documentation
     repeat_entry: bool = False  # each page lists its first OpenID a second time, at its end
+    repeat_first: bool = False  # each page behind it lists the first OpenID of all once more
     list_cut: int | None = None  # the list ends after so many OpenIDs, total knows nothing of it
     total_cut: bool = False  # total says how many the list shows, not how many follow
     total_off: int = 0  # added to the total

@@ -36,6 +36,18 @@ class HeldPage:
     old: list[str] = field(repr=False)
     due: list[str] = field(repr=False)
 
+    def turn_out_known(self, openids: Sequence[str]) -> None:
+        """Note that these were taken for new; to be asked about again, should the page want it."""
+        if openids:
+            known = set(openids)
+            self.new[:] = [openid for openid in self.new if openid not in known]
+            self.old.extend(openids)
+
+    def not_asked(self, openids: Sequence[str]) -> list[str]:
+        """Return those of these that were not asked about while the page was held."""
+        asked = {*self.new, *self.due} if openids else ()
+        return [openid for openid in openids if openid not in asked]
+
 
 class Enrichment:
     """Asks WeChat about followers and stores what it says of them. Use it in a `with`.
@@ -112,18 +124,13 @@ class Enrichment:
         """
         self._pipeline.await_stored(held.new, HOLD_SECONDS)
         with self._count:
+            held.turn_out_known(self._held.get_known(held.new))
             return held.old + self._held.get_waiting(held.new)
 
-    def release(self, held: HeldPage, due: Sequence[str]) -> None:
-        """Forget a page that was held, and is stored; ask about those due who were not asked about.
-
-        Of whom it was not known that they were there, the answer may be older than the page.
-        """
+    def release(self, held: HeldPage) -> None:
+        """Forget a page that was held, and is stored."""
         with self._count:
-            new = [openid for openid in held.new if openid in self._held.pages] if due else ()
             self._held.release(held.new)
-        asked = {*new, *held.due} if due else ()
-        self.put_listed([openid for openid in due if openid not in asked])
 
     def flush(self) -> None:
         """Wait until all answers are stored; raise what has failed, if something has."""

@@ -100,7 +100,8 @@ class Walk:
         )
         self.watch.listed(sweep.openids, sweep.total_last)
         if self.people is not None and held is not None:
-            self.people.release(held, saved.due)
+            self.people.release(held)
+            self.people.put_listed(held.not_asked(saved.due))
         elif self.people is not None:
             self.people.put_listed(saved.due)
         return saved
