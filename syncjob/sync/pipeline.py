@@ -21,8 +21,8 @@ from syncjob.sync.group import GROUP, Group
 from syncjob.wechat.client import WeChatClient
 
 # What may be on its way: OpenIDs that wait to be asked about, and answers that wait to be stored.
-QUESTIONS = 20_000
-ANSWERS = 3 * GROUP
+QUESTIONS = 15_000
+ANSWERS = 2 * GROUP + GROUP // 2
 # How long an end before its time waits for calls that are out, and for the storing of answers.
 PATIENCE = 1.0
 STORING_PATIENCE = 5.0
