@@ -5,8 +5,10 @@ The only door to the database for the rest of syncjob. The steps of a run end wi
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from syncjob.database import (
     accounts,
@@ -179,10 +181,31 @@ class Store(Access):
         Those whom `held` pages list are added. Nothing is stored of whose unionid contradicts what
         is stored. Not so with `confirmed`: then the answers are to be believed.
         """
+        save = partial(
+            self._save_answers, run_id, account_id, answers, traffic, held=held, confirmed=confirmed
+        )
+        try:
+            return save(plainly=True)
+        except IntegrityError:  # one of those to be added is there already
+            return save(plainly=False)
+
+    def _save_answers(
+        self,
+        run_id: int,
+        account_id: int,
+        answers: Answers,
+        traffic: Traffic,
+        *,
+        held: HeldPages,
+        confirmed: bool,
+        plainly: bool,
+    ) -> AnswersSaved:
         with writing(self._engine) as connection:
             others = [*answers.gone, *(refusal.openid for refusal in answers.refused)]
             known = pages.add_held(connection, self._clock, account_id, held, others)
-            saved, stored, gone = self._save(connection, account_id, answers, held, confirmed)
+            saved, stored, gone = self._save(
+                connection, account_id, answers, held, confirmed=confirmed, plainly=plainly
+            )
             for refusal in answers.refused:
                 quarantine.put(connection, self._clock, account_id, refusal)
             runs.advance(
@@ -213,7 +236,9 @@ class Store(Access):
         """
         undecided = [*answers.missing, *(refusal.openid for refusal in answers.refused)]
         with writing(self._engine) as connection:
-            saved, stored, gone = self._save(connection, account_id, answers, NOT_HELD, confirmed)
+            saved, stored, gone = self._save(
+                connection, account_id, answers, NOT_HELD, confirmed=confirmed
+            )
             unfollows.leave_undecided(connection, account_id, undecided)
             runs.advance(connection, self._clock, run_id, traffic, unfollowed=gone, lagging=stored)
         return saved.conflicts
@@ -224,12 +249,20 @@ class Store(Access):
         account_id: int,
         answers: Answers,
         held: HeldPages,
+        *,
         confirmed: bool,
+        plainly: bool = False,
     ) -> tuple[AnswersSaved, int, int]:
         """Store profiles and unfollows; return what was met, and how many of each."""
         following = answers.following
         saved = profiles.save(
-            connection, self._clock, account_id, following, held, confirmed=confirmed
+            connection,
+            self._clock,
+            account_id,
+            following,
+            held,
+            confirmed=confirmed,
+            plainly=plainly,
         )
         contested = {conflict.openid for conflict in saved.conflicts}
         stored = (

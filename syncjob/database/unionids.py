@@ -4,10 +4,8 @@ One person has one unionid, and no other follower of the account has the same.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select
 
 from syncjob.database.column_types import ID
 from syncjob.database.dialects import openid_rows
@@ -16,18 +14,17 @@ from syncjob.database.told import told
 from syncjob.model import UnionidConflict, UserInfo
 
 
-def are_shared(connection: Connection, account_id: int, infos: Sequence[UserInfo]) -> bool:
-    """Tell whether two of the answers, or one and another follower, have the same unionid."""
+def are_repeated(infos: Sequence[UserInfo]) -> bool:
+    """Tell whether two of the answers have the same unionid."""
     unionids = [info.unionid for info in infos if info.unionid]
-    if len(set(unionids)) < len(unionids):
-        return True
-    values = {"account": account_id}
-    return bool(unionids) and connection.scalar(_another_owner(), values) is not None
+    return len(set(unionids)) < len(unionids)
 
 
-@lru_cache(maxsize=1)  # making it costs as much as executing it
-def _another_owner() -> Any:
-    """Return the SELECT of a staged answer whose unionid another follower has."""
+def has_another_owner() -> ColumnElement[bool]:
+    """Return the condition that a staged answer has the unionid of another follower.
+
+    Of the account that is the statement's parameter `account`.
+    """
     # By the index on unionid, whatever PostgreSQL knows of a table that has just been filled: with
     # a LIMIT it would expect to meet one soon, and read all followers for each answer; and an
     # account is no good way to them either, which is what the + 0 says.
@@ -41,7 +38,7 @@ def _another_owner() -> Any:
         .correlate(told)
         .scalar_subquery()
     )
-    return select(told.c.openid).where(told.c.unionid != "", others > 0).limit(1)
+    return exists().where(told.c.unionid != "", others > 0)
 
 
 def get_conflicts(
