@@ -70,7 +70,11 @@ class Arrivals:
         self._cursor, self._number, self._listed = sweep.next_openid, sweep.pages, sweep.openids
         self._get_page: Callable[[], FollowerPage] | None = None
         self._ahead: Arrived | None = None
+        if people is not None:
+            people.prepare_list()
         self._fetch_next()
+        if people is not None:  # while the first page is on its way
+            people.prepare_questions()
 
     def take(self, sweep: Sweep) -> Arrived | None:
         """Return the page behind the sweep's cursor; None if the bounds leave none.

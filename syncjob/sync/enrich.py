@@ -16,7 +16,7 @@ from syncjob.model import Answers, HeldPages, Run, UnionidConflict
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.pipeline import open_pipeline
 from syncjob.sync.watch import Watch
-from syncjob.wechat.client import WeChatClient
+from syncjob.wechat.client import USER_GET, USER_INFO_BATCHGET, WeChatClient
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +98,15 @@ class Enrichment:
     def hold(self, sweep_id: int) -> None:
         """Have answers about people of this sweep's held pages add them."""
         self._held = HeldPages(sweep_id)
+
+    def prepare_list(self) -> None:
+        """Have a token, and know the list's quota; raises what the list's first call would."""
+        self._client.prepare(USER_GET)
+
+    def prepare_questions(self) -> None:
+        """Know the quota of what is asked about people, so that the first of them wait for none."""
+        with suppress(WeChatError):  # which the first of them will meet
+            self._client.prepare(USER_INFO_BATCHGET)
 
     def put_held(self, number: int, openids: Sequence[str], known: Mapping[str, bool]) -> HeldPage:
         """Ask about people of a page that is not stored yet; `known` tells who of them is due.
