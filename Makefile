@@ -22,7 +22,7 @@ BENCH       := benchmarks/.venv
 LOWEST := build/lowest
 AUDIT  := build/audit
 # What `make lowest` runs: what touches each dependency, and no more.
-LOWEST_TESTS := $(patsubst %,tests/test_%.py,transport hostile_server told model cli sync_job schema)
+LOWEST_TESTS := $(patsubst %,tests/test_%.py,transport kept_connections hostile_server told model cli sync_job schema)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lowest soak kill-matrix fuzz fault-matrix bench check audit format clean
