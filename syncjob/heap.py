@@ -5,7 +5,7 @@ import gc
 
 # Of glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-LARGE = 32 * 1024  # bytes; an answer about a hundred people has some more
+LARGE = 8 * 1024  # bytes; a request about a hundred people has fewer, its answer far more
 # Of objects that may be in a cycle. A page has ten thousand OpenIDs, a group two thousand rows.
 YOUNG, MIDDLE, OLD = 5_000, 20, 20
 
@@ -27,7 +27,7 @@ def keep_heap_small() -> None:
         return
     mallopt(M_ARENA_MAX, 1)
     mallopt(M_MMAP_THRESHOLD, LARGE)
-    mallopt(M_TRIM_THRESHOLD, 4 * LARGE)
+    mallopt(M_TRIM_THRESHOLD, 16 * LARGE)
 
 
 def collect_less() -> None:
