@@ -298,6 +298,22 @@ def test_who_is_listed_by_each_page_is_counted_once(
     assert query("SELECT count(*) FROM quarantine") == [(int(case == "refused"),)]
 
 
+@pytest.mark.parametrize("switch", [{"repeat_first": True}, {"cursor": "inclusive"}])
+def test_who_is_listed_twice_by_a_later_sweep_is_counted_once(
+    world: Callable[..., World], query: Query, switch: dict[str, Any]
+) -> None:
+    """A page's rows are inserted plainly, and with care where the sweep has seen somebody."""
+    wechat = world(500, page_size=100, **switch)
+    wechat.set(SYNCJOB_SWEEP_EVERY="0s")
+
+    assert wechat.run("sync") == 0
+    assert wechat.run("sync") == 0
+
+    assert query("SELECT status, openids FROM sweeps ORDER BY id") == [("sealed", 500)] * 2
+    assert query("SELECT count(*) FROM sweep_openids") == [(0,)]
+    assert query("SELECT count(*) FROM unfollow_candidates") == [(0,)]
+
+
 def test_a_list_that_starts_again_asks_about_nobody_again(world: Callable[..., World]) -> None:
     """Some of a page are looked up, so that it shows."""
     wechat = world(500, page_size=100, loop="restart")

@@ -92,11 +92,13 @@ def save(
     openids: Sequence[str],
     *,
     brought: int,
+    plainly: bool,
 ) -> Listed:
     """Add those that are new, subscribe those that returned, and remember whom the sweep has seen.
 
     `brought` others of the page were new, and answers have added them. One look at what is stored
-    spares the page of an old account most of that.
+    spares the page of an old account most of that. `plainly`, which costs a sixth less, it is an
+    IntegrityError if the sweep has seen one of them before.
     """
     if not openids:
         return Listed(brought, brought, 0, ())
@@ -131,8 +133,11 @@ def save(
         old = list(connection.scalars(select(rows.c.openid).where(not_(rows.c.brought))))
     seen = 0
     if old:
+        # Where a page begins with its cursor, each of them lists one again.
+        plainly = plainly and sweep.next_openid not in old
         # In the order of the index, which is then cheaper to write.
-        seen = insert_new(connection, sweep_openids, {"sweep_id": literal(sweep.id)}, sorted(old))
+        values = {"sweep_id": literal(sweep.id)}
+        seen = insert_new(connection, sweep_openids, values, sorted(old), plainly=plainly)
     due: Sequence[str] = ()
     if known.due or returned:
         due = list(connection.scalars(select(rows.c.openid).where(rows.c.due)))

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from syncjob.database import (
     accounts,
@@ -22,7 +21,7 @@ from syncjob.database import (
 from syncjob.database.access import Access
 from syncjob.database.clock import Clock
 from syncjob.database.engine import open_engine, reading, writing
-from syncjob.database.patience import patient, until_let_in
+from syncjob.database.patience import patient, plainly_first, until_let_in
 from syncjob.database.schema import require_current
 from syncjob.model import (
     Account,
@@ -119,10 +118,27 @@ class Store(Access):
         If the page was held, `rest` are those of its OpenIDs that were not added with an answer.
         """
         rest = page.openids if rest is None else rest
+        return plainly_first(partial(self._save_page, run_id, sweep, page, traffic, rest))
+
+    def _save_page(
+        self,
+        run_id: int,
+        sweep: Sweep,
+        page: FollowerPage,
+        traffic: Traffic,
+        rest: Sequence[str],
+        *,
+        plainly: bool,
+    ) -> PageSaved:
         with writing(self._engine) as connection:
             led_back = pages.has_seen(connection, sweep, page.next_openid)
             listed = pages.save(
-                connection, self._clock, sweep, rest, brought=len(page.openids) - len(rest)
+                connection,
+                self._clock,
+                sweep,
+                rest,
+                brought=len(page.openids) - len(rest),
+                plainly=plainly,
             )
             # A last page may hold nothing but the cursor itself: that is an end, not a page.
             full_pages = 1 if listed.fresh else 0
@@ -181,13 +197,9 @@ class Store(Access):
         Those whom `held` pages list are added. Nothing is stored of whose unionid contradicts what
         is stored. Not so with `confirmed`: then the answers are to be believed.
         """
-        save = partial(
-            self._save_answers, run_id, account_id, answers, traffic, held=held, confirmed=confirmed
+        return plainly_first(
+            partial(self._save_answers, run_id, account_id, answers, traffic, held, confirmed)
         )
-        try:
-            return save(plainly=True)
-        except IntegrityError:  # one of those to be added is there already
-            return save(plainly=False)
 
     def _save_answers(
         self,
@@ -195,9 +207,9 @@ class Store(Access):
         account_id: int,
         answers: Answers,
         traffic: Traffic,
-        *,
         held: HeldPages,
         confirmed: bool,
+        *,
         plainly: bool,
     ) -> AnswersSaved:
         with writing(self._engine) as connection:
