@@ -1,4 +1,4 @@
-"""Connections to one address: requests' adapter and urllib3's connections, with less to do a call.
+"""Connections to one address: those of requests and urllib3, watched, and used again (kept.py).
 
 Each system call on the way lets another of the job's threads run and waits for its turn again, with
 32 calls at a time the dearest part of it. So requests go out in one piece, and the timeouts are
@@ -7,11 +7,9 @@ those of deadlines.py, not the sockets'.
 
 import queue
 import time
-from contextlib import suppress
 from typing import Any
 
 from requests.adapters import HTTPAdapter
-from requests.utils import urldefragauth
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager, ProxyManager
 
@@ -35,15 +33,14 @@ class WatchedAdapter(HTTPAdapter):
             for scheme, pool in (("http", HTTPConnectionPool), ("https", HTTPSConnectionPool))
         }
         self._pool: Any = None
-        self._verified: Any = None
-        self._asks_for_path: bool | None = None
+        self._asks_for_path = False
         super().__init__(**options)
 
     def close(self) -> None:
         """Close all connections."""
         if self._pool is not None:
             self._pool.close()
-            self._pool = self._verified = None
+            self._pool = None
         super().close()
 
     def ask_kept(self, method: str, request: bytes) -> Any:
@@ -52,31 +49,13 @@ class WatchedAdapter(HTTPAdapter):
         Not over one that passes requests on as a proxy does: it wants whole URLs, and headers of
         its own.
         """
-        connection = self._take_kept() if self._asks_for_path else None
+        pool = self._pool if self._asks_for_path else None
+        connection = None if pool is None else _take_open(pool)
         if connection is None:
             return None
         self._deadlines.sent_over(connection.sock)
         connection.used_at = time.monotonic()
-        return kept.ask(connection, self._pool, method, request)
-
-    def _take_kept(self) -> Any:
-        """Return an open connection of the pool, or None, with nothing taken from it."""
-        connection = None
-        with suppress(queue.Empty, AttributeError):  # of a pool that is closed
-            connection = self._pool.pool.get(block=False)
-        if connection is None or connection.sock is None:
-            is_open = False
-        else:
-            is_open = time.monotonic() < connection.used_at + BELIEVED or connection.is_connected
-        if is_open:
-            return connection
-        if connection is not None:
-            connection.close()
-        with suppress(queue.Full, AttributeError):
-            self._pool.pool.put(connection, block=False)
-        return None
-
-    # What follows costs a third of a call, and comes out alike each time: there is one address.
+        return kept.ask(connection, pool, method, request)
 
     def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
         """Return the one pool of connections, as requests made it for the first call."""
@@ -84,20 +63,11 @@ class WatchedAdapter(HTTPAdapter):
             self._pool = super().get_connection_with_tls_context(*arguments, **options)
         return self._pool
 
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Have the pool verify certificates, once."""
-        if self._verified is not conn:
-            set_up: Any = super().cert_verify
-            set_up(conn, url, verify, cert)
-            self._verified = conn
-
     def request_url(self, request: Any, proxies: Any) -> str:
         """Return what to ask for: the whole URL of a proxy that passes it on, else its path."""
-        if self._asks_for_path is None:
-            target = super().request_url(request, proxies)
-            self._asks_for_path = target.startswith("/")
-        path: str = request.path_url
-        return path if self._asks_for_path else urldefragauth(request.url)
+        target = super().request_url(request, proxies)
+        self._asks_for_path = target.startswith("/")
+        return target
 
     def build_response(self, req: Any, resp: Any) -> Any:
         """Return urllib3's response as it is: nobody looks for cookies, encodings or redirects."""
@@ -114,6 +84,20 @@ class WatchedAdapter(HTTPAdapter):
         manager: ProxyManager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = self._pools
         return manager
+
+
+def _take_open(pool: Any) -> Any:
+    """Return an open connection of the pool, or None, and nothing taken from it."""
+    try:
+        connection = pool.pool.get(block=False)
+    except (queue.Empty, AttributeError):  # all are in use, or the pool is closed
+        return None
+    if connection is not None and connection.sock is not None:
+        if time.monotonic() < connection.used_at + BELIEVED or connection.is_connected:
+            return connection
+        connection.close()
+    pool._put_conn(connection)
+    return None
 
 
 def _watched(pool: Any, deadlines: Deadlines) -> Any:

@@ -38,6 +38,7 @@ class Deadlines:
         try:
             yield call
         finally:
+            call.sock = None  # another call's from now on
             del self._calls[threading.get_ident()]
 
     def sent_over(self, sock: socket.socket | None) -> None:

@@ -99,9 +99,11 @@ def _plain(head: bytes) -> tuple[int, dict[str, str]] | None:
     for line in lines:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    status, length = said[:3], headers.get("content-length", "")
+    status, _, _ = said.partition(" ")
+    length = headers.get("content-length", "")
     is_plain = (
         version == "HTTP/1.1"
+        and len(status) == 3
         and status.isdecimal()
         and 200 <= int(status) < 600
         and status not in ("204", "304")  # these have no body, whatever they say
@@ -110,8 +112,8 @@ def _plain(head: bytes) -> tuple[int, dict[str, str]] | None:
         and len(headers) == len(lines)  # none is said twice
         and not headers.keys() & {"transfer-encoding", "content-encoding"}
         and headers.get("connection", "keep-alive").lower() == "keep-alive"
-        and "\n" not in said
-        and not any(name[:1] in (" ", "\t", "") or "\n" in name for name in headers)
+        and not any(name[:1] in (" ", "\t", "") for name in headers)
+        and head.count(b"\n") == len(lines)  # no line ends in another way
     )
     return (int(status), headers) if is_plain else None
 
