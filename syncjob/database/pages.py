@@ -79,12 +79,6 @@ def get_known(
     return known
 
 
-def get_stored(connection: Connection, account_id: int, openids: Sequence[str]) -> list[str]:
-    """Return whom of these are stored."""
-    stored = _stored(connection, account_id, openids, openid=followers.c.openid)
-    return list(connection.scalars(select(stored)))
-
-
 def save(
     connection: Connection,
     clock: DatabaseClock,
@@ -165,8 +159,12 @@ def add(
     sweep_id: int,
     number: int,
     openids: Sequence[str],
+    *,
+    plainly: bool = False,
 ) -> int:
     """Add those of a page that are not there yet; return how many that were.
+
+    `plainly`, it is an IntegrityError if one of them is.
 
     Each opens a follow period: it began after the last sealed sweep, which did not list them. They
     are added in byte order, as answers are: of two transactions that add the same people, one
@@ -183,7 +181,7 @@ def add(
         "first_sweep_id": literal(sweep_id),
         "first_page": literal(number),
     }
-    return insert_new(connection, followers, values, sorted(openids))
+    return insert_new(connection, followers, values, sorted(openids), plainly=plainly)
 
 
 def add_held(
@@ -192,14 +190,15 @@ def add_held(
     account_id: int,
     held: HeldPages,
     openids: Sequence[str],
-) -> list[str]:
-    """Add those of these whom held pages list; return whom of them were there already."""
-    listed = [openid for openid in openids if held.pages.get(openid)]
-    return [
-        openid
-        for openid in listed
-        if not add(connection, clock, account_id, held.sweep_id, held.pages[openid], [openid])
-    ]
+    *,
+    plainly: bool,
+) -> None:
+    """Add those of these whom held pages list; `plainly` as in `add`."""
+    for openid in openids:
+        number = held.pages.get(openid)
+        if number:
+            sweep_id = held.sweep_id
+            add(connection, clock, account_id, sweep_id, number, [openid], plainly=plainly)
 
 
 def _note_page(connection: Connection, sweep: Sweep, number: int, openids: Sequence[str]) -> None:

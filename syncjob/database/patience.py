@@ -55,6 +55,10 @@ def until_let_in(step: Callable[..., T]) -> Callable[..., T]:
     return _patient(step, Busy)
 
 
+class NotPlain(Exception):
+    """A step meets what it cannot do plainly."""
+
+
 def plainly_first(step: Callable[..., T]) -> T:
     """Take a step that inserts rows plainly; once more, and with care, if one is there already.
 
@@ -62,7 +66,7 @@ def plainly_first(step: Callable[..., T]) -> T:
     """
     try:
         return step(plainly=True)
-    except IntegrityError:  # nothing of it is stored
+    except (IntegrityError, NotPlain):  # nothing of it is stored
         return step(plainly=False)
 
 

@@ -26,11 +26,12 @@ from sqlalchemy import (
     select,
 )
 
-from syncjob.database import dialects, pages, quarantine, unionids
+from syncjob.database import dialects, quarantine, unionids
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import ID
 from syncjob.database.dialects import later, openid_rows
 from syncjob.database.followers import backfill_started_at
+from syncjob.database.patience import NotPlain
 from syncjob.database.tables import (
     followers,
     past_follow_periods,
@@ -39,7 +40,7 @@ from syncjob.database.tables import (
 )
 from syncjob.database.tables import quarantine as quarantined
 from syncjob.database.told import PROFILE_FIELDS, looked_up, stage, told
-from syncjob.model import AnswersSaved, HeldPages, UnionidConflict, UserInfo
+from syncjob.model import HeldPages, UnionidConflict, UserInfo
 
 # What WeChat stopped sending, or sends blank at times, must not wipe out what is stored.
 NEVER_ERASED = (
@@ -64,36 +65,29 @@ def save(
     *,
     confirmed: bool,
     plainly: bool,
-) -> AnswersSaved:
+) -> list[UnionidConflict]:
     """Store answers of `subscribe: 1`: the profiles, and what they say of follow periods.
 
-    Unless `confirmed`, those whose unionid is in conflict are left out. Lets those that are stored
-    out of quarantine, and takes them off the candidates. Whom a held page lists is added; see
-    `pages.add` for the order. If all are such, that is done `plainly`, a quarter cheaper, and an
-    IntegrityError if one of them is there already: when the page came they were not, but since then
-    they may have been stored.
+    Unless `confirmed`, those whose unionid is in conflict are left out, and the conflicts
+    returned. Lets those that are stored out of quarantine, and takes them off the candidates. Whom
+    a held page lists is added; see `pages.add` for the order. To add all of them `plainly` is a
+    quarter cheaper, an IntegrityError if one is there already, and NotPlain if one is in conflict.
     """
     by_openid = {info.openid: info for info in infos}
     if not by_openid:
-        return AnswersSaved([], [])
+        return []
     infos = list(by_openid.values())
     if held.pages:
         infos.sort(key=attrgetter("openid"))
     stage(connection, infos, held.pages)
     conflicts: list[UnionidConflict] = []
-    known: list[str] = []
     # Nearly always no answer contradicts what is stored, which is seen while writing.
     has_another_owner, waits = connection.execute(_look(), {"account": account_id}).one()
     shared = not confirmed and (has_another_owner or unionids.are_repeated(infos))
     execute = partial(_execute, connection, clock, account_id, held.sweep_id)
-    if plainly and not shared and by_openid.keys() <= held.pages.keys():
-        is_written = execute(upsert=False) == len(infos)
-    else:
-        if held.pages:
-            listed = [openid for openid in by_openid if held.pages.get(openid)]
-            known = pages.get_stored(connection, account_id, listed)
-        is_written = not shared and execute(upsert=True) == len(infos)
-    if not is_written:
+    if shared and plainly:
+        raise NotPlain
+    if shared or execute(upsert=not plainly) < len(infos):
         if not confirmed:
             conflicts = unionids.get_conflicts(connection, account_id, infos)
             left_out = {conflict.openid for conflict in conflicts}
@@ -103,7 +97,7 @@ def save(
         execute(upsert=True, contradicting=True)
     if waits:
         _let_out(connection, account_id, infos)
-    return AnswersSaved(conflicts, known)
+    return conflicts
 
 
 @lru_cache(maxsize=1)
