@@ -264,6 +264,18 @@ def test_who_was_there_already_is_told(steps: Steps, query: Query) -> None:
     ]
 
 
+def test_who_was_there_already_is_told_beside_a_conflict(steps: Steps, query: Query) -> None:
+    """Two answers with one unionid are put aside; a third one's person is found to be known."""
+    steps.page("a")
+    shared = [UserInfo(openid, 1, unionid="u") for openid in "bc"]
+
+    saved = steps.answer({"a": 2, "b": 2, "c": 2}, Answers([UserInfo("a", 1), *shared]))
+
+    assert saved.known == ["a"]
+    assert [conflict.openid for conflict in saved.conflicts] == ["b", "c"]
+    assert query("SELECT openid, first_page FROM followers") == [("a", 1)]
+
+
 @pytest.mark.parametrize("case", ["follows", "left out", "refused", "left"])
 @pytest.mark.parametrize("some", [1, 1_000])
 def test_who_is_listed_by_each_page_is_counted_once(
