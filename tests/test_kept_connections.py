@@ -265,6 +265,32 @@ def test_an_answer_that_is_too_long_is_refused(length: int) -> None:
         assert ask(one).content == BODY
 
 
+@pytest.mark.parametrize("begun", [0, 20, len(PLAIN) - 3], ids=["nothing", "a head", "a body"])
+def test_a_call_that_a_signal_ends_leaves_no_half_answer(
+    begun: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection is closed: the rest would be read as the answer to the next call."""
+    really = socket.socket.recv
+    left = [begun] if begun else []
+
+    def interrupted(self: socket.socket, most: int) -> bytes:
+        if self.getpeername()[1] != port:  # the server's own
+            return really(self, most)
+        if left:
+            return really(self, left.pop())
+        raise KeyboardInterrupt
+
+    with scripted([PLAIN, PLAIN], [PLAIN]) as script, opened(script.url) as one:
+        port = int(script.url.rpartition(":")[2])
+        ask(one)
+        with monkeypatch.context() as patched:
+            patched.setattr(socket.socket, "recv", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                ask(one)
+        assert ask(one).content == BODY
+        assert [len(asked) for asked in script.asked] == [2, 1]
+
+
 def test_a_proxy_that_passes_requests_on_is_told_the_whole_url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

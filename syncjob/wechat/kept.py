@@ -38,24 +38,21 @@ class PlainAnswer:
         length = min(amount, self._length)
         pieces = [self._begun]
         left = length - len(self._begun)
-        while left > 0:
-            piece = self._receive(min(left, PIECE))
-            pieces.append(piece)
-            left -= len(piece)
+        try:
+            while left > 0:
+                piece = self._connection.sock.recv(min(left, PIECE))
+                if not piece:
+                    raise ProtocolError("the connection was closed")
+                pieces.append(piece)
+                left -= len(piece)
+        except BaseException as error:  # a signal too leaves an answer that is half read
+            self.close()
+            if isinstance(error, OSError):
+                raise ProtocolError(str(error)) from None
+            raise
         if left < 0:  # what stands behind the answer was asked for by nobody
             self._connection.close()
         return b"".join(pieces)[:length]
-
-    def _receive(self, most: int) -> bytes:
-        try:
-            piece: bytes = self._connection.sock.recv(most)
-        except OSError as error:
-            self.close()
-            raise ProtocolError(str(error)) from None
-        if not piece:
-            self.close()
-            raise ProtocolError("the connection was closed")
-        return piece
 
     def close(self) -> None:
         """Close the connection."""
@@ -85,10 +82,12 @@ def ask(connection: Any, pool: Any, method: str, request: bytes) -> Any:
         if plain is not None:
             return PlainAnswer(connection, pool, *plain, begun[end + 4 :])
         return _any(connection, pool, method, begun)
-    except (OSError, http.client.HTTPException) as error:
+    except BaseException as error:
         connection.close()
         pool._put_conn(connection)
-        raise requests.ConnectionError(str(error)) from None
+        if isinstance(error, OSError | http.client.HTTPException):
+            raise requests.ConnectionError(str(error)) from None
+        raise
 
 
 def _plain(head: bytes) -> tuple[int, dict[str, str]] | None:
