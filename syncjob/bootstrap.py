@@ -101,6 +101,9 @@ class _AccountShelf:
     def give_up(self, generation: int) -> None:
         self.store.give_up_token(self.account_id, generation)
 
+    def forget(self, token: str) -> None:
+        self.store.forget_token(self.account_id, token)
+
 
 @dataclass(frozen=True, slots=True)
 class _QuotaBook:

@@ -81,6 +81,10 @@ class NeedsOperator(WeChatError):
     exit_code = ExitCode.NEEDS_A_PERSON
 
 
+class ForeignList(NeedsOperator):
+    """Have the token source return this account's token: the list was another account's."""
+
+
 class TokenContested(NeedsOperator):
     """Find the other program that refreshes this account's token, and share one token with it."""
 

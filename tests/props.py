@@ -82,6 +82,10 @@ class Shelf:
         """Give the claim up."""
         self.store.give_up_token(self.account_id, generation)
 
+    def forget(self, token: str) -> None:
+        """Have the next run fetch another one."""
+        self.store.forget_token(self.account_id, token)
+
 
 class Meddled:
     """Passes every call on to the real thing; `moment` is called before and after each.

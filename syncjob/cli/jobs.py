@@ -31,6 +31,7 @@ class RunOptions:
     max_pages: int | None
     max_batches: int | None
     report: Path | None
+    accept_list: bool
     restart: bool = False
 
 
@@ -54,7 +55,12 @@ def _run_options(command: Callable[..., None]) -> Callable[..., None]:
         metavar="N",
         help="Read N pages of the list at most; the next run goes on.",
     )
-    return pages(batches(report(command)))
+    accept = click.option(
+        "--accept-list",
+        is_flag=True,
+        help="Believe the list even if it shares nobody with the stored followers.",
+    )
+    return pages(batches(report(accept(command))))
 
 
 @click.command(
@@ -102,7 +108,7 @@ def sync(context: click.Context, /, dry_run: bool, **options: Any) -> None:
     if not dry_run:
         _run(context, RunOptions(command="sync", **options))
         return
-    if any(value is not None for value in options.values()):
+    if any(options.values()):
         raise click.UsageError("--dry-run goes with no other option: it says what a whole run does")
     _tell(context)
 
@@ -162,6 +168,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         probe_after=settings.probe_after,
         max_pages=options.max_pages,
         max_batches=options.max_batches,
+        accept_list=options.accept_list,
     )
     keep_heap_small()
     with open_job(settings) as job:

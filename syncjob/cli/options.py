@@ -16,7 +16,8 @@ from syncjob.errors import Interrupted, Stopped, SyncjobError
 
 # As a message names them: syncjob migrate, syncjob quota forget.
 OURS = re.compile(
-    r"\bsyncjob (?:migrate|doctor|status|runs|notify|unfollows(?: approve| reject)?|quota forget)\b"
+    r"\bsyncjob (?:migrate|doctor|sync --accept-list|status|runs|notify"
+    r"|unfollows(?: approve| reject)?|quota forget)\b"
 )
 
 _VERBOSITY = "syncjob.verbosity"

@@ -32,7 +32,8 @@ def status_in_words(status: AccountStatus, *, died: bool = False) -> str:
         lines.append(
             ("running", f"{run.command} #{run.id} since {_minute(run.started_at)}, {state}")
         )
-    lines.append(("account", status.account.appid))
+    alike = f", OpenIDs begin with {status.openid_prefix}" if status.openid_prefix else ""
+    lines.append(("account", f"{status.account.appid}{alike}"))
     quarantined = f", {status.quarantined:,} in quarantine" if status.quarantined else ""
     lines.append(
         (
@@ -78,6 +79,7 @@ def status_as_json(status: AccountStatus, *, died: bool = False) -> dict[str, An
         "as_of": status.as_of.isoformat(),
         "last_success_at": _iso(status.last_success_at),
         "last_success_age_seconds": None if age is None else round(age.total_seconds()),
+        "openid_prefix": status.openid_prefix,
         "followers": status.followers,
         "subscribed": status.subscribed,
         "unenriched": status.unenriched,

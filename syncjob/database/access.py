@@ -128,3 +128,8 @@ class Access(Archive):
         """End a claim that has brought no token."""
         with writing(self._engine) as connection:
             access_tokens.give_up(connection, account_id, generation)
+
+    def forget_token(self, account_id: int, token: str) -> None:
+        """Have the next run fetch a token, if this one is the stored one."""
+        with writing(self._engine) as connection:
+            access_tokens.forget(connection, self._clock, account_id, token)

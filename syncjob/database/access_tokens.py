@@ -108,6 +108,15 @@ def give_up(connection: Connection, account_id: int, generation: int) -> None:
     )
 
 
+def forget(connection: Connection, clock: DatabaseClock, account_id: int, token: str) -> None:
+    """Have the next run fetch a token, if this one is the stored one."""
+    connection.execute(
+        update(access_tokens)
+        .where(access_tokens.c.account_id == account_id, access_tokens.c.access_token == token)
+        .values(refresh_at=clock.now())
+    )
+
+
 def _is_good(clock: DatabaseClock, credentials: str | None) -> ColumnElement[bool]:
     known = access_tokens.c.credentials
     return and_(

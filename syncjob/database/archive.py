@@ -123,6 +123,19 @@ class Archive:
         with reading(self._engine) as connection:
             return followers.find_one(connection, account_id)
 
+    def get_openid_prefix(self, account_id: int) -> str | None:
+        """Return the six characters that all stored OpenIDs of the account begin with.
+
+        None if they do not begin alike, or nobody is stored.
+        """
+        with reading(self._engine) as connection:
+            return followers.get_prefix(connection, account_id)
+
+    def count_subscribed(self, account_id: int, *, limit: int) -> int:
+        """Return how many follow, up to `limit`."""
+        with reading(self._engine) as connection:
+            return followers.count_subscribed(connection, account_id, limit)
+
     def count_at(self, account_id: int, at: datetime) -> FollowerCount:
         """Return how many followed at that moment, at least and at most."""
         with reading(self._engine) as connection:

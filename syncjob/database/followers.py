@@ -10,6 +10,7 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    literal,
     not_,
     or_,
     select,
@@ -24,7 +25,7 @@ from syncjob.database.tables import (
     sweeps,
     unfollow_candidates,
 )
-from syncjob.model import Sweep
+from syncjob.model import Sweep, common_prefix
 
 
 def is_brought(sweep: Sweep) -> ColumnElement[bool]:
@@ -56,6 +57,26 @@ def find_one(connection: Connection, account_id: int) -> str | None:
         select(followers.c.openid).where(followers.c.account_id == account_id).limit(1)
     )
     return openid
+
+
+def get_prefix(connection: Connection, account_id: int) -> str | None:
+    """Return how all stored OpenIDs of the account begin, None if they differ or there are none."""
+    ends = [
+        connection.scalar(select(end(followers.c.openid)).where(_is_of(account_id)))
+        for end in (func.min, func.max)  # two statements: each is one look into the index
+    ]
+    return None if None in ends else common_prefix(*map(str, ends))
+
+
+def count_subscribed(connection: Connection, account_id: int, limit: int) -> int:
+    """Count the subscribed followers, up to `limit`."""
+    some = select(literal(1)).where(_is_of(account_id), followers.c.subscribe.is_(True))
+    counted = some.select_from(followers).limit(limit).subquery()
+    return connection.scalar(select(func.count()).select_from(counted)) or 0
+
+
+def _is_of(account_id: int) -> ColumnElement[bool]:
+    return followers.c.account_id == account_id
 
 
 def get_unenriched(

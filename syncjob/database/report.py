@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, func, select, text
 from syncjob.database import quotas, runs, sweeps, unfollows
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import UTCDateTime
-from syncjob.database.followers import backfill_started_at, is_unenriched
+from syncjob.database.followers import backfill_started_at, get_prefix, is_unenriched
 from syncjob.database.tables import followers, quarantine
 from syncjob.database.tables import runs as runs_table
 from syncjob.model import Account, AccountStatus, FollowerCount
@@ -49,6 +49,7 @@ def get_status(connection: Connection, clock: DatabaseClock, account: Account) -
     shown = [run.id for run in (running, *ended[:1]) if run is not None]
     return AccountStatus(
         account=account,
+        openid_prefix=get_prefix(connection, account.id),
         followers=count,
         subscribed=subscribed,
         unenriched=to_enrich,

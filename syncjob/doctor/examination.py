@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from syncjob.config import Settings, SettingsReader
@@ -20,8 +21,9 @@ from syncjob.doctor.settings import (
 )
 from syncjob.doctor.wechat import check_wechat
 from syncjob.errors import SettingsError, SyncjobError
-from syncjob.model import Account, Health, Run
+from syncjob.model import Account, FollowerPage, Health, Run
 from syncjob.sync.holder import is_dead
+from syncjob.sync.identity import OwnList
 
 RUNS = 20  # in which an error with a rid is looked for
 
@@ -49,6 +51,7 @@ class Examination:
         self._token: str | None = None
         self._openid: str | None = None
         self._last_error: Run | None = None
+        self._account: Account | None = None
 
     def findings(self) -> Iterator[Finding]:
         """Yield what is found, check by check."""
@@ -103,6 +106,7 @@ class Examination:
         died = status.running is not None and is_dead(status.running.holder or "")
         sweeps = store.get_newest_sweeps(account.id, DISTRUSTED)
         yield from check_history(status, sweeps=sweeps, max_age=self._max_age, died=died)
+        self._account = account
         self._token = store.get_token(account.id)
         self._openid = store.find_openid(account.id)
         runs = store.get_runs(account.id, RUNS)
@@ -120,4 +124,14 @@ class Examination:
             stored_token=self._token,
             openid=self._openid,
             last_error=self._last_error,
+            require_own=partial(self._require_own, settings),
         )
+
+    def _require_own(self, settings: Settings, page: FollowerPage, token_source: str) -> None:
+        """Compare the first page of the list with the followers, if any are stored."""
+        if self._account is None:
+            return
+        url = settings.database_url.reveal()
+        with open_store(url, name=f"syncjob/{settings.appid}") as store:
+            own = OwnList(store, self._account, get_token_source=lambda: token_source)
+            own.require_own("", page)

@@ -1,14 +1,15 @@
 """Does WeChat let this account do what a run does? One call of each kind, none asked twice."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from syncjob.bootstrap import token_source
 from syncjob.config import Settings
 from syncjob.doctor.findings import Finding, note, ok, told, unchecked, warning
 from syncjob.errors import (
+    ForeignList,
     InvalidOpenID,
     NeedsOperator,
     NoSuchUser,
@@ -16,20 +17,31 @@ from syncjob.errors import (
     TokenRejected,
     WeChatError,
 )
-from syncjob.model import Run, ToldQuota, reserved_of
+from syncjob.model import FollowerPage, Run, ToldQuota, common_prefix, reserved_of
 from syncjob.wechat.client import QUOTA_GET, RID_GET, USER_GET, USER_INFO, USER_INFO_BATCHGET
 from syncjob.wechat.endpoint import Endpoint
+from syncjob.wechat.token_sources import TokenSource
 from syncjob.wechat.transport import Transport
 
 LONGEST = 10.0  # seconds
 ASKED = (USER_GET, USER_INFO_BATCHGET, USER_INFO)
 LOW = 0.1  # of a day's calls
 OF_A_TEST_ACCOUNT = 100  # lists a day (doc/service/Message_Management/API_Call_Limits.html)
+STORED = "the table access_tokens"
 RID_LIVES = timedelta(days=7)
 
 
+# Gets the first page of the list and the name of its token's source; raises ForeignList.
+RequireOwn = Callable[[FollowerPage, str], None]
+
+
 def check_wechat(
-    settings: Settings, *, stored_token: str | None, openid: str | None, last_error: Run | None
+    settings: Settings,
+    *,
+    stored_token: str | None,
+    openid: str | None,
+    last_error: Run | None,
+    require_own: RequireOwn,
 ) -> Iterator[Finding]:
     """Get a token, call each endpoint once, ask for quotas, and look up the last error.
 
@@ -40,7 +52,8 @@ def check_wechat(
         timeout = min(settings.timeout, LONGEST)
         transport = Transport(settings.api_url, timeout=timeout, patient=False)
         stack.callback(transport.close)
-        token, findings = _token(settings, transport, stack, stored_token)
+        source = token_source(settings, transport, stack)
+        token, findings = _token(settings, source, stored_token)
         yield from findings
         if token is None:
             for check in ("permission", "quota"):
@@ -51,13 +64,33 @@ def check_wechat(
         if account.token_refused:
             yield unchecked("quota", "the token was refused")
             return
+        is_stored = token == stored_token
+        yield from _whose_list(account.page, STORED if is_stored else source.name, require_own)
+        if source.shared and stored_token and not is_stored:
+            page = _Account(transport, stored_token, settings.lang).get_page()
+            yield from _whose_list(page, STORED, require_own)
         yield from account.check_quotas(settings.quota_reserve)
         if last_error is not None and last_error.rid is not None:
             yield account.look_up(last_error, last_error.rid)
 
 
+def _whose_list(
+    page: FollowerPage | None, token_source: str, require_own: RequireOwn
+) -> Iterator[Finding]:
+    if page is None or not page.openids:
+        return
+    try:
+        require_own(page, token_source)
+    except ForeignList as error:
+        yield told("list", error)
+        return
+    prefix = common_prefix(min(page.openids), max(page.openids))
+    if prefix is not None:
+        yield ok("list", f"its OpenIDs begin with {prefix}")
+
+
 def _token(
-    settings: Settings, transport: Transport, stack: ExitStack, stored: str | None
+    settings: Settings, where: TokenSource, stored: str | None
 ) -> tuple[str | None, list[Finding]]:
     """Return a token to ask with, None if there is none, and what is to be said of its source."""
     source = settings.token_source
@@ -67,7 +100,7 @@ def _token(
             return None, [unchecked("token", why)]
         return stored, [note("token", "the stored one is used; fetching one would kill others'")]
     try:
-        token = token_source(settings, transport, stack).get_new().value
+        token = where.get_new().value
     except SyncjobError as error:
         return None, [told("token", error)]
     findings = [ok("token", f"comes from {source}: credentials and address are accepted")]
@@ -83,18 +116,25 @@ def _token(
 
 
 class _Account:
-    """Calls with one token. `token_refused` once WeChat has refused it."""
+    """Calls with one token. `token_refused` once WeChat has refused it, `page` the first page."""
 
     def __init__(self, transport: Transport, token: str, lang: str) -> None:
         self._transport = transport
         self._token = token
         self._lang = lang
         self.token_refused = False
+        self.page: FollowerPage | None = None
+
+    def get_page(self) -> FollowerPage | None:
+        """Return the first page of the list, None if WeChat refuses it."""
+        with suppress(WeChatError):
+            return cast(FollowerPage, self._call(USER_GET))
+        return None
 
     def check_permissions(self, openid: str | None) -> Iterator[Finding]:
         """Call each endpoint once, as a run does."""
         try:
-            page = self._call(USER_GET)
+            page = self.page = self._call(USER_GET)
             yield ok("permission", f"{USER_GET.path}: {page.total or 0:,} followers")
             openid = openid or next(iter(page.openids), None)
         except WeChatError as error:

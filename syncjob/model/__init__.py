@@ -2,6 +2,7 @@
 
 from syncjob.model.cleaning import BIGINT
 from syncjob.model.health import Blocker, Health
+from syncjob.model.prefixes import common_prefix
 from syncjob.model.pseudonyms import fingerprint, key_hashes, shown
 from syncjob.model.quota import (
     CHINA,
@@ -88,6 +89,7 @@ __all__ = [
     "Traffic",
     "UnionidConflict",
     "UserInfo",
+    "common_prefix",
     "documented_user_infos",
     "fingerprint",
     "key_hashes",

@@ -279,9 +279,13 @@ class FollowerCount:
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """What is in the database about one account, as `syncjob status` shows it."""
+    """What is in the database about one account, as `syncjob status` shows it.
+
+    `openid_prefix` is what all OpenIDs begin with, None if they do not begin alike.
+    """
 
     account: Account
+    openid_prefix: str | None
     followers: int
     subscribed: int
     unenriched: int

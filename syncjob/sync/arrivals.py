@@ -9,6 +9,7 @@ from syncjob.errors import InvalidOpenID, SyncjobError
 from syncjob.model import FollowerPage, Sweep
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import Enrichment, HeldPage
+from syncjob.sync.identity import OwnList
 from syncjob.sync.watch import Watch
 
 # So many of a page's people are looked up, to see whether any of them may be known.
@@ -54,6 +55,7 @@ class Arrivals:
         fetch: Fetch,
         sweep: Sweep,
         *,
+        own: OwnList,
         people: Enrichment | None,
         bounds: Bounds,
         watch: Watch,
@@ -62,6 +64,7 @@ class Arrivals:
         self._store = store
         self._fetch = fetch
         self._sweep = sweep
+        self._own = own
         self._people = people
         self._bounds = bounds
         self._watch = watch
@@ -79,7 +82,8 @@ class Arrivals:
     def take(self, sweep: Sweep) -> Arrived | None:
         """Return the page behind the sweep's cursor; None if the bounds leave none.
 
-        Raises CursorRefused where WeChat refuses that cursor, and any other error of WeChat's.
+        Raises CursorRefused where WeChat refuses that cursor, ForeignList for a page of another
+        account's list, and any other error of WeChat's.
         """
         self._sweep = sweep
         arrived = self._ahead or self._receive()
@@ -104,6 +108,7 @@ class Arrivals:
             if not self._cursor:
                 raise
             raise CursorRefused(self._sweep, error) from None
+        self._own.require_own(self._cursor, page)
         self._number += 1
         self._listed += len(page.openids)
         arrived = Arrived(self._cursor, page, self._hold(page))

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from syncjob.database.store import Store
 from syncjob.model import Account
+from syncjob.sync.identity import OwnList
 from syncjob.sync.intentions import Intentions, intend
 from syncjob.wechat.client import USER_GET, USER_INFO_BATCHGET, WeChatClient
 from syncjob.wechat.quotas import Quotas
@@ -97,6 +98,8 @@ def forecast(
     began = time.perf_counter()
     page = client.get_followers("")
     list_seconds = time.perf_counter() - began
+    own = OwnList(store, account, get_token_source=lambda: client.token_source)
+    own.require_own("", page)
     batch_seconds = list_seconds
     if page.openids:
         began = time.perf_counter()

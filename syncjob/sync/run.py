@@ -11,6 +11,7 @@ from pathlib import Path
 from syncjob.database.store import Store
 from syncjob.errors import (
     ExitCode,
+    ForeignList,
     ListBroken,
     QuotaExhausted,
     RunLost,
@@ -25,6 +26,7 @@ from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import Enrichment
 from syncjob.sync.heartbeat import Heartbeat
 from syncjob.sync.holder import is_dead, this_process
+from syncjob.sync.identity import OwnList
 from syncjob.sync.probe import probe
 from syncjob.sync.rules import DEFAULT_RULES, SweepRules
 from syncjob.sync.sweep import sweep_list
@@ -45,6 +47,7 @@ NOBODY = Watch()
 class Plan:
     """What a run is asked to do. `sweep_every` None means `auto`, `refresh_after` None never.
 
+    `accept_list` believes a list that shares nobody with the followers.
     `restart` lets a backfill start over although an earlier one has not come to its end. After
     `probe_after` runs in a row that failed for one lasting cause, one call is made first, to see
     whether it lasts; 0: never. `max_pages` of the list and `max_batches` of people end a run before
@@ -62,6 +65,7 @@ class Plan:
     probe_after: int = 0
     max_pages: int | None = None
     max_batches: int | None = None
+    accept_list: bool = False
 
 
 def run_job(
@@ -154,7 +158,7 @@ def _work(
     swept = None
     with enrichment:
         if wants_sweep(store, account, plan.sweep_every):
-            swept = _sweep(store, client, run, plan, enrichment, bounds, watch)
+            swept = _sweep(store, client, run, account, plan, enrichment, bounds, watch)
             account = store.save_account(account.appid)  # the seal may have parked, or lifted that
             if account.parked_at is None:
                 prove()
@@ -186,12 +190,36 @@ def _sweep(
     store: Store,
     client: WeChatClient,
     run: Run,
+    account: Account,
     plan: Plan,
     enrichment: Enrichment,
     bounds: Bounds,
     watch: Watch,
 ) -> SweepEnd:
     """Follow the list; with more than one call at a time, while its people are asked about."""
+    own = OwnList(
+        store,
+        account,
+        get_token_source=lambda: client.token_source,
+        accept=plan.accept_list,
+    )
+    try:
+        return _follow(store, client, run, plan, own, enrichment, bounds, watch)
+    except ForeignList:
+        client.forget_token()
+        raise
+
+
+def _follow(
+    store: Store,
+    client: WeChatClient,
+    run: Run,
+    plan: Plan,
+    own: OwnList,
+    enrichment: Enrichment,
+    bounds: Bounds,
+    watch: Watch,
+) -> SweepEnd:
     if plan.concurrency == 1:
         return sweep_list(
             store,
@@ -199,6 +227,7 @@ def _sweep(
             run,
             plan.rules,
             get_traffic=lambda: client.traffic,
+            own=own,
             people=None,
             bounds=bounds,
             watch=watch,
@@ -211,6 +240,7 @@ def _sweep(
             run,
             plan.rules,
             get_traffic=lambda: client.traffic,
+            own=own,
             people=enrichment,
             bounds=bounds,
             watch=watch,

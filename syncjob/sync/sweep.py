@@ -12,6 +12,7 @@ from syncjob.model import Run, Sweep, Traffic
 from syncjob.sync.arrivals import CursorRefused, Fetch
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import Enrichment
+from syncjob.sync.identity import OwnList
 from syncjob.sync.rules import SweepRules
 from syncjob.sync.timing import is_too_old
 from syncjob.sync.walk import SweepEnd, Walk
@@ -27,6 +28,7 @@ def sweep_list(
     rules: SweepRules,
     *,
     get_traffic: Callable[[], Traffic],
+    own: OwnList,
     people: Enrichment | None,
     bounds: Bounds,
     watch: Watch,
@@ -36,7 +38,8 @@ def sweep_list(
     `people` asks about whoever of the pages is due; None: nobody does meanwhile. A cursor that
     WeChat refuses starts the list over, once, after all answers are stored: none from before a
     sweep may be stored after it, or it would speak for somebody whom the sweep did not list. What
-    the pages of a discarded sweep brought stays stored. Where `bounds` end it, the sweep stays open
+    the pages of a discarded sweep brought stays stored. Raises ForeignList where a page is not of
+    the account's own list. Where `bounds` end it, the sweep stays open
     for the next run.
     """
     is_first = store.get_sealed_sweep(run.account_id) is None
@@ -46,6 +49,7 @@ def sweep_list(
         run,
         rules,
         get_traffic,
+        own,
         people,
         people is not None and is_first,
         bounds,

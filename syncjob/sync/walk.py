@@ -15,6 +15,7 @@ from syncjob.model import FollowerPage, PageSaved, Run, Sweep, Traffic
 from syncjob.sync.arrivals import Arrivals, Arrived, Fetch
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import Enrichment
+from syncjob.sync.identity import OwnList
 from syncjob.sync.rules import SweepRules
 from syncjob.sync.watch import Watch
 
@@ -52,6 +53,7 @@ class Walk:
     run: Run
     rules: SweepRules
     get_traffic: Callable[[], Traffic]
+    own: OwnList
     people: Enrichment | None
     holds: bool
     bounds: Bounds
@@ -66,6 +68,7 @@ class Walk:
             self.store,
             self.fetch,
             sweep,
+            own=self.own,
             people=self.people if self.holds else None,
             bounds=self.bounds,
             watch=self.watch,

@@ -73,6 +73,15 @@ class WeChatClient:
         """The requests sent so far, those for tokens included."""
         return self._transport.traffic
 
+    @property
+    def token_source(self) -> str:
+        """Where the token that is used now came from, in words."""
+        return self._tokens.source_name
+
+    def forget_token(self) -> None:
+        """Have the next run fetch a token, if this run's was stored by an earlier one."""
+        self._tokens.forget()
+
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()

@@ -45,8 +45,12 @@ TOKEN_SERVER = Endpoint(
 
 
 class TokenSource(Protocol):
-    """Where a new token comes from. `shared`: whether the token outlives this run in the shelf."""
+    """Where a new token comes from, called `name` in messages.
 
+    `shared`: whether the token outlives this run in the shelf.
+    """
+
+    name: str
     shared: bool
 
     def get_new(self) -> AccessToken:
@@ -60,6 +64,7 @@ class StableToken:
     (doc/service/api/base/api_getstableaccesstoken). Never with force_refresh, which kills it.
     """
 
+    name = "WeChat's stable_token (SYNCJOB_APPID, SYNCJOB_APPSECRET, SYNCJOB_API_URL)"
     shared = True
 
     def __init__(self, transport: Transport, appid: str, appsecret: str) -> None:
@@ -82,6 +87,7 @@ class ClassicToken:
     (doc/oplatform/developers/dev/AccessToken.html)
     """
 
+    name = "WeChat's token (SYNCJOB_APPID, SYNCJOB_APPSECRET, SYNCJOB_API_URL)"
     shared = True
 
     def __init__(self, transport: Transport, appid: str, appsecret: str) -> None:
@@ -99,6 +105,7 @@ class TokenURL:
     `transport` goes to the server's whole address, since that may hold a key of its own.
     """
 
+    name = "the token server of SYNCJOB_TOKEN_URL"
     shared = False
 
     def __init__(self, transport: Transport) -> None:
@@ -112,6 +119,7 @@ class TokenURL:
 class TokenCommand:
     """A command that prints what a token server answers. It is run without a shell."""
 
+    name = "the command of SYNCJOB_TOKEN_COMMAND"
     shared = False
 
     def __init__(self, words: tuple[str, ...]) -> None:
@@ -119,7 +127,7 @@ class TokenCommand:
 
     def get_new(self) -> AccessToken:
         """Run the command; what it says on stderr goes where ours goes."""
-        name = "the command of SYNCJOB_TOKEN_COMMAND"
+        name = self.name
         try:
             # A file, not a pipe: a child of the command's own may keep a pipe open for ever.
             with tempfile.TemporaryFile() as output:
@@ -142,6 +150,7 @@ class TokenCommand:
 class FixedToken:
     """One token given by hand, for a one-off backfill."""
 
+    name = "SYNCJOB_ACCESS_TOKEN"
     shared = False
 
     def __init__(self, value: str) -> None:

@@ -39,6 +39,9 @@ class TokenShelf(Protocol):
     def give_up(self, generation: int) -> None:
         """End a claim that has brought nothing."""
 
+    def forget(self, token: str) -> None:
+        """Keep the token no longer, if it is the kept one."""
+
 
 class Tokens:
     """The token of one account for one run: kept while it is good, replaced when it is refused.
@@ -63,7 +66,19 @@ class Tokens:
         self._lock = threading.Lock()
         self._value: str | None = None
         self._until: float | None = None
+        self._is_kept = False  # whether `_value` was read from the shelf
         self._rejections: list[float] = []
+
+    @property
+    def source_name(self) -> str:
+        """Where the token that is used now came from, in words."""
+        return "the table access_tokens" if self._is_kept else self._source.name
+
+    def forget(self) -> None:
+        """Have the next run fetch a token, if this one was read from the shelf."""
+        with self._lock:
+            if self._is_kept and self._value is not None:
+                self._shelf.forget(self._value)
 
     def get(self) -> str:
         """Return the token to use now, fetching one only if none is stored that is still good."""
@@ -135,14 +150,14 @@ class Tokens:
             waited += POLL
 
     def _take(self, stored: str) -> str:
-        self._value, self._until = stored, None
+        self._value, self._until, self._is_kept = stored, None, True
         return stored
 
     def _fetch(self) -> AccessToken:
         token = self._source.get_new()
         logger.info("Got an access token. expires_in=%s", token.expires_in)
         usable_for = token.usable_for
-        self._value = token.value
+        self._value, self._is_kept = token.value, False
         self._until = None if usable_for is None else self._monotonic() + usable_for
         return token
 
