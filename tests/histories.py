@@ -146,6 +146,11 @@ class Histories(RuleBasedStateMachine):
         self._run(changes, events, {})
 
     @rule(events=events, command=command)
+    def foreign_token(self, events: Any, command: dict[str, Any]) -> None:
+        """A run that gets the token of another account."""
+        note(f"-> {self.history.run_with_foreign_token(events, **command)}")
+
+    @rule(events=events, command=command)
     def approve(self, events: Any, command: dict[str, Any]) -> None:
         """The operator approves what is parked, and a run follows."""
         self.history.approve()

@@ -74,7 +74,8 @@ class History:
         self._pages: list[tuple[FollowerPage, float]] = []  # that were answered, and when
         self._overtaken: Tables | None = None
         self._stack = ExitStack()
-        self.url = self._stack.enter_context(self.simulator.serving())
+        self._asked = self.simulator  # whose account the next run's calls are answered for
+        self._urls = {self.simulator: self._stack.enter_context(self.simulator.serving())}
         self.row = database.store.save_account(self.simulator.appid)
         self._seat_bystander()
         self._bystander = self._read("bystander")
@@ -131,6 +132,28 @@ class History:
         self.sound = True
         return outcome
 
+    def run_with_foreign_token(self, events: Iterable[Event] = (), **plan: Any) -> str:
+        """Run the job with the token of another account: none of its people may be stored.
+
+        An account without followers has nothing to compare with, and is left alone.
+        """
+        before = self._read()
+        if not before.subscribed:
+            return "not run"
+        self._asked = Simulator(Account(30, seed=99, clock=self.clock), page_size=7)
+        self._urls[self._asked] = self._stack.enter_context(self._asked.serving())
+        try:
+            outcome = self.run(events, **plan)
+        finally:
+            self._asked = self.simulator
+        self.sound = False
+        after = self._read()
+        assert after.followers.keys() == before.followers.keys(), "another account's people"
+        assert outcome != "succeeded" or not after.runs[-1]["pages"], "a foreign list was believed"
+        self.database.figures["runs with another account's token"] += 1
+        self.sound = True
+        return outcome
+
     def settle(self) -> None:
         """Mend everything, let eight days pass, and see two quiet runs reach the truth."""
         self.sound = False
@@ -177,7 +200,8 @@ class History:
                     raise
 
         threads = plan.concurrency + 1
-        transport = Transport(self.url, timeout=20, threads=threads, sleep=lambda seconds: None)
+        asked, url = self._asked, self._urls[self._asked]
+        transport = Transport(url, timeout=20, threads=threads, sleep=lambda seconds: None)
         # Each run has a process of its own; those that crashed are known to be dead. The patches
         # outlive the threads: in the moment of one another run may have its own.
         with (
@@ -185,7 +209,7 @@ class History:
             patch("syncjob.sync.run.is_dead", self._dead.__contains__),
         ):
             try:
-                source = StableToken(transport, self.simulator.appid, self.simulator.secret)
+                source = StableToken(transport, asked.appid, asked.secret)
                 shelf = Shelf(store, self.row.id, this_run, self._dead.__contains__)
                 tokens = Tokens(source, shelf, sleep=lambda seconds: None)
                 client = WeChatClient(transport, tokens, lang="zh_CN")
