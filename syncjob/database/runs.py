@@ -1,6 +1,6 @@
 """Statements on runs. Each runs inside a transaction that the store opens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from syncjob.database import quotas
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import ID
-from syncjob.database.tables import runs
+from syncjob.database.tables import IS_NOT_IDLE, runs
 from syncjob.errors import RunInProgress, RunLost
 from syncjob.model import Command, Run, RunStatus, Traffic
 
@@ -157,6 +157,20 @@ def get_latest(connection: Connection, account_id: int, *conditions: Any, limit:
         .limit(limit)
     )
     return [Run(*row) for row in rows]
+
+
+def get_shown(
+    connection: Connection,
+    account_id: int,
+    limit: int,
+    idle: bool,
+    statuses: Collection[RunStatus] | None,
+) -> list[Run]:
+    """Return the newest runs first; only those of these statuses, or without the idle ones."""
+    conditions: list[Any] = [] if idle else [IS_NOT_IDLE]
+    if statuses is not None:
+        conditions.append(runs.c.status.in_(statuses))
+    return get_latest(connection, account_id, *conditions, limit=limit)
 
 
 def get_failing_cause(connection: Connection, account_id: int, in_a_row: int) -> int | None:
