@@ -169,6 +169,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         max_pages=options.max_pages,
         max_batches=options.max_batches,
         accept_list=options.accept_list,
+        keep_runs=settings.keep_runs,
     )
     keep_heap_small()
     with open_job(settings) as job:
@@ -178,7 +179,8 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
             report.run, report.calls = run, by_api(job.client.traffic.spent)
 
         run = partial(run_job, job.store, job.client, job.account, plan, on_run=keep)
-        with leaving_metrics(settings.metrics_file, job.store, job.account):
+        every = settings.sweep_every
+        with leaving_metrics(settings.metrics_file, job.store, job.account, every):
             _watch(run)
 
 

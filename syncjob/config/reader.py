@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -59,6 +60,11 @@ class SettingsReader(Values):
         """Read what a command needs that only looks at the database."""
         self._require_right_file()
         return DatabaseSettings(self._database_url(), self._appid())
+
+    def sweep_every(self) -> timedelta | None:
+        """Read how often the list is read; None means `auto`."""
+        self._require_right_file()
+        return self._parsed("SYNCJOB_SWEEP_EVERY", forms.sweep_every, "auto")
 
     def job(self) -> Settings:
         """Read all that a run of the job needs."""
@@ -111,7 +117,7 @@ class SettingsReader(Values):
             "lang": lambda: self._one_of("SYNCJOB_LANG", ("zh_CN", "zh_TW", "en"), "zh_CN"),
             "batch_size": lambda: parsed("SYNCJOB_BATCH_SIZE", forms.batch_size, "100"),
             "concurrency": lambda: parsed("SYNCJOB_CONCURRENCY", forms.concurrency, "8"),
-            "sweep_every": lambda: parsed("SYNCJOB_SWEEP_EVERY", forms.sweep_every, "auto"),
+            "sweep_every": self.sweep_every,
             "sweep_max_age": lambda: parsed("SYNCJOB_SWEEP_MAX_AGE", forms.max_age, "1d"),
             "max_drift": lambda: parsed("SYNCJOB_MAX_DRIFT", forms.allowance, "50,1%"),
             "max_unfollow": lambda: parsed("SYNCJOB_MAX_UNFOLLOW", forms.allowance, "100,5%"),
@@ -121,6 +127,7 @@ class SettingsReader(Values):
             "probe_after": lambda: parsed("SYNCJOB_PROBE_AFTER", forms.count_or_off, "3"),
             "timeout": lambda: parsed("SYNCJOB_TIMEOUT", forms.timeout, "30s"),
             "metrics_file": self._metrics_file,
+            "keep_runs": lambda: parsed("SYNCJOB_KEEP_RUNS", forms.keep_runs, "400d"),
         }
 
     def notices(self) -> NoticeSettings:

@@ -3,7 +3,7 @@
 No method here writes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -34,6 +34,7 @@ from syncjob.model import (
     QuotaState,
     QuotaUse,
     Run,
+    RunStatus,
     Standing,
     Sweep,
     Totals,
@@ -83,10 +84,17 @@ class Archive:
         with reading(self._engine) as connection:
             return accounts.get_appids(connection)
 
-    def get_runs(self, account_id: int, limit: int) -> list[Run]:
-        """Return the newest runs first."""
+    def get_runs(
+        self,
+        account_id: int,
+        limit: int,
+        *,
+        idle: bool = True,
+        statuses: Collection[RunStatus] | None = None,
+    ) -> list[Run]:
+        """Return the newest runs first; only those of these statuses, or without the idle ones."""
         with reading(self._engine) as connection:
-            return runs.get_latest(connection, account_id, limit=limit)
+            return runs.get_shown(connection, account_id, limit, idle, statuses)
 
     def get_calls(self, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
         """Return what each of these runs has called, by endpoint."""

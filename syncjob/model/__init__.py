@@ -44,7 +44,7 @@ from syncjob.model.replies import (
     TokenClaim,
     ToldRequest,
 )
-from syncjob.model.spans import span_in_words
+from syncjob.model.spans import next_sweep_in_words, span_in_words
 from syncjob.model.user_info import (
     UserInfo,
     documented_user_infos,
@@ -93,6 +93,7 @@ __all__ = [
     "documented_user_infos",
     "fingerprint",
     "key_hashes",
+    "next_sweep_in_words",
     "quota_day",
     "reserved_of",
     "shown",
