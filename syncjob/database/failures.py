@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from syncjob.database.patience import Busy, Undone
+from syncjob.database.sqlite_files import path_of
 from syncjob.errors import DatabaseError
 
 # PostgreSQL's SQLSTATEs, whole or their class, that pass by themselves.
@@ -58,7 +59,7 @@ def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseErr
     `lost`: there is no connection any more. `undone`: the transaction certainly stored nothing.
     """
     if url.get_backend_name() == "sqlite":
-        where, text = f"the database file {url.database!r}", str(error)
+        where, text = f"the database file {str(path_of(url))!r}", str(error)
         cure = next(
             (cure for sign, cure in SQLITE_CURES.items() if sign in text), "look at the file"
         )

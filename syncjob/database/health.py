@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from syncjob.database.engine import open_engine, reading
 from syncjob.database.schema import get_revision
+from syncjob.database.sqlite_files import path_of
 from syncjob.database.tables import metadata
 from syncjob.model import Blocker, Health
 
@@ -111,7 +112,7 @@ def _of_postgresql(connection: Connection) -> Health:
 
 
 def _of_sqlite(engine: Engine) -> Health:
-    path = Path((engine.url.database or "").removeprefix("file:"))
+    path = path_of(engine.url)
     with reading(engine) as connection:
         revision = get_revision(connection)
         encoding = connection.exec_driver_sql("PRAGMA encoding").scalar_one()
