@@ -18,8 +18,9 @@ PASSING = (
     "53300",  # too many connections
     "55P03",  # lock timeout
     "57P",  # the server is shut down, starts, or an administrator has ended the session
+    "busy",  # no SQLSTATE: a server that lets nobody in, in a language that is not English
 )
-BUSY = ("53300", "57P03")
+BUSY = ("53300", "57P03", "busy")
 ANOTHERS = "tables of another program are in the way; give syncjob a schema of its own"
 INCOMPLETE = (
     "tables or columns of syncjob are missing: were they changed by hand, or does search_path name "

@@ -24,7 +24,6 @@ PREFIX = re.compile(
 PSYCOPG = re.compile(r"^connection (?:failed|is bad): ")
 OF_A_HOST = re.compile(r"^- host: (.*?), port: (.*?), hostaddr: (.*?): ", re.MULTILINE)
 SEVERAL = "Multiple connection attempts failed."
-ASIDE = re.compile(r"\s*Is the server running (?:on that host|locally) and accepting .*", re.DOTALL)
 SERVER = re.compile(r"^[^\s:\"][^:\"\n]{0,30}:  (?=\S)")  # a severity; nobody else writes so
 QUOTE = "[\"'«»„“”‘’「」『』]"
 
@@ -57,9 +56,10 @@ OF_LIBPQ = (
     (r"server (common name|certificate)|.*certificate verify failed", "certificate"),
     (r"fe_sendauth: no password supplied", "password"),
     (r"(session is|server is) (not )?(read-only|in hot standby)", "attributes"),
+    (r"SSL error: .*alert (certificate|unknown ca|bad certificate)", "client certificate"),
     (
         r"received invalid|invalid response|expected authentication request|server sent an error"
-        r"|server closed the connection|SSL SYSCALL error|SSL error: wrong version",
+        r"|server closed the connection|SSL SYSCALL error|SSL error",
         "no postgresql",
     ),
 )
@@ -75,6 +75,7 @@ SYSTEM = {
 RUN_AS = "run it as the user of the job, for example: runuser -u syncjob -- syncjob …"
 CONNECTION_CURES = {
     "unreached": "is the server up? Check host and port of SYNCJOB_DATABASE_URL",
+    "no socket": "is the server up, and its socket there? Name the folder with host=/FOLDER",
     "timeout": "no answer in time: check host and port of SYNCJOB_DATABASE_URL, and the firewall",
     "dns": "check the host of SYNCJOB_DATABASE_URL, and the DNS of this machine",
     "home": "HOME is that of another user: set it to the home of the user that runs syncjob, or "
@@ -95,23 +96,23 @@ CONNECTION_CURES = {
     "folder",
     "options": "the pooler takes no options=: ALTER ROLE … SET search_path = … instead",
     "encoding": "make a database with: createdb -T template0 -E UTF8",
+    "busy": "the server lets nobody in just now: it starts, or has no session left",
     "peer": "on a local socket the user of the system is asked for: run it as the user that "
     "SYNCJOB_DATABASE_URL names, or name a host and a password",
     "root": RUN_AS,
     "refused": "the server refuses; check user, password and database of SYNCJOB_DATABASE_URL, "
     "and the server's log",
 }
-NEVER_ASKED = ("unreached", "timeout", "dns")
+NEVER_ASKED = ("unreached", "no socket", "timeout", "dns")
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a host could not be used: its reason, and either an SQLSTATE or a word of CURES."""
+    """Why a host could not be used: its reason, and an SQLSTATE or a word of CONNECTION_CURES."""
 
     host: str
     reason: str
     kind: str
-    is_server: bool = False
 
 
 def is_of_connecting(error: Any) -> bool:
@@ -126,26 +127,35 @@ def is_of_connecting(error: Any) -> bool:
 def explain(url: URL, error: Any) -> tuple[str, list[Refusal]]:
     """Return which database was tried, and why each of its hosts could not be used."""
     tried = getattr(error, "pgconn", None)
-    user, database, host = (_text(tried, name) for name in ("user", "db", "host"))
+    user, database, host, port = (_text(tried, name) for name in ("user", "db", "host", "port"))
     database = database or url.database or user
     hosts = (url.host or host).split(",")
     text = str(error)
     if SEVERAL in text:
         parts = OF_A_HOST.split(text.partition(SEVERAL)[2])[1:]
-        said = [(parts[i].strip("'"), parts[i + 3].strip()) for i in range(0, len(parts), 4)]
+        quads = [parts[start : start + 4] for start in range(0, len(parts), 4)]
+        said = [(name.strip("'"), port.strip("'"), why.strip()) for name, port, _, why in quads]
         # psycopg leaves out whom it cannot resolve, if there are others.
-        named = {name for name, _ in said}
-        said += [(name, f"failed to resolve host {name!r}") for name in hosts if name not in named]
+        named = {name for name, _, _ in said}
+        said += [
+            (name, "", f"failed to resolve host {name!r}") for name in hosts if name not in named
+        ]
+    elif len(hosts) > 1 and text.startswith("failed to resolve"):
+        said = [(name, "", f"failed to resolve host {name!r}") for name in hosts]
     else:
-        said = [(host or url.host or "", text)]
+        said = [(host or hosts[0], port or str(url.port or ""), text)]
     needs_password = getattr(tried, "needs_password", False) is True
     found: list[Refusal] = []
-    for name, whole in said:
+    for name, number, whole in said:
         for reason in _reasons(whole):
-            refusal = _refusal(name, reason, user, database, needs_password)
+            place = _address(name, number)
+            refusal = _refusal(name, place, reason, user, database, needs_password)
             if refusal not in found:
                 found.append(refusal)
-    return _place(hosts, database), found
+    where = ",".join(dict.fromkeys(refusal.host for refusal in found))
+    if where.startswith("/"):
+        return f"{database!r} of the socket in {where}", found
+    return f"{where}/{database}", found
 
 
 def in_words(refusals: Iterable[Refusal]) -> str:
@@ -166,19 +176,23 @@ def _text(tried: Any, name: str) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
 
 
-def _place(hosts: list[str], database: str) -> str:
-    if hosts[0].startswith("/"):
-        return f"{database!r} of the socket in {', '.join(hosts)}"
-    return f"{','.join(hosts) or 'local socket'}/{database}"
+def _address(host: str, port: str) -> str:
+    if host.startswith("/"):
+        return host
+    host = f"[{host}]" if ":" in host else host
+    return (host or "local socket") + ("" if port in ("", "None", "5432") else f":{port}")
 
 
 def _reasons(whole: str) -> list[str]:
     """Return what is said of one host: libpq may have tried it with TLS and then without."""
     parts = [part for part in PREFIX.split(whole) if part.strip()]
-    return [ASIDE.sub("", PSYCOPG.sub("", part)).strip() for part in parts]
+    # What follows the first line is advice, to people who have libpq's manual before them.
+    return [PSYCOPG.sub("", part).strip().partition("\n")[0] for part in parts]
 
 
-def _refusal(host: str, reason: str, user: str, database: str, needs_password: bool) -> Refusal:
+def _refusal(
+    host: str, place: str, reason: str, user: str, database: str, needs_password: bool
+) -> Refusal:
     severity = SERVER.match(reason)
     kind = ""
     if severity is not None:
@@ -197,7 +211,11 @@ def _refusal(host: str, reason: str, user: str, database: str, needs_password: b
             kind = "password"
         if kind in ("ca", "client certificate") and _is_elsewhere(reason):
             kind = "home"
-    return Refusal(host or "local socket", " ".join(reason.split())[:400], kind, bool(severity))
+        if kind == "unreached" and host.startswith("/"):
+            kind = "no socket"
+    # In an error a semicolon begins the cure.
+    said = " ".join(reason.split())[:400].replace("; ", ", ")
+    return Refusal(place, said, kind)
 
 
 def _of_a_server(said: str, user: str, database: str) -> str:
@@ -215,7 +233,7 @@ def _of_a_server(said: str, user: str, database: str) -> str:
     if named == [user] and user != database:
         return "28000"
     # What names nothing speaks of the server itself: it starts, or has no session left.
-    return "refused" if named or re.search(QUOTE, said) else "53300"
+    return "refused" if named or re.search(QUOTE, said) else "busy"
 
 
 def _is_elsewhere(reason: str) -> bool:

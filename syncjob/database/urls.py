@@ -87,7 +87,13 @@ def parse(database_url: str) -> tuple[URL, dict[str, str]]:
     if database_url.startswith("sqlite:"):
         return parse_sqlite(database_url), {}
     options = _postgresql_options(database_url)
-    url = URL.create("postgresql+psycopg", host=options.get("host"), database=options.get("dbname"))
+    port = options.get("port", "")
+    url = URL.create(
+        "postgresql+psycopg",
+        host=options.get("host"),
+        port=int(port) if port.isdigit() else None,
+        database=options.get("dbname"),
+    )
     return url, options
 
 
