@@ -132,6 +132,9 @@ def _postgresql_options(database_url: str) -> dict[str, str]:
                 f"SYNCJOB_DATABASE_URL says {name} twice; expected it before the ?, or behind it"
             )
     options |= given
+    for name, value in options.items():
+        if "\0" in value:
+            raise SettingsError(f"SYNCJOB_DATABASE_URL has %00 in {name}; expected none")
     _check_values(options)
     return {**options, "client_encoding": "UTF8"}
 
@@ -167,8 +170,6 @@ def _query(query: str) -> dict[str, str]:
         if name in ("options", "application_name"):
             value = value.replace("+", " ")
         options[name] = unquote(value)
-    if any("\0" in value for value in options.values()):
-        raise SettingsError("SYNCJOB_DATABASE_URL holds %00; expected a URL without it")
     return options
 
 
