@@ -51,7 +51,8 @@ class Shared:
             return self.query(
                 "SELECT n.nspname, c.relname, c.relkind::text FROM pg_class c "
                 "JOIN pg_namespace n ON n.oid = c.relnamespace "
-                "WHERE n.nspname NOT LIKE 'pg_%' AND n.nspname <> 'information_schema' ORDER BY 1, 2"
+                "WHERE n.nspname NOT LIKE 'pg_%' AND n.nspname <> 'information_schema' "
+                "ORDER BY 1, 2"
             )
         return self.query("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2")
 
@@ -222,11 +223,11 @@ def test_a_column_that_somebody_removed_is_named(
 ) -> None:
     """By migrate and the doctor; a run that needs it ends in words."""
     assert shared.wechat.run("migrate") == 0
-    shared.query("ALTER TABLE followers DROP COLUMN nickname")
+    shared.query("ALTER TABLE runs DROP COLUMN rid")
     assert shared.wechat.run("migrate") == 4
-    assert "lacks followers.nickname, which its revision has" in capsys.readouterr().err
+    assert "lacks runs.rid, which its revision has" in capsys.readouterr().err
     assert shared.wechat.run("doctor", "--offline") == 1
-    assert "lacks followers.nickname" in capsys.readouterr().out
+    assert "lacks runs.rid" in capsys.readouterr().out
     assert shared.wechat.run("sync") == 4
     assert "tables or columns of syncjob are missing" in capsys.readouterr().err
 

@@ -110,6 +110,13 @@ def require_room(connection: Connection) -> None:
 
 def require_whole(connection: Connection) -> None:
     """Raise DatabaseError if a table of the current schema is missing, or hidden by another one."""
+    require_visible(connection)
+    schemas = look(connection).schemas
+    _refuse_missing(name for name in metadata.tables if name not in schemas)
+
+
+def require_visible(connection: Connection) -> None:
+    """Raise DatabaseError if another schema of search_path hides a table of ours."""
     schemas = look(connection).schemas
     home = schemas.get(VERSION_TABLE) or schemas.get(FORMER_TABLE)
     hidden = [name for name in metadata.tables if schemas.get(name, home) != home]
@@ -119,7 +126,6 @@ def require_whole(connection: Connection) -> None:
             f"the table {name} of {schemas[name]} hides the one of {home}: another program's; "
             "correct search_path, or give syncjob a schema of its own"
         )
-    _refuse_missing(name for name in metadata.tables if name not in schemas)
 
 
 def require_columns(connection: Connection) -> None:

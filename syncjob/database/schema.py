@@ -83,6 +83,7 @@ def upgrade(database_url: str) -> tuple[str | None, str]:
             if before is None:
                 ownership.require_room(connection)
             else:
+                ownership.require_visible(connection)
                 ownership.work_in_its_schema(connection)
             _run_migrations(connection)
             ownership.require_whole(connection)
