@@ -3,17 +3,17 @@
 One engine per process. Nothing above this folder sees SQLAlchemy or a driver.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, exc
 
 from syncjob.database.failures import translated
-from syncjob.errors import DatabaseError, SettingsError
+from syncjob.database.sqlite_files import require_file
+from syncjob.database.urls import parse
+from syncjob.errors import DatabaseError
 from syncjob.interruption import interruption
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ TIMEOUTS = {
     "statement_timeout": "10min",
     "idle_in_transaction_session_timeout": "5min",
 }
-SQLITE_OPTIONS = frozenset({"cache", "mode", "uri"})
 BUSY_TIMEOUT = 30_000  # milliseconds that SQLite waits for another program's write to end
 # Pages of SQLite's log between two checkpoints: 64 MB. Rows come in no order, so that each group
 # of them changes the same pages again; at a checkpoint these are written, and awaited, once.
@@ -50,74 +49,20 @@ def open_engine(
     PostgreSQL's sessions are called `name`; without `timeouts` a statement may take any time.
     Raises SettingsError for a malformed URL and DatabaseError for a missing or unreachable file.
     """
-    url = _parse(database_url)
+    url, options = parse(database_url)
     if url.get_backend_name() == "sqlite":
-        _require_file(url, create=create)
+        require_file(url, create=create)
         engine = create_engine(
             url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT / 1000}
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    url = url.set(query={**POSTGRESQL_OPTIONS, "application_name": name[:63], **url.query})
-    engine = create_engine(url, hide_parameters=True)
+    options = {**POSTGRESQL_OPTIONS, "application_name": name[:63], **options}
+    engine = create_engine(url, hide_parameters=True, connect_args=options)
     if timeouts:
         event.listen(engine, "connect", _set_timeouts)
     return engine
-
-
-def _parse(database_url: str) -> URL:
-    place = database_url.partition("://")[2].partition("?")[0]
-    if not database_url.startswith("sqlite") and place.count("@") > 1:
-        # Read on, what stands behind the first one would be shown as the host.
-        raise SettingsError(
-            "SYNCJOB_DATABASE_URL has more than one @; percent-encode those of the password (%40)"
-        )
-    try:
-        url = make_url(database_url)
-    except exc.ArgumentError:
-        raise SettingsError(
-            "SYNCJOB_DATABASE_URL cannot be read as a URL; characters such as @ / : # in a "
-            "password must be percent-encoded"
-        ) from None
-    except ValueError:  # a port that is no number
-        raise SettingsError("SYNCJOB_DATABASE_URL has a port that is no number") from None
-    if url.get_backend_name() == "sqlite":
-        unknown = sorted(url.query.keys() - SQLITE_OPTIONS)
-        if unknown:
-            raise SettingsError(
-                f"SYNCJOB_DATABASE_URL has the option {unknown[0]!r}; expected none, or of "
-                f"{', '.join(sorted(SQLITE_OPTIONS))}"
-            )
-    else:
-        # `postgres://` is what hosting companies print; SQLAlchemy knows only the long name.
-        url = url.set(drivername="postgresql+psycopg")
-    return url
-
-
-def _require_file(url: URL, *, create: bool) -> None:
-    if not url.database or url.database == ":memory:":
-        raise SettingsError(
-            "SYNCJOB_DATABASE_URL names no SQLite file; expected sqlite:////path/to/file.db"
-        )
-    path = Path(url.database.removeprefix("file:"))  # SQLite's own URIs begin so
-    try:
-        if not path.parent.exists():
-            raise DatabaseError(
-                f"the folder of the database file {str(path)!r} does not exist; make it, for the "
-                "user that runs syncjob"
-            )
-        if create:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        elif not path.exists():
-            raise DatabaseError(
-                f"the database file {str(path)!r} does not exist (run: syncjob migrate)"
-            )
-    except OSError as error:
-        raise DatabaseError(
-            f"the database file {str(path)!r} cannot be opened: {error.strerror}; "
-            "check the path and the rights of the user that runs syncjob"
-        ) from None
 
 
 def _set_timeouts(connection: Any, _record: object) -> None:
@@ -135,7 +80,9 @@ def _prepare_sqlite(connection: "sqlite3.Connection", _record: object) -> None:
     # The driver's own transaction control would commit before DDL; _begin_sqlite does it instead.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    # WAL is written into the file, and another program's file is not ours to change.
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'syncjob_version'").fetchone():
+        connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_EVERY}")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -30,6 +30,7 @@ from syncjob.database import dialects, quarantine, unionids
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import ID
 from syncjob.database.dialects import later, openid_rows
+from syncjob.database.failures import require_stored
 from syncjob.database.followers import backfill_started_at
 from syncjob.database.patience import NotPlain
 from syncjob.database.tables import (
@@ -94,7 +95,8 @@ def save(
             infos = [info for info in infos if info.openid not in left_out]
             stage(connection, infos, held.pages)
         _archive_periods(connection, account_id)
-        execute(upsert=True, contradicting=True)
+        written = execute(upsert=True, contradicting=True)
+        require_stored(followers.name, written, len(infos))
     if waits:
         _let_out(connection, account_id, infos)
     return conflicts
