@@ -25,9 +25,7 @@ SERVER = text(
            current_setting('server_encoding'),
            pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
            pg_database_size(current_database()),
-           now(),
-           has_database_privilege(current_database(), 'TEMPORARY'),
-           current_database()
+           now()
     """
 )
 LACKING = text(
@@ -88,13 +86,9 @@ def get_health(database_url: str, *, name: str) -> Health:
 
 
 def _of_postgresql(connection: Connection) -> Health:
-    version, number, encoding, read_only, size, now, may_make_temporary, database = (
-        connection.execute(SERVER).one()
-    )
+    version, number, encoding, read_only, size, now = connection.execute(SERVER).one()
     names = sorted(metadata.tables)
     missing = list(connection.scalars(LACKING, {"rights": list(RIGHTS), "names": names}))
-    if not may_make_temporary:
-        missing.append(f"TEMPORARY on database {database}")
     blockers = connection.execute(BLOCKERS, {"modes": list(BLOCKING), "names": names})
     return Health(
         kind="postgresql",
