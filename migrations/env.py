@@ -3,13 +3,23 @@
 from alembic import context
 from sqlalchemy import Connection
 
+from syncjob.database.ownership import VERSION_TABLE, adopt
 from syncjob.database.tables import metadata
 
 
 def run(connection: Connection) -> None:
-    """Run them inside the caller's transaction."""
+    """Run them inside the caller's transaction.
+
+    The revision is in a table of ours, since other programs of the schema may use Alembic too.
+    """
+    adopt(connection)
     # SQLite cannot alter a table in place: Alembic copies it ("batch").
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        render_as_batch=True,
+        version_table=VERSION_TABLE,
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -291,7 +291,7 @@ def test_a_schema_of_another_version_is_named(
         Path(make_url(url).database or "").touch()
     if revision is not None:
         with connected(url) as connection:
-            connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
+            connection.execute(text(f"UPDATE syncjob_version SET version_num = '{revision}'"))
     assert the_one(doctor("--offline")[1], "fault", words)["check"] == "schema"
 
 

@@ -194,7 +194,7 @@ def test_a_schema_of_another_version_is_not_touched(
 ) -> None:
     """A schema that is older or newer than this version ends with 4 before anything is asked."""
     wechat = world(3)
-    query("UPDATE alembic_version SET version_num = :r", r=revision)
+    query("UPDATE syncjob_version SET version_num = :r", r=revision)
 
     assert wechat.run("sync") == 4
 

@@ -69,11 +69,11 @@ def test_a_failure_behind_a_database_that_was_down_is_told_again(
 
 def test_a_schema_that_is_not_current_is_told(operator: Operator, query: Query) -> None:
     """After an upgrade without `syncjob migrate`."""
-    query("UPDATE alembic_version SET version_num = '0001'")
+    query("UPDATE syncjob_version SET version_num = '0001'")
     (told,) = operator.after(None, 4)
     assert "run: syncjob migrate" in told["text"]
     assert operator.after(None, 4) == []
-    query("UPDATE alembic_version SET version_num = :current", current=CURRENT_REVISION)
+    query("UPDATE syncjob_version SET version_num = :current", current=CURRENT_REVISION)
     assert events(operator.after(None, 0)) == [("recovered", 0, None)]
 
 

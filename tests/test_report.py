@@ -108,7 +108,7 @@ def test_a_run_that_was_refused_has_no_id(world: Callable[..., World], query: Qu
     assert (told["status"], told["id"]) == ("refused", None)
     assert "another run" in told["message"]
     query("DROP VIEW daily_api_calls")
-    query("UPDATE alembic_version SET version_num = '0001'")
+    query("UPDATE syncjob_version SET version_num = '0001'")
     assert reported(wechat, 4, "sync")["appid"] == wechat.simulator.appid
 
 

@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import IntegrityError
 
+from syncjob.database.ownership import VERSION_TABLE
 from syncjob.database.schema import CURRENT_REVISION, migrations_folder, upgrade
 from syncjob.database.tables import metadata
 from tests.conftest import Databases, World
@@ -35,7 +36,12 @@ def test_the_migrations_make_the_tables_that_the_code_sees(database_url: str) ->
     engine = create_engine(url)
     with engine.connect() as connection:
         context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "compare_server_default": True}
+            connection,
+            opts={
+                "compare_type": True,
+                "compare_server_default": True,
+                "version_table": VERSION_TABLE,
+            },
         )
         differences = [
             difference

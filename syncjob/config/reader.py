@@ -155,11 +155,13 @@ class SettingsReader(Values):
         url = self._secret("SYNCJOB_DATABASE_URL") or Secret("sqlite:///syncjob.db")
         scheme, found, _ = url.reveal().partition("://")
         if not found or scheme not in DATABASE_SCHEMES:
-            is_scheme = found and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,30}", scheme)
+            is_scheme = found and re.fullmatch(r"(jdbc:)?[A-Za-z][A-Za-z0-9+.-]{0,30}", scheme)
             kind = f"a {scheme!r} URL" if is_scheme else "no URL"
+            names_driver = is_scheme and re.search("[+:]", scheme)
+            hint = " (the drivers come with syncjob)" if names_driver else ""
             raise SettingsError(
                 f"SYNCJOB_DATABASE_URL is {kind}; expected postgresql://user@host/database "
-                "or sqlite:////path/to/file.db"
+                f"or sqlite:////path/to/file.db{hint}"
             )
         return url
 

@@ -68,7 +68,9 @@ def _prepare_sqlite(connection: "sqlite3.Connection", _record: object) -> None:
     # The driver's own transaction control would commit before DDL; _begin_sqlite does it instead.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    # WAL is written into the file, and another program's file is not ours to change.
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sweep_openids'").fetchone():
+        connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_EVERY}")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -1,9 +1,11 @@
 """What the drivers' errors mean: a sentence with its cure, and whether they may pass."""
 
+import re
 from typing import Any
 
 from sqlalchemy import URL
 
+from syncjob.database import refusals
 from syncjob.database.patience import Busy, Undone
 from syncjob.database.sqlite_files import path_of
 from syncjob.errors import DatabaseError
@@ -18,39 +20,53 @@ PASSING = (
     "57P",  # the server is shut down, starts, or an administrator has ended the session
 )
 BUSY = ("53300", "57P03")
-# Who is not let in gets words alone, of which these are in every version's.
-REFUSALS = {
-    "too many": "53300",
-    "remaining connection slots": "53300",
-    "starting up": "57P03",
-    "shutting down": "57P03",
-    "authentication failed": "28P01",
-    "pg_hba.conf": "28000",
-    "does not exist": "3D000",
-}
-# Nobody was there to refuse.
-UNREACHED = ("connection refused", "failed to resolve", "timeout", "no route", "unreachable")
-ASIDE = " Is the server running on that host and accepting TCP/IP connections?"  # of libpq's
+ANOTHERS = "tables of another program are in the way; give syncjob a schema of its own"
+INCOMPLETE = (
+    "tables or columns of syncjob are missing: were they changed by hand, or does search_path name "
+    "another schema?"
+)
 CURES = {
+    "22021": "make a database with: createdb -T template0 -E UTF8",
+    "22P05": "make a database with: createdb -T template0 -E UTF8",
     "25006": "it is read-only: name the primary server, or let it be written to",
     "28": "check the user and the password of SYNCJOB_DATABASE_URL",
     "3D000": "create it, or check SYNCJOB_DATABASE_URL",
+    "3F000": "the schema of search_path does not exist: CREATE SCHEMA, or correct search_path",
     "42501": "grant the role of SYNCJOB_DATABASE_URL what it lacks; syncjob doctor names it",
+    "42703": INCOMPLETE,
+    "42P01": INCOMPLETE,
+    "42710": ANOTHERS,
+    "42P07": ANOTHERS,
     "53100": "free some space on the server's disk and run again",
     "53300": "raise max_connections or the role's limit, or close what holds the others",
     "55P03": "another session holds a lock; see pg_locks",
     "57014": "it took longer than statement_timeout; see what holds the server up",
     "57P": "the server was shut down or the session ended; the next run goes on",
+    "XX001": "restore it from a backup",
+    "XX002": "REINDEX it, or restore it from a backup",
 }
 SQLITE_CURES = {
-    "readonly": "check the rights of the file and its folder",
-    "unable to open": "check the path and the rights of its folder",
-    "locked": "another program holds it; close that and run again",
-    "full": "free some disk space and run again",
-    "disk I/O": "check the disk and the space left on it, and run again",
-    "not a database": "it is no SQLite file; check SYNCJOB_DATABASE_URL",
-    "malformed": "restore it from a backup",
+    "SQLITE_READONLY": "check the rights of the file and its folder",
+    "SQLITE_CANTOPEN": "check the path and the rights of its folder",
+    "SQLITE_BUSY": "another program holds it; close that and run again",
+    "SQLITE_LOCKED": "another program holds it; close that and run again",
+    "SQLITE_FULL": "free some disk space and run again",
+    "SQLITE_IOERR": "check the disk and the space left on it, and run again",
+    "SQLITE_NOTADB": "it is no SQLite file; check SYNCJOB_DATABASE_URL",
+    "SQLITE_CORRUPT": "restore it from a backup",
 }
+
+
+def require_stored(table: str, rows: int, expected: int) -> None:
+    """Raise DatabaseError unless the database has counted as many rows as were sent.
+
+    What a run reports as stored is what the database has counted, never what was meant to be.
+    """
+    if rows < expected:
+        raise DatabaseError(
+            f"the database stored {rows} of {expected} rows in {table} and named no error; a "
+            "trigger or a rule drops them: remove it"
+        )
 
 
 def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseError:
@@ -59,26 +75,47 @@ def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseErr
     `lost`: there is no connection any more. `undone`: the transaction certainly stored nothing.
     """
     if url.get_backend_name() == "sqlite":
-        where, text = f"the database file {str(path_of(url))!r}", str(error)
-        cure = next(
-            (cure for sign, cure in SQLITE_CURES.items() if sign in text), "look at the file"
-        )
-        return DatabaseError(f"{where} cannot be used: {text}; {cure}")
+        return DatabaseError(_of_sqlite(url, error))
+    if refusals.is_of_connecting(error):
+        return _of_connecting(url, error, undone=undone)
     # DETAIL and CONTEXT lines may quote rows; the primary message never does.
     diagnostics = getattr(error, "diag", None)
     text = getattr(diagnostics, "message_primary", None) or " ".join(str(error).split())[:400]
-    text = text.replace(ASIDE, "")
-    sentence = (
-        f"the database {url.host or 'local socket'}/{url.database or ''} cannot be used: {text}"
-    )
     state = getattr(error, "sqlstate", None) or ""
-    if not state and "connection failed" in text:
-        state = next((state for sign, state in REFUSALS.items() if sign in text), "")
-    cure = next((cure for sign, cure in CURES.items() if state.startswith(sign)), "")
-    if not state and any(sign in text.lower() for sign in UNREACHED):
-        cure = "is the server up? Check host and port of SYNCJOB_DATABASE_URL"
-    sentence += f"; {cure}" if cure else ""
-    passes = state.startswith(PASSING) if state else lost
-    if passes and undone:
+    where = f"{url.host or 'local socket'}/{url.database or ''}"
+    return _told(where, text, _cure_of(state), state, passes=lost and not state, undone=undone)
+
+
+def _of_connecting(url: URL, error: Any, *, undone: bool) -> DatabaseError:
+    where, found = refusals.explain(url, error)
+    telling = refusals.most_telling(found)
+    cure = refusals.CONNECTION_CURES.get(telling.kind) or _cure_of(telling.kind)
+    # A server that restarts may also hang up, or send what nobody understands.
+    passes = any(one.kind in (*refusals.NEVER_ASKED, "no postgresql", "") for one in found)
+    words = refusals.in_words(found)
+    return _told(where, words, cure, telling.kind, passes=passes, undone=undone)
+
+
+def _told(
+    where: str, text: str, cure: str, state: str, *, passes: bool, undone: bool
+) -> DatabaseError:
+    sentence = f"the database {where} cannot be used: {text}" + (f"; {cure}" if cure else "")
+    if undone and (passes or state.startswith(PASSING)):
         return (Busy if state.startswith(BUSY) else Undone)(sentence)
     return DatabaseError(sentence)
+
+
+def _cure_of(state: str) -> str:
+    return next((cure for sign, cure in CURES.items() if state.startswith(sign)), "")
+
+
+def _of_sqlite(url: URL, error: Any) -> str:
+    text = str(error)
+    code = getattr(error, "sqlite_errorname", "")
+    cure = next((cure for sign, cure in SQLITE_CURES.items() if code.startswith(sign)), "")
+    if code == "SQLITE_ERROR" and re.match("no such (table|column): ", text):
+        cure = INCOMPLETE
+    if code == "SQLITE_ERROR" and text.endswith(" already exists"):
+        cure = ANOTHERS
+    where = f"the database file {str(path_of(url))!r}"
+    return f"{where} cannot be used: {text}; {cure or 'look at the file'}"

@@ -9,7 +9,8 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, text
 
 from syncjob.database.engine import open_engine, reading
-from syncjob.database.schema import get_revision
+from syncjob.database.ownership import get_revision
+from syncjob.database.schema import find_fault
 from syncjob.database.sqlite_files import path_of
 from syncjob.database.tables import metadata
 from syncjob.model import Blocker, Health
@@ -98,6 +99,7 @@ def _of_postgresql(connection: Connection) -> Health:
         encoding=encoding,
         read_only=read_only,
         revision=get_revision(connection),
+        fault=find_fault(connection),
         size=size,
         sessions_left=connection.scalar(SESSIONS_LEFT),
         missing=missing,
@@ -108,7 +110,7 @@ def _of_postgresql(connection: Connection) -> Health:
 def _of_sqlite(engine: Engine) -> Health:
     path = path_of(engine.url)
     with reading(engine) as connection:
-        revision = get_revision(connection)
+        revision, fault = get_revision(connection), find_fault(connection)
         encoding = connection.exec_driver_sql("PRAGMA encoding").scalar_one()
     folder = path.resolve().parent
     missing = [
@@ -124,6 +126,7 @@ def _of_sqlite(engine: Engine) -> Health:
         encoding=encoding,
         read_only=False,
         revision=revision,
+        fault=fault,
         size=path.stat().st_size,
         free=shutil.disk_usage(folder).free,
         missing=missing,

@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert_new, openid_array, openid_rows
+from syncjob.database.failures import require_stored
 from syncjob.database.followers import is_brought, is_due, is_seen, last_sealed_at
 from syncjob.database.tables import followers, sweep_openids
 from syncjob.model import HeldPages, Sweep
@@ -114,6 +115,7 @@ def save(
             return Listed(brought + added, brought + added, 0, openids)
         # Again, and not by counting: answers may have brought some in the meantime.
         known = _look(connection, rows, number)
+        require_stored(followers.name, known.all, len(openids))
     returned = 0
     if known.gone:
         those = list(connection.scalars(select(rows.c.openid).where(rows.c.gone)))
@@ -198,7 +200,11 @@ def add_held(
         number = held.pages.get(openid)
         if number:
             sweep_id = held.sweep_id
-            add(connection, clock, account_id, sweep_id, number, [openid], plainly=plainly)
+            added = add(connection, clock, account_id, sweep_id, number, [openid], plainly=plainly)
+            if not added:  # is there already, then
+                require_stored(
+                    followers.name, len(get_known(connection, clock, account_id, [openid])), 1
+                )
 
 
 def _note_page(connection: Connection, sweep: Sweep, number: int, openids: Sequence[str]) -> None:

@@ -30,6 +30,7 @@ from syncjob.database import dialects, quarantine, unionids
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import ID
 from syncjob.database.dialects import later, openid_rows
+from syncjob.database.failures import require_stored
 from syncjob.database.followers import backfill_started_at
 from syncjob.database.patience import NotPlain
 from syncjob.database.tables import (
@@ -96,7 +97,8 @@ def save(
             staged = Staged(connection, infos, held.pages)
         if infos:
             _archive_periods(connection, staged, account_id)
-            write(staged, upsert=True, contradicting=True)
+            written = write(staged, upsert=True, contradicting=True)
+            require_stored(followers.name, written, len(infos))
     if waits:
         _let_out(connection, account_id, infos)
     return conflicts

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, text
 
+from syncjob.database import ownership
 from syncjob.database.engine import open_engine, reading, writing
 from syncjob.errors import DatabaseError, SchemaNotCurrent
 
@@ -13,11 +14,17 @@ MIGRATION_LOCK = 0x73796E636A6F62  # "syncjob"
 
 
 def require_current(connection: Connection) -> None:
-    """Raise SchemaNotCurrent unless the database's schema is the one this version works on."""
-    found = get_revision(connection)
+    """Raise DatabaseError unless this version can work on the database.
+
+    SchemaNotCurrent where the revision is another one: then `migrate` is the cure.
+    """
+    require_utf8(connection)
+    found = ownership.get_revision(connection)
     if found == CURRENT_REVISION:
+        ownership.require_whole(connection)
         return
     if found is None:
+        ownership.require_room(connection)
         raise SchemaNotCurrent("the database has no syncjob tables yet (run: syncjob migrate)")
     if found < CURRENT_REVISION:
         raise SchemaNotCurrent(
@@ -30,31 +37,56 @@ def require_current(connection: Connection) -> None:
     )
 
 
-def get_revision(connection: Connection) -> str | None:
-    """Return the revision the database is at, None if it has no schema of ours."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
+def require_utf8(connection: Connection) -> None:
+    """Raise DatabaseError if the server keeps texts in an encoding that cannot hold all of them."""
+    if connection.dialect.name != "postgresql":
+        return
+    encoding = connection.scalar(text("SELECT current_setting('server_encoding')"))
+    if encoding != "UTF8":
+        raise DatabaseError(
+            f"the database's encoding is {encoding}, in which names cannot be stored; "
+            "make a database with: createdb -T template0 -E UTF8"
+        )
+
+
+def find_fault(connection: Connection) -> str | None:
+    """Return what is wrong with the tables, whatever revision they are at; None if nothing is."""
+    try:
+        revision = ownership.get_revision(connection)
+        if revision is None:
+            ownership.require_room(connection)
+        elif revision == CURRENT_REVISION:
+            ownership.require_whole(connection)
+            ownership.require_columns(connection)
+    except DatabaseError as error:
+        return str(error)
+    return None
 
 
 def upgrade(database_url: str) -> tuple[str | None, str]:
     """Bring the database to the newest schema in one transaction; return the revisions (from, to).
 
-    Creates a SQLite file that does not exist. Two at once wait for each other.
+    Creates a SQLite file that does not exist. Two at once wait for each other. Raises
+    DatabaseError, and touches nothing, where tables of our names are another program's.
     """
     engine = open_engine(database_url, create=True, timeouts=False)
     try:
         with reading(engine) as connection:
-            found = get_revision(connection)
-        if found is not None and found > CURRENT_REVISION:
-            with reading(engine) as connection:
+            require_utf8(connection)
+            found = ownership.get_revision(connection)
+            if found is not None and found > CURRENT_REVISION:
                 require_current(connection)
         with writing(engine) as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-            before = get_revision(connection)
+            before = ownership.get_revision(connection)
+            if before is None:
+                ownership.require_room(connection)
+            else:
+                ownership.work_in_its_schema(connection)
             _run_migrations(connection)
+            ownership.require_whole(connection)
+            ownership.require_columns(connection)
             return before, CURRENT_REVISION
     finally:
         engine.dispose()

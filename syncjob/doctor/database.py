@@ -34,11 +34,11 @@ def _judge(health: Health) -> Iterator[Finding]:
     if health.version_number < oldest:
         wanted = ".".join(map(str, oldest))
         yield fault("database", f"{kind} {health.version} is too old", f"use {wanted} or newer")
-    if health.encoding.upper() not in ("UTF8", "UTF-8"):
+    if not _is_utf8(health):
         yield fault(
             "database",
-            f"its encoding is {health.encoding}: names in Chinese cannot be stored",
-            "make one with ENCODING 'UTF8', and move there",
+            f"its encoding is {health.encoding}, in which names cannot be stored",
+            "make a database with: createdb -T template0 -E UTF8",
         )
     if health.read_only:
         yield fault(
@@ -46,7 +46,7 @@ def _judge(health: Health) -> Iterator[Finding]:
             "it is read-only: a standby, or set to be",
             "name the primary in SYNCJOB_DATABASE_URL",
         )
-    yield from _of_the_schema(health.revision)
+    yield from _of_the_schema(health)
     yield from _of_rights(health)
     yield from _of_room(health)
     for blocker in health.blockers:
@@ -58,8 +58,25 @@ def _judge(health: Health) -> Iterator[Finding]:
         yield warning("locks", f"{who} has held {blocker.what}{since}", f"end {end}")
 
 
-def _of_the_schema(revision: str | None) -> Iterator[Finding]:
-    if revision == CURRENT_REVISION:
+def is_usable(health: Health | None) -> bool:
+    """Tell whether this version can read what is stored there."""
+    return (
+        health is not None
+        and _is_utf8(health)
+        and health.fault is None
+        and health.revision == CURRENT_REVISION
+    )
+
+
+def _is_utf8(health: Health) -> bool:
+    return health.encoding.startswith("UTF")  # SQLite may have UTF-16, which holds all as well
+
+
+def _of_the_schema(health: Health) -> Iterator[Finding]:
+    revision = health.revision
+    if health.fault is not None:
+        yield told("schema", DatabaseError(health.fault))
+    elif revision == CURRENT_REVISION:
         yield ok("schema", f"at revision {revision}, which this syncjob needs")
     elif revision is None:
         yield fault("schema", "the database has no syncjob tables yet", "run: syncjob migrate")

@@ -1,14 +1,13 @@
 """The examination: one check after another, each told of as soon as it is done."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 from syncjob.config import Settings, SettingsReader
-from syncjob.database.schema import CURRENT_REVISION
 from syncjob.database.store import Store, open_store
-from syncjob.doctor.database import check_database
-from syncjob.doctor.findings import Finding, Level, note, told, unchecked
+from syncjob.doctor.database import check_database, is_usable
+from syncjob.doctor.findings import Finding, Level, guarded, note, told, unchecked
 from syncjob.doctor.history import DISTRUSTED, check_history
 from syncjob.doctor.network import check_network
 from syncjob.doctor.schedule import check_schedule
@@ -51,7 +50,19 @@ class Examination:
         self._last_error: Run | None = None
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what is found, check by check."""
+        """Yield what is found, check by check; a check that breaks is a finding as well."""
+        settings: Settings | None = None
+
+        def of_settings() -> Iterator[Finding]:
+            nonlocal settings
+            settings = yield from self._settings()
+
+        yield from guarded("settings", of_settings)
+        yield from guarded("database", lambda: self._database(settings))
+        yield from guarded("schedule", lambda: check_schedule(self._root))
+        yield from guarded("wechat", lambda: self._of_wechat(settings))
+
+    def _settings(self) -> Generator[Finding, None, Settings | None]:
         settings, faults = self._reader.examine()
         yield from check_settings(self._reader, faults)
         if settings is not None:
@@ -59,8 +70,9 @@ class Examination:
             yield from check_choices(settings, names_database=names_database)
             yield from check_metrics_file(settings)
             yield from check_notices(self._reader.notices())
-        yield from self._database(settings)
-        yield from check_schedule(self._root)
+        return settings
+
+    def _of_wechat(self, settings: Settings | None) -> Iterator[Finding]:
         if settings is None:
             yield unchecked("wechat", "the settings are wrong")
         elif self._offline:
@@ -77,7 +89,7 @@ class Examination:
         url = settings.database_url.reveal()
         self._health, findings = check_database(url, name=f"syncjob/{settings.appid or ''}")
         yield from findings
-        if self._health is None or self._health.revision != CURRENT_REVISION:
+        if not is_usable(self._health):
             yield unchecked("history", "the database cannot be used")
             return
         try:

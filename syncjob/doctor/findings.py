@@ -1,8 +1,11 @@
 """What an examination finds: one line each, how bad it is, and the cure."""
 
 import re
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 from syncjob.errors import ExitCode, SyncjobError
 
@@ -55,6 +58,23 @@ def warning(check: str, what: str, cure: str) -> Finding:
 def fault(check: str, what: str, cure: str) -> Finding:
     """No run can succeed until that is mended."""
     return Finding(check, Level.FAULT, what, cure)
+
+
+def guarded(check: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield what a check finds; where it breaks, that it did.
+
+    Whoever asks the doctor has trouble enough: it never ends with an internal error.
+    """
+    try:
+        yield from look()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other checks go on
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}:{last.lineno}"
+        yield fault(
+            check,
+            f"the check itself failed: {type(error).__name__} at {place}",
+            "please report it, with what -vv shows",
+        )
 
 
 def told(check: str, error: SyncjobError) -> Finding:

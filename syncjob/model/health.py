@@ -21,7 +21,7 @@ class Health:
 
     `missing` are rights that the job needs and this role or user lacks; `size` and `free` (of the
     disk, known of a local file only) are in bytes; `sessions_left` is how many more the server and
-    the role allow, None where nothing limits them.
+    the role allow, None where nothing limits them. `fault` is what is wrong with the tables.
     """
 
     kind: Literal["sqlite", "postgresql"]
@@ -31,6 +31,7 @@ class Health:
     encoding: str
     read_only: bool
     revision: str | None
+    fault: str | None
     size: int
     free: int | None = None
     sessions_left: int | None = None

@@ -1,0 +1,175 @@
+"""Whose the tables of a schema are: ours, by our version table, or another program's.
+
+Several programs may share a database, and several Alembic programs a schema. So the revision is in
+a table of our own, and a table of one of our names is ours only where that one says so.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, inspect, text
+
+from syncjob.database.tables import metadata
+from syncjob.errors import DatabaseError
+
+VERSION_TABLE = "syncjob_version"
+VIEWS = ("current_followers", "follow_periods", "daily_follower_changes", "daily_api_calls")
+# Until revision 0007 it was Alembic's usual one, which other programs use as well.
+FORMER_TABLE = "alembic_version"
+FORMER_REVISIONS = frozenset(f"{number:04}" for number in range(1, 8))
+# Of the first revision: nobody else has all of these.
+MARKS = {
+    "accounts": {"appid"},
+    "followers": {"account_id", "openid", "subscribe"},
+    "sweep_openids": {"sweep_id", "openid"},
+    "runs": {"account_id", "heartbeat_at"},
+}
+
+# What a name without a schema means, and whether that is where a new table would be made.
+VISIBLE = text(
+    """
+    SELECT c.relname, n.nspname, n.nspname = current_schema()
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = ANY(CAST(:names AS text[])) AND pg_table_is_visible(c.oid)
+    """
+)
+OF_SQLITE = text(
+    "SELECT lower(name), 'main', 1 FROM sqlite_master WHERE lower(name) IN :names"
+).bindparams(bindparam("names", expanding=True))
+
+
+class Names(NamedTuple):
+    """What is there of names that are ours, by name: its schema, and whether it is in our way."""
+
+    schemas: dict[str, str]
+    in_the_way: list[str]
+
+
+def look(connection: Connection) -> Names:
+    """See which of our names are taken."""
+    names = [VERSION_TABLE, FORMER_TABLE, *metadata.tables, *VIEWS]
+    statement = VISIBLE if connection.dialect.name == "postgresql" else OF_SQLITE
+    rows = connection.execute(statement, {"names": names}).all()
+    ours = {name: schema for name, schema, _ in rows}
+    return Names(ours, sorted(name for name, _, here in rows if here and name != FORMER_TABLE))
+
+
+def get_revision(connection: Connection) -> str | None:
+    """Return the revision the database is at, None if it has no schema of ours."""
+    schemas = look(connection).schemas
+    if VERSION_TABLE in schemas:
+        found: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 - a name of ours
+        return found
+    return _former_revision(connection, schemas)
+
+
+def adopt(connection: Connection) -> None:
+    """Move the revision from Alembic's usual table to ours, if it is ours.
+
+    The usual one is dropped if nothing else is in it.
+    """
+    schemas = look(connection).schemas
+    if VERSION_TABLE in schemas:
+        return
+    revision = _former_revision(connection, schemas)
+    if revision is None:
+        return
+    parameters = {"revision": revision}
+    connection.execute(
+        text(
+            f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, "
+            f"CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num))"
+        )
+    )
+    connection.execute(
+        text(f"INSERT INTO {VERSION_TABLE} VALUES (:revision)"),  # noqa: S608 - a name of ours
+        parameters,
+    )
+    connection.execute(
+        text(f"DELETE FROM {FORMER_TABLE} WHERE version_num = :revision"),  # noqa: S608 - as above
+        parameters,
+    )
+    if not connection.scalar(text(f"SELECT count(*) FROM {FORMER_TABLE}")):  # noqa: S608 - as above
+        connection.execute(text(f"DROP TABLE {FORMER_TABLE}"))
+
+
+def require_room(connection: Connection) -> None:
+    """Raise DatabaseError if another program has tables of our names where ours would be made."""
+    taken = look(connection).in_the_way
+    if VERSION_TABLE in taken:
+        raise DatabaseError(
+            f"the table {VERSION_TABLE} names no revision; restore the database from a backup"
+        )
+    if taken:
+        some = ", ".join(taken[:5])
+        raise DatabaseError(
+            f"the database has {some} already, and no {VERSION_TABLE} with it: another program's; "
+            "give syncjob a schema of its own"
+        )
+
+
+def require_whole(connection: Connection) -> None:
+    """Raise DatabaseError if a table of the current schema is missing, or hidden by another one."""
+    schemas = look(connection).schemas
+    home = schemas.get(VERSION_TABLE) or schemas.get(FORMER_TABLE)
+    hidden = [name for name in metadata.tables if schemas.get(name, home) != home]
+    if hidden:
+        name = hidden[0]
+        raise DatabaseError(
+            f"the table {name} of {schemas[name]} hides the one of {home}: another program's; "
+            "correct search_path, or give syncjob a schema of its own"
+        )
+    _refuse_missing(name for name in metadata.tables if name not in schemas)
+
+
+def require_columns(connection: Connection) -> None:
+    """Raise DatabaseError if a table of the current schema lacks a column."""
+    schema = _schema_of(connection, VERSION_TABLE)
+    found = inspect(connection).get_multi_columns(schema=schema, filter_names=[*metadata.tables])
+    columns = {name: {column["name"] for column in rows} for (_, name), rows in found.items()}
+    _refuse_missing(
+        f"{name}.{column.name}"
+        for name, table in metadata.tables.items()
+        for column in table.columns
+        if column.name not in columns.get(name, ())
+    )
+
+
+def _refuse_missing(names: Iterable[str]) -> None:
+    missing = sorted(names)
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise DatabaseError(
+            f"the database lacks {', '.join(missing[:3])}{more}, which its revision has: somebody "
+            "removed them; restore them from a backup"
+        )
+
+
+def work_in_its_schema(connection: Connection) -> None:
+    """Have the transaction make new tables where the others are, wherever search_path begins."""
+    schema = _schema_of(connection, VERSION_TABLE) or _schema_of(connection, FORMER_TABLE)
+    if schema is not None:
+        path = text("SELECT set_config('search_path', quote_ident(:schema), true)")
+        connection.execute(path, {"schema": schema})
+
+
+def _schema_of(connection: Connection, name: str) -> str | None:
+    """Return the schema of a table; None on SQLite, which has none."""
+    if connection.dialect.name != "postgresql":
+        return None
+    return look(connection).schemas.get(name)
+
+
+def _former_revision(connection: Connection, schemas: dict[str, str]) -> str | None:
+    """Return our revision in Alembic's usual table; another program's is None."""
+    schema = schemas.get(FORMER_TABLE)
+    if schema is None or any(schemas.get(name) != schema for name in MARKS):
+        return None
+    inspector = inspect(connection)
+    where = schema if connection.dialect.name == "postgresql" else None
+    for name, marks in MARKS.items():
+        if not marks <= {column["name"] for column in inspector.get_columns(name, schema=where)}:
+            return None
+    rows = connection.scalars(text(f"SELECT version_num FROM {FORMER_TABLE}"))  # noqa: S608 - as above
+    ours = {*rows} & FORMER_REVISIONS
+    return ours.pop() if len(ours) == 1 else None

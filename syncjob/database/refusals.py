@@ -1,0 +1,223 @@
+"""Why PostgreSQL could not be reached, or lets nobody in: the reason of each host, and its cure.
+
+libpq has no SQLSTATE for a connection that never came about. So what is known goes by the form of
+its messages: its own are in English, the system's are those of `os.strerror`, and a server's begin
+with a severity and two blanks, in whatever language the server speaks. Of those the English ones
+are known, and of all others the names in them.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import URL
+
+# What precedes a reason: psycopg's words, and libpq's, with the address.
+PREFIX = re.compile(
+    r"(?:connection (?:failed|is bad): )?"
+    r"connection to server (?:at \"[^\"]*\"(?: \([^)]*\))?|on socket \"[^\"]*\")(?:, port \d+)?"
+    r" failed: "
+)
+PSYCOPG = re.compile(r"^connection (?:failed|is bad): ")
+OF_A_HOST = re.compile(r"^- host: (.*?), port: (.*?), hostaddr: (.*?): ", re.MULTILINE)
+SEVERAL = "Multiple connection attempts failed."
+ASIDE = re.compile(r"\s*Is the server running (?:on that host|locally) and accepting .*", re.DOTALL)
+SERVER = re.compile(r"^[^\s:\"][^:\"\n]{0,30}:  (?=\S)")  # a severity; nobody else writes so
+QUOTE = "[\"'«»„“”‘’「」『』]"
+
+# Who is not let in, with the SQLSTATE that the server has for it.
+REFUSALS = (
+    (r"(too many|sorry, too many|remaining connection slots|no more connections)", "53300"),
+    (r"the database system is ", "57P03"),  # starting up, shutting down, in recovery mode …
+    (r"peer authentication failed|ident authentication failed", "peer"),
+    (r".*pg_hba\.conf", "28000"),
+    (r"(.* authentication failed|no such user|tenant or user not found)", "28P01"),
+    (r"(no such database|database .* does not exist)", "3D000"),
+    (r"role .* (does not exist|is not permitted)", "28000"),
+    (r"permission denied for database", "42501"),
+    (r"unsupported startup parameter", "options"),
+    (r".*\bUTF8\b", "encoding"),
+)
+# libpq's own, anchored, since the names in them are anybody's.
+OF_LIBPQ = (
+    (r"(connection )?timeout expired", "timeout"),
+    (r"failed to resolve host|could not translate host name", "dns"),
+    (r"could not (get|determine) home directory", "home"),
+    (r"root certificate file .* does not exist|could not read root certificate file", "ca"),
+    (r"private key file .* (has group or world access|must be owned)", "key rights"),
+    (
+        r"(could not (open|read|load|stat) (certificate|private key|SSL certificate)"
+        r"|certificate (present|does not match)|private key file)",
+        "client certificate",
+    ),
+    (r"server does not support SSL", "no tls"),
+    (r"server (common name|certificate)|.*certificate verify failed", "certificate"),
+    (r"fe_sendauth: no password supplied", "password"),
+    (r"(session is|server is) (not )?(read-only|in hot standby)", "attributes"),
+    (
+        r"received invalid|invalid response|expected authentication request|server sent an error"
+        r"|server closed the connection|SSL SYSCALL error|SSL error: wrong version",
+        "no postgresql",
+    ),
+)
+NOT_THERE = (
+    *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOENT, errno.ENOTDIR),
+    *(errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EHOSTDOWN),
+)
+SYSTEM = {
+    **{os.strerror(number): "unreached" for number in NOT_THERE},
+    os.strerror(errno.ETIMEDOUT): "timeout",
+    os.strerror(errno.EACCES): "socket rights",
+}
+RUN_AS = "run it as the user of the job, for example: runuser -u syncjob -- syncjob …"
+CONNECTION_CURES = {
+    "unreached": "is the server up? Check host and port of SYNCJOB_DATABASE_URL",
+    "timeout": "no answer in time: check host and port of SYNCJOB_DATABASE_URL, and the firewall",
+    "dns": "check the host of SYNCJOB_DATABASE_URL, and the DNS of this machine",
+    "home": "HOME is that of another user: set it to the home of the user that runs syncjob, or "
+    "name the files with sslrootcert, sslcert and sslkey",
+    "ca": "name the certificate of the server's CA with sslrootcert=FILE, or sslrootcert=system",
+    "key rights": "the key must be readable by the user that runs syncjob alone: chown, chmod 0600",
+    "client certificate": "check sslcert and sslkey, and that the user that runs syncjob may read "
+    "both files",
+    "certificate": "the server's certificate is not of that host, or not of that CA: check the "
+    "host of SYNCJOB_DATABASE_URL, and sslrootcert",
+    "no tls": "turn TLS on at the server; or, within a network of your own, write sslmode=prefer",
+    "password": "add a password to SYNCJOB_DATABASE_URL, or passfile=FILE",
+    "attributes": "no server is as target_session_attrs asks; the job needs one that may be "
+    "written to",
+    "no postgresql": "does PostgreSQL answer there? Check host and port of SYNCJOB_DATABASE_URL, "
+    "and the server's log",
+    "socket rights": "the user that runs syncjob may not use that socket: check the rights of its "
+    "folder",
+    "options": "the pooler takes no options=: ALTER ROLE … SET search_path = … instead",
+    "encoding": "make a database with: createdb -T template0 -E UTF8",
+    "peer": "on a local socket the user of the system is asked for: run it as the user that "
+    "SYNCJOB_DATABASE_URL names, or name a host and a password",
+    "root": RUN_AS,
+    "refused": "the server refuses; check user, password and database of SYNCJOB_DATABASE_URL, "
+    "and the server's log",
+}
+NEVER_ASKED = ("unreached", "timeout", "dns")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a host could not be used: its reason, and either an SQLSTATE or a word of CURES."""
+
+    host: str
+    reason: str
+    kind: str
+    is_server: bool = False
+
+
+def is_of_connecting(error: Any) -> bool:
+    """Tell whether the driver's error says that no connection came about."""
+    if getattr(error, "sqlstate", None):
+        return False
+    return str(error).startswith(
+        ("connection failed: ", "connection is bad: ", "connection timeout", "failed to resolve")
+    )
+
+
+def explain(url: URL, error: Any) -> tuple[str, list[Refusal]]:
+    """Return which database was tried, and why each of its hosts could not be used."""
+    tried = getattr(error, "pgconn", None)
+    user, database, host = (_text(tried, name) for name in ("user", "db", "host"))
+    database = database or url.database or user
+    hosts = (url.host or host).split(",")
+    text = str(error)
+    if SEVERAL in text:
+        parts = OF_A_HOST.split(text.partition(SEVERAL)[2])[1:]
+        said = [(parts[i].strip("'"), parts[i + 3].strip()) for i in range(0, len(parts), 4)]
+        # psycopg leaves out whom it cannot resolve, if there are others.
+        named = {name for name, _ in said}
+        said += [(name, f"failed to resolve host {name!r}") for name in hosts if name not in named]
+    else:
+        said = [(host or url.host or "", text)]
+    needs_password = getattr(tried, "needs_password", False) is True
+    found: list[Refusal] = []
+    for name, whole in said:
+        for reason in _reasons(whole):
+            refusal = _refusal(name, reason, user, database, needs_password)
+            if refusal not in found:
+                found.append(refusal)
+    return _place(hosts, database), found
+
+
+def in_words(refusals: Iterable[Refusal]) -> str:
+    """Say each reason once, with its host where there are several."""
+    refusals = list(refusals)
+    if len({refusal.host for refusal in refusals}) == 1:
+        return ", ".join(dict.fromkeys(refusal.reason for refusal in refusals))
+    return ", ".join(f"{refusal.host}: {refusal.reason}" for refusal in refusals)
+
+
+def most_telling(refusals: list[Refusal]) -> Refusal:
+    """Return the refusal whose cure is to be said: a server that answers says more than none."""
+    return next((one for one in refusals if one.kind not in (*NEVER_ASKED, "")), refusals[0])
+
+
+def _text(tried: Any, name: str) -> str:
+    value = getattr(tried, name, b"")
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+
+
+def _place(hosts: list[str], database: str) -> str:
+    if hosts[0].startswith("/"):
+        return f"{database!r} of the socket in {', '.join(hosts)}"
+    return f"{','.join(hosts) or 'local socket'}/{database}"
+
+
+def _reasons(whole: str) -> list[str]:
+    """Return what is said of one host: libpq may have tried it with TLS and then without."""
+    parts = [part for part in PREFIX.split(whole) if part.strip()]
+    return [ASIDE.sub("", PSYCOPG.sub("", part)).strip() for part in parts]
+
+
+def _refusal(host: str, reason: str, user: str, database: str, needs_password: bool) -> Refusal:
+    severity = SERVER.match(reason)
+    kind = ""
+    if severity is not None:
+        said = reason[severity.end() :]
+        kind = _of_a_server(said, user, database)
+        if needs_password and kind.startswith("28"):
+            kind = "password"
+        is_local = not host or host.startswith(("/", "@"))
+        if kind == "peer" or (kind.startswith("28") and is_local and user == "root"):
+            kind = "root" if os.geteuid() == 0 else "peer" if kind == "peer" else kind
+    else:
+        kind = SYSTEM.get(reason) or next(
+            (kind for sign, kind in OF_LIBPQ if re.match(sign, reason)), ""
+        )
+        if needs_password and not kind:
+            kind = "password"
+        if kind in ("ca", "client certificate") and _is_elsewhere(reason):
+            kind = "home"
+    return Refusal(host or "local socket", " ".join(reason.split())[:400], kind, bool(severity))
+
+
+def _of_a_server(said: str, user: str, database: str) -> str:
+    """Return what a server means by a message, in any language."""
+    for sign, state in REFUSALS:
+        if re.match(sign, said, re.IGNORECASE):
+            return state
+    named = [
+        name
+        for name in (user, database)
+        if name and re.search(rf"{QUOTE}\s?{re.escape(name)}\s?{QUOTE}", said)
+    ]
+    if named == [database] and user != database:
+        return "3D000"
+    if named == [user] and user != database:
+        return "28000"
+    # What names nothing speaks of the server itself: it starts, or has no session left.
+    return "refused" if named or re.search(QUOTE, said) else "53300"
+
+
+def _is_elsewhere(reason: str) -> bool:
+    """Tell whether a file is not to be had because HOME is another user's."""
+    return os.strerror(errno.EACCES) in reason and "/.postgresql/" in reason
