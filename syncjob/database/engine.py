@@ -129,8 +129,10 @@ def _our_errors(engine: Engine) -> Iterator[_Step]:
         raise  # means something to the store method it arises in
     except exc.DBAPIError as error:
         lost = error.connection_invalidated or isinstance(error, exc.OperationalError)
-        # What was sent to be committed, and not answered, may be stored or not.
-        undone = not (step.is_committing and lost and not getattr(error.orig, "sqlstate", None))
+        # What was sent to be committed, and not answered by PostgreSQL itself, may be stored or
+        # not: a pooler that has lost the server says so with an SQLSTATE of connections.
+        state = getattr(error.orig, "sqlstate", None) or "08"
+        undone = not (step.is_committing and lost and state.startswith(("08", "57P")))
         # Not "from error": its text holds the statement, and at times the row.
         raise translated(engine.url, error.orig, lost=lost, undone=undone) from None
     except (exc.InterfaceError, exc.InvalidRequestError, exc.TimeoutError) as error:

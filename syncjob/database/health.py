@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from syncjob.database.engine import open_engine, reading
 from syncjob.database.ownership import get_revision
+from syncjob.database.poolers import find_pooling
 from syncjob.database.schema import find_fault
 from syncjob.database.sqlite_files import path_of
 from syncjob.database.tables import metadata
@@ -81,7 +83,8 @@ def get_health(database_url: str, *, name: str) -> Health:
         if engine.dialect.name == "sqlite":
             return _of_sqlite(engine)
         with reading(engine) as connection:
-            return _of_postgresql(connection)
+            health = _of_postgresql(connection)
+        return replace(health, pooling=find_pooling(engine))
     finally:
         engine.dispose()
 
