@@ -20,6 +20,8 @@ from sqlalchemy import create_engine, make_url, text
 from syncjob.database.schema import upgrade
 from syncjob.database.store import Store, open_store
 from syncjob.simulator import Account, Simulator
+from tests.poolers import MISSING, Pooler, find_pgbouncer
+from tests.servers import Server
 
 # The same examples every time, and no limit that a busy machine breaks.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
@@ -46,11 +48,24 @@ def postgresql_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server for this test alone."""
+    folder = Path(tempfile.mkdtemp(prefix="syncjob-pg-"))
+    made = Server(folder)
+    yield made
+    made.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 class Databases:
     """Makes databases whose schema is current, by copying one that was migrated once."""
 
-    def __init__(self, kind: str, folder: Path, server: str | None) -> None:
+    def __init__(
+        self, kind: str, folder: Path, server: str | None, pooler: Pooler | None = None
+    ) -> None:
         self.kind = kind
+        self._pooler = pooler
         self._folder = folder
         self._server = server
         self._template = ""
@@ -68,7 +83,7 @@ class Databases:
         if not self._template:
             self._template = f"template_{uuid4().hex}"
             self._create(self._template)
-            upgrade(self._url(self._template))
+            upgrade(self._direct(self._template))
         return self.make_empty(template=self._template)
 
     def make_empty(self, template: str = "template0") -> str:
@@ -88,7 +103,15 @@ class Databases:
         self._on_server(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         self._made.append(name)
 
+    def direct(self, url: str) -> str:
+        """Return the URL of a database that was made, without the pooler that may be before it."""
+        return url if self._pooler is None else self._direct(make_url(url).database or "")
+
     def _url(self, name: str) -> str:
+        direct = self._direct(name)
+        return direct if self._pooler is None else self._pooler.url(direct)
+
+    def _direct(self, name: str) -> str:
         url = make_url(self._server or "").set(database=name)
         return url.render_as_string(hide_password=False)
 
@@ -114,6 +137,30 @@ def postgresql_databases(
     databases = Databases("postgresql", tmp_path_factory.mktemp("postgresql"), postgresql_server)
     yield databases
     databases.drop_all()
+
+
+@pytest.fixture(scope="session")
+def pooled_databases(
+    tmp_path_factory: pytest.TempPathFactory, postgresql_server: str
+) -> Iterator[Databases]:
+    """Makes databases on the PostgreSQL server, to be used through a pooler of four sessions."""
+    with Pooler(postgresql_server) as pooler:
+        folder = tmp_path_factory.mktemp("pooled")
+        databases = Databases("postgresql", folder, postgresql_server, pooler)
+        yield databases
+        databases.drop_all()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests that are marked so through a pooler as well."""
+    if "databases" in metafunc.fixturenames and metafunc.definition.get_closest_marker("pooled"):
+        metafunc.parametrize("databases", ["sqlite", "postgresql", "pooled"], indirect=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out, where a line of skipped tests is easily overlooked."""
+    if find_pgbouncer() is None:
+        terminalreporter.write_line(MISSING, yellow=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -143,9 +190,9 @@ def store(database_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def query(database_url: str) -> Iterator[Callable[..., list[Any]]]:
+def query(databases: Databases, database_url: str) -> Iterator[Callable[..., list[Any]]]:
     """Run a statement on the fresh database, as somebody else would; return its rows as tuples."""
-    yield from _query(database_url)
+    yield from _query(databases.direct(database_url))
 
 
 @pytest.fixture

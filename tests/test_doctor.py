@@ -334,7 +334,6 @@ def postgresql(
     [
         ("REVOKE UPDATE ON sweeps FROM {role}", "fault", ("UPDATE on sweeps", "GRANT")),
         ("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}", "fault", ("and 4", "more")),
-        ("REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC", "fault", ("TEMPORARY on",)),
         ("ALTER ROLE {role} SET default_transaction_read_only = on", "fault", ("read-only",)),
         ("ALTER ROLE {role} CONNECTION LIMIT 2", "warning", ("sessions more", "limit")),
     ],
@@ -342,7 +341,7 @@ def postgresql(
 def test_what_the_role_may_not_do_is_named(
     postgresql: tuple[str, Callable[[], Told]], statement: str, level: str, words: tuple[str, ...]
 ) -> None:
-    """Rights on tables, temporary tables, writing at all, sessions."""
+    """Rights on tables, writing at all, sessions."""
     url, look = postgresql
     assert bad(look()) == []
     database = make_url(url).database

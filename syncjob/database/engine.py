@@ -6,10 +6,11 @@ One engine per process. Nothing above this folder sees SQLAlchemy or a driver.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 
+from syncjob.database import sessions
 from syncjob.database.failures import translated
 from syncjob.database.sqlite_files import require_file
 from syncjob.database.urls import parse
@@ -27,12 +28,6 @@ POSTGRESQL_OPTIONS = {
     "keepalives_interval": "10",
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
-}
-# What a session sets unless the role, the database or the URL has: nobody waits for us for ever.
-TIMEOUTS = {
-    "lock_timeout": "30s",
-    "statement_timeout": "10min",
-    "idle_in_transaction_session_timeout": "5min",
 }
 BUSY_TIMEOUT = 30_000  # milliseconds that SQLite waits for another program's write to end
 # Pages of SQLite's log between two checkpoints: 64 MB. Rows come in no order, so that each group
@@ -59,21 +54,14 @@ def open_engine(
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     options = {**POSTGRESQL_OPTIONS, "application_name": name[:63], **options}
-    engine = create_engine(url, hide_parameters=True, connect_args=options)
-    if timeouts:
-        event.listen(engine, "connect", _set_timeouts)
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        connect_args={**options, **sessions.CONNECT_ARGS},
+        use_native_hstore=False,  # asks for what we have no column of
+    )
+    event.listen(engine, "begin", sessions.begin(timeouts=timeouts))
     return engine
-
-
-def _set_timeouts(connection: Any, _record: object) -> None:
-    # Not as options of the connection: poolers in between refuse these.
-    names = ", ".join(f"'{name}'" for name in TIMEOUTS)
-    unset = connection.execute(
-        f"SELECT name FROM pg_settings WHERE name IN ({names}) AND setting = '0'"  # noqa: S608 - names of ours
-    ).fetchall()
-    for (name,) in unset:
-        connection.execute("SELECT set_config(%s, %s, false)", (name, TIMEOUTS[name]))
-    connection.commit()
 
 
 def _prepare_sqlite(connection: "sqlite3.Connection", _record: object) -> None:
@@ -118,9 +106,7 @@ def _transaction(engine: Engine, *, writes: bool) -> Iterator[Connection]:
             yield connection
             step.is_committing = writes
             transaction.commit()
-        except BaseException as error:
-            if isinstance(error, engine.dialect.loaded_dbapi.Error):
-                connection.invalidate()  # in a COPY, which SQLAlchemy does not see
+        except BaseException:
             if not connection.invalidated:
                 connection.info.clear()  # what was made in the session is undone
             with suppress(exc.DBAPIError):  # of a connection that is lost
@@ -143,12 +129,11 @@ def _our_errors(engine: Engine) -> Iterator[_Step]:
         raise  # means something to the store method it arises in
     except exc.DBAPIError as error:
         lost = error.connection_invalidated or isinstance(error, exc.OperationalError)
-        # What was sent to be committed, and not answered, may be stored or not.
-        undone = not (step.is_committing and lost and not getattr(error.orig, "sqlstate", None))
+        # What was sent to be committed, and not answered by PostgreSQL itself, may be stored or
+        # not: a pooler that has lost the server says so with an SQLSTATE of connections.
+        state = getattr(error.orig, "sqlstate", None) or "08"
+        undone = not (step.is_committing and lost and state.startswith(("08", "57P")))
         # Not "from error": its text holds the statement, and at times the row.
         raise translated(engine.url, error.orig, lost=lost, undone=undone) from None
-    except engine.dialect.loaded_dbapi.Error as error:
-        # In a COPY, which SQLAlchemy does not see; it is not the commit that failed.
-        raise translated(engine.url, error, lost=True, undone=True) from None
     except (exc.InterfaceError, exc.InvalidRequestError, exc.TimeoutError) as error:
         raise DatabaseError(f"the database failed: {type(error).__name__}") from None

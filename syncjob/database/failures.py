@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from syncjob.database import refusals
+from syncjob.database import poolers, refusals
 from syncjob.database.patience import Busy, Undone
 from syncjob.database.sqlite_files import path_of
 from syncjob.errors import DatabaseError
@@ -84,7 +84,8 @@ def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseErr
     text = getattr(diagnostics, "message_primary", None) or " ".join(str(error).split())[:400]
     state = getattr(error, "sqlstate", None) or ""
     where = f"{url.host or 'local socket'}/{url.database or ''}"
-    return _told(where, text, _cure_of(state), state, passes=lost and not state, undone=undone)
+    state, cure = poolers.meaning(text) or (state, _cure_of(state))
+    return _told(where, text, cure, state, passes=lost and not state, undone=undone)
 
 
 def _of_connecting(url: URL, error: Any, *, undone: bool) -> DatabaseError:
@@ -94,7 +95,8 @@ def _of_connecting(url: URL, error: Any, *, undone: bool) -> DatabaseError:
     # A server that restarts may also hang up, or send what nobody understands.
     passes = any(one.kind in (*refusals.NEVER_ASKED, "no postgresql", "") for one in found)
     words = refusals.in_words(found)
-    return _told(where, words, cure, telling.kind, passes=passes, undone=undone)
+    state, cure = poolers.meaning(telling.reason) or (telling.kind, cure)
+    return _told(where, words, cure, state, passes=passes, undone=undone)
 
 
 def _told(

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from syncjob.database.engine import open_engine, reading
 from syncjob.database.ownership import get_revision
+from syncjob.database.poolers import find_pooling
 from syncjob.database.schema import find_fault
 from syncjob.database.sqlite_files import path_of
 from syncjob.database.tables import metadata
@@ -26,9 +28,7 @@ SERVER = text(
            current_setting('server_encoding'),
            pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
            pg_database_size(current_database()),
-           now(),
-           has_database_privilege(current_database(), 'TEMPORARY'),
-           current_database()
+           now()
     """
 )
 LACKING = text(
@@ -83,19 +83,16 @@ def get_health(database_url: str, *, name: str) -> Health:
         if engine.dialect.name == "sqlite":
             return _of_sqlite(engine)
         with reading(engine) as connection:
-            return _of_postgresql(connection)
+            health = _of_postgresql(connection)
+        return replace(health, pooling=find_pooling(engine))
     finally:
         engine.dispose()
 
 
 def _of_postgresql(connection: Connection) -> Health:
-    version, number, encoding, read_only, size, now, may_make_temporary, database = (
-        connection.execute(SERVER).one()
-    )
+    version, number, encoding, read_only, size, now = connection.execute(SERVER).one()
     names = sorted(metadata.tables)
     missing = list(connection.scalars(LACKING, {"rights": list(RIGHTS), "names": names}))
-    if not may_make_temporary:
-        missing.append(f"TEMPORARY on database {database}")
     blockers = connection.execute(BLOCKERS, {"modes": list(BLOCKING), "names": names})
     return Health(
         kind="postgresql",

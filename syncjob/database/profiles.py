@@ -1,6 +1,6 @@
 """Statements that store what WeChat says of people: profiles, and the follow periods they tell.
 
-They work on all rows of the staged table `told` at once. Each runs inside a transaction that the
+They work on all answers that are staged (`told`) at once. Each runs inside a transaction that the
 store opens.
 """
 
@@ -40,7 +40,7 @@ from syncjob.database.tables import (
     unfollow_candidates,
 )
 from syncjob.database.tables import quarantine as quarantined
-from syncjob.database.told import PROFILE_FIELDS, looked_up, stage, told
+from syncjob.database.told import PROFILE_FIELDS, Staged, looked_up, told
 from syncjob.model import HeldPages, UnionidConflict, UserInfo
 
 # What WeChat stopped sending, or sends blank at times, must not wipe out what is stored.
@@ -80,23 +80,25 @@ def save(
     infos = list(by_openid.values())
     if held.pages:
         infos.sort(key=attrgetter("openid"))
-    stage(connection, infos, held.pages)
+    staged = Staged(connection, infos, held.pages)
     conflicts: list[UnionidConflict] = []
     # Nearly always no answer contradicts what is stored, which is seen while writing.
-    has_another_owner, waits = connection.execute(_look(), {"account": account_id}).one()
+    look = staged.execute(_look(), {"account": account_id}, columns=("openid", "unionid"))
+    has_another_owner, waits = tuple(look.one())
     shared = not confirmed and (has_another_owner or unionids.are_repeated(infos))
-    execute = partial(_execute, connection, clock, account_id, held.sweep_id)
+    write = partial(_write, connection.dialect, clock, account_id, held.sweep_id)
     if shared and plainly:
         raise NotPlain
-    if shared or execute(upsert=not plainly) < len(infos):
+    if shared or write(staged, upsert=not plainly) < len(infos):
         if not confirmed:
             conflicts = unionids.get_conflicts(connection, account_id, infos)
             left_out = {conflict.openid for conflict in conflicts}
             infos = [info for info in infos if info.openid not in left_out]
-            stage(connection, infos, held.pages)
-        _archive_periods(connection, account_id)
-        written = execute(upsert=True, contradicting=True)
-        require_stored(followers.name, written, len(infos))
+            staged = Staged(connection, infos, held.pages)
+        if infos:
+            _archive_periods(connection, staged, account_id)
+            written = write(staged, upsert=True, contradicting=True)
+            require_stored(followers.name, written, len(infos))
     if waits:
         _let_out(connection, account_id, infos)
     return conflicts
@@ -130,12 +132,14 @@ def _is_return(answered: Any) -> ColumnElement[bool]:
     )
 
 
-def _archive_periods(connection: Connection, account_id: int) -> None:
+def _archive_periods(connection: Connection, staged: Staged, account_id: int) -> None:
     """Keep the periods that ended: as they were noted, or, if not, before the new ones began."""
     stored = select(_is_return(told.c)).where(
         followers.c.account_id == account_id, followers.c.openid == told.c.openid
     )
-    returned = list(connection.scalars(select(told.c.openid).where(looked_up(stored).is_(True))))
+    when = ("openid", "subscribe_time")
+    statement = select(told.c.openid).where(looked_up(stored).is_(True))
+    returned = list(staged.execute(statement, columns=when).scalars())
     if not returned:
         return
     candidate = (
@@ -178,14 +182,15 @@ def _archive_periods(connection: Connection, account_id: int) -> None:
     )
     columns = ["account_id", "openid", "followed_after", "followed_before"]
     columns += ["unfollowed_after", "unfollowed_before"]
-    connection.execute(insert(past_follow_periods).from_select(columns, ended))
+    staged.execute(insert(past_follow_periods).from_select(columns, ended), columns=when)
 
 
-def _execute(
-    connection: Connection,
+def _write(
+    dialect: Dialect,
     clock: DatabaseClock,
     account_id: int,
     sweep_id: int,
+    staged: Staged,
     *,
     upsert: bool,
     contradicting: bool = False,
@@ -196,18 +201,16 @@ def _execute(
     `contradicting`. Without, a row that is there is an IntegrityError.
     """
     _, now = clock.parameter()
-    statement = _statement(connection.dialect, clock, upsert, contradicting)
+    statement = _statement(dialect, clock, upsert, contradicting)
     values = {"account": account_id, "sweep": sweep_id, **now}
-    return connection.execute(
-        statement, values, execution_options={"preserve_rowcount": True}
-    ).rowcount
+    return staged.execute(statement, values, preserve_rowcount=True).rowcount
 
 
 @lru_cache(maxsize=16)  # making it costs as much as executing it for a hundred
 def _statement(dialect: Dialect, clock: DatabaseClock, upsert: bool, contradicting: bool) -> Any:
     """Return an INSERT, or an upsert: PostgreSQL may plan an UPDATE of the staged rows badly.
 
-    (It knows nothing of how many there are; that costs ten times as much.)
+    (It may join them with the whole table; that costs ten times as much.)
     """
     account_id = bindparam("account", type_=ID)
     now, _ = clock.parameter()

@@ -76,7 +76,8 @@ RUN_AS = "run it as the user of the job, for example: runuser -u syncjob -- sync
 CONNECTION_CURES = {
     "unreached": "is the server up? Check host and port of SYNCJOB_DATABASE_URL",
     "no socket": "is the server up, and its socket there? Name the folder with host=/FOLDER",
-    "timeout": "no answer in time: check host and port of SYNCJOB_DATABASE_URL, and the firewall",
+    "timeout": "no answer in time: check host and port of SYNCJOB_DATABASE_URL, and the firewall; "
+    "a pooler may be waiting for PostgreSQL itself",
     "dns": "check the host of SYNCJOB_DATABASE_URL, and the DNS of this machine",
     "home": "HOME is that of another user: set it to the home of the user that runs syncjob, or "
     "name the files with sslrootcert, sslcert and sslkey",

@@ -15,6 +15,11 @@ OLDEST = {"postgresql": (12, 0), "sqlite": (3, 35, 0)}
 MIB = 1 << 20
 LEAST_FREE = 500 * MIB
 LEAST_SESSIONS = 3  # the job keeps two, and status or a second account one
+POOLERS = {
+    "transaction": " through a pooler in transaction mode",
+    "session": " through a pooler in session mode, of which a run takes three sessions",
+    "unknown": " through a pooler",
+}
 LONG_HELD = timedelta(seconds=20)  # a run waits 30 s for a lock
 
 
@@ -29,7 +34,8 @@ def check_database(url: str, *, name: str) -> tuple[Health | None, list[Finding]
 
 def _judge(health: Health) -> Iterator[Finding]:
     kind = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}[health.kind]
-    yield ok("database", f"{kind} {health.version} answers, {health.size / MIB:,.0f} MiB")
+    through = POOLERS[health.pooling] if health.pooling else ""
+    yield ok("database", f"{kind} {health.version} answers{through}, {health.size / MIB:,.0f} MiB")
     oldest = OLDEST[health.kind]
     if health.version_number < oldest:
         wanted = ".".join(map(str, oldest))

@@ -1,7 +1,7 @@
 """The values that the layers hand to each other."""
 
 from syncjob.model.cleaning import BIGINT
-from syncjob.model.health import Blocker, Health
+from syncjob.model.health import Blocker, Health, Pooling
 from syncjob.model.prefixes import common_prefix
 from syncjob.model.pseudonyms import fingerprint, key_hashes, shown
 from syncjob.model.quota import (
@@ -72,6 +72,7 @@ __all__ = [
     "HeldPages",
     "MalformedReply",
     "PageSaved",
+    "Pooling",
     "QuotaState",
     "QuotaUse",
     "Refusal",

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+# For how long a pooler lends a session of the server to a client: see PgBouncer's pool_mode.
+Pooling = Literal["session", "transaction", "unknown"]
+
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
@@ -21,7 +24,8 @@ class Health:
 
     `missing` are rights that the job needs and this role or user lacks; `size` and `free` (of the
     disk, known of a local file only) are in bytes; `sessions_left` is how many more the server and
-    the role allow, None where nothing limits them. `fault` is what is wrong with the tables.
+    the role allow, None where nothing limits them; `pooling` is None where no pooler was seen.
+    `fault` is what is wrong with the tables.
     """
 
     kind: Literal["sqlite", "postgresql"]
@@ -35,5 +39,6 @@ class Health:
     size: int
     free: int | None = None
     sessions_left: int | None = None
+    pooling: Pooling | None = None
     missing: list[str] = field(default_factory=list)
     blockers: list[Blocker] = field(default_factory=list)
