@@ -31,6 +31,10 @@ class SettingsError(SyncjobError):
     exit_code = ExitCode.SETTINGS
 
 
+class RehearsalRefused(SettingsError):
+    """Name a database of its own for the rehearsal: this one holds real people, or may."""
+
+
 # --- the database -------------------------------------------------------------------------
 
 

@@ -69,18 +69,24 @@ def migrate(context: click.Context, quiet: bool) -> None:
     """Bring the database to the newest schema.
 
     Creates the tables the first time (and a SQLite file, readable by you alone); safe to repeat.
+    Says which database that is; without any setting it is syncjob.db in the current folder.
     """
-    settings = settings_of(context).database()
-    from syncjob.database.schema import upgrade
+    reader = settings_of(context)
+    settings = reader.database()
+    from syncjob.database.schema import migrate as bring_to_newest
 
-    before, after = upgrade(settings.database_url.reveal())
-    if before == after:
-        if not quiet:
-            click.echo(f"The database is at revision {after} already; nothing to do.")
-    elif before is None:
-        click.echo(f"Created the tables, at revision {after}.")
+    done = bring_to_newest(settings.database_url.reveal(), only_account=settings.only_account)
+    if done.before == done.after:
+        if quiet:
+            return
+        click.echo(f"The database is at revision {done.after} already; nothing to do.")
+    elif done.before is None:
+        click.echo(f"Created the tables, at revision {done.after}.")
     else:
-        click.echo(f"Brought the database from revision {before} to {after}.")
+        click.echo(f"Brought the database from revision {done.before} to {done.after}.")
+    click.echo(f"Database: {done.place}")
+    if not reader.names("SYNCJOB_DATABASE_URL"):
+        click.echo("SYNCJOB_DATABASE_URL is not set: this file in the current folder is the default.")
 
 
 @click.command(
@@ -194,7 +200,11 @@ def _tell(context: click.Context) -> None:
     from syncjob.database.store import open_store
     from syncjob.sync.intentions import intend
 
-    with open_store(settings.database_url.reveal(), name=f"syncjob/{settings.appid}") as store:
+    with open_store(
+        settings.database_url.reveal(),
+        name=f"syncjob/{settings.appid}",
+        only_account=settings.only_account,
+    ) as store:
         found = intend(
             store,
             settings.appid,

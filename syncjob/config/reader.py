@@ -17,8 +17,9 @@ from syncjob.config.file import SETTING_NAMES, SettingsFile, read_settings_file
 from syncjob.config.notices import NoticeSettings, WebhookFormat, state_folder, without_secrets
 from syncjob.config.secrets import Secret
 from syncjob.config.settings import DatabaseSettings, Settings, TokenSourceName
+from syncjob.config.simulated import MARK, is_simulated, simulated_account, usable
 from syncjob.config.values import Values
-from syncjob.errors import SettingsError
+from syncjob.errors import RehearsalRefused, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +40,12 @@ class SettingsReader(Values):
         self.origin = origin
         self._environ = environ
         self._notices: NoticeSettings | None = None
-        super().__init__(environ, file or {})
+        super().__init__(environ, usable(environ, file or {}))
 
     @property
     def unknown(self) -> list[tuple[str, str | None]]:
         """Variables that look like settings and are none, each with the name nearest to it."""
-        strange = self._values.keys() - SETTING_NAMES - {"SYNCJOB_CONFIG"}
+        strange = self._values.keys() - SETTING_NAMES - {"SYNCJOB_CONFIG", MARK}
         return [
             (name, next(iter(difflib.get_close_matches(name, SETTING_NAMES, n=1)), None))
             for name in sorted(strange)
@@ -58,7 +59,9 @@ class SettingsReader(Values):
     def database(self) -> DatabaseSettings:
         """Read what a command needs that only looks at the database."""
         self._require_right_file()
-        return DatabaseSettings(self._database_url(), self._appid())
+        return DatabaseSettings(
+            self._database_url(), self._appid(), simulated_account(self._environ)
+        )
 
     def job(self) -> Settings:
         """Read all that a run of the job needs."""
@@ -121,6 +124,7 @@ class SettingsReader(Values):
             "probe_after": lambda: parsed("SYNCJOB_PROBE_AFTER", forms.count_or_off, "3"),
             "timeout": lambda: parsed("SYNCJOB_TIMEOUT", forms.timeout, "30s"),
             "metrics_file": self._metrics_file,
+            "only_account": lambda: simulated_account(self._environ),
         }
 
     def notices(self) -> NoticeSettings:
@@ -152,7 +156,13 @@ class SettingsReader(Values):
     # --- one setting each -----------------------------------------------------------------
 
     def _database_url(self) -> Secret:
-        url = self._secret("SYNCJOB_DATABASE_URL") or Secret("sqlite:///syncjob.db")
+        url = self._secret("SYNCJOB_DATABASE_URL")
+        if url is None and is_simulated(self._environ):
+            raise RehearsalRefused(
+                "SYNCJOB_DATABASE_URL is not set, and under syncjob simulate there is no default; "
+                "expected a database of its own, such as sqlite:///rehearsal.db"
+            )
+        url = url or Secret("sqlite:///syncjob.db")
         scheme, found, _ = url.reveal().partition("://")
         if not found or scheme not in DATABASE_SCHEMES:
             is_scheme = found and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,30}", scheme)
@@ -174,6 +184,12 @@ class SettingsReader(Values):
         if appid is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
             raise SettingsError(
                 f"SYNCJOB_APPID is {appid!r}; expected an AppID such as wx0123456789abcdef"
+            )
+        simulated = simulated_account(self._environ)
+        if appid is not None and simulated is not None and appid != simulated:
+            raise RehearsalRefused(
+                f"SYNCJOB_APPID is {appid!r}, and syncjob simulate serves {simulated}; expected "
+                "that, or none"
             )
         return appid
 

@@ -95,6 +95,17 @@ def _parse(database_url: str) -> URL:
     return url
 
 
+def place_of(connection: Connection) -> str:
+    """Return in words which database a connection is to, without user and password."""
+    if connection.dialect.name == "sqlite":
+        return f"SQLite, {connection.exec_driver_sql('PRAGMA database_list').first()[2]}"  # type: ignore[index]
+    # Of the connection: the URL may leave all of it to libpq's variables and defaults.
+    info: Any = connection.connection.driver_connection.info  # type: ignore[union-attr]
+    schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
+    of = "" if schema in ("public", None) else f", schema {schema}"
+    return f"PostgreSQL, {info.dbname} on {info.host}:{info.port}{of}"
+
+
 def _require_file(url: URL, *, create: bool) -> None:
     if not url.database or url.database == ":memory:":
         raise SettingsError(
