@@ -20,9 +20,7 @@ def open_account(context: click.Context) -> Iterator[tuple["Store", "Account | N
     settings = settings_of(context).database()
     from syncjob.database.store import open_store
 
-    with open_store(
-        settings.database_url.reveal(), only_account=settings.only_account
-    ) as store:
+    with open_store(settings.database_url.reveal(), only_account=settings.only_account) as store:
         appid = settings.appid
         if appid is None:
             appids = store.get_appids()

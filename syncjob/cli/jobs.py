@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ class RunOptions:
     max_batches: int | None
     report: Path | None
     restart: bool = False
+    now: bool = False
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -86,31 +88,39 @@ def migrate(context: click.Context, quiet: bool) -> None:
         click.echo(f"Brought the database from revision {done.before} to {done.after}.")
     click.echo(f"Database: {done.place}")
     if not reader.names("SYNCJOB_DATABASE_URL"):
-        click.echo("SYNCJOB_DATABASE_URL is not set: this file in the current folder is the default.")
+        click.echo("SYNCJOB_DATABASE_URL is not set; this is the default, in the current folder.")
 
 
 @click.command(
     cls=Command,
     epilog="""\b
-EXAMPLE (a line for cron; it prints something only when a person should look)
+EXAMPLES
+  syncjob sync --now
+  syncjob sync --dry-run
+
+\b
+  A line for cron; it prints something only when a person should look:
   */15 * * * *  /usr/local/bin/syncjob sync --config /etc/syncjob/syncjob.toml""",
 )
 @_run_options
+@click.option("--now", is_flag=True, help="List the followers although no sweep is due yet.")
 @click.option("--dry-run", is_flag=True, help="Say what a run would do now, and do nothing.")
 @click.pass_context
-def sync(context: click.Context, /, dry_run: bool, **options: Any) -> None:
+def sync(context: click.Context, /, now: bool, dry_run: bool, **options: Any) -> None:
     """Run the job once: list the followers, then enrich them.
 
     Goes on with an interrupted sweep of the follower list, or starts a new one when it is time to
-    (SYNCJOB_SWEEP_EVERY), then fetches the profiles of the followers that have none yet. Says
-    nothing when all is well.
+    (SYNCJOB_SWEEP_EVERY, or --now), then fetches the profiles of the followers that have none yet.
+    Says nothing when all is well.
     """
     if not dry_run:
-        _run(context, RunOptions(command="sync", **options))
+        _run(context, RunOptions(command="sync", now=now, **options))
         return
     if any(value is not None for value in options.values()):
-        raise click.UsageError("--dry-run goes with no other option: it says what a whole run does")
-    _tell(context)
+        raise click.UsageError(
+            "--dry-run goes with no other option but --now: it says what a whole run does"
+        )
+    _tell(context, now=now)
 
 
 @click.command(
@@ -156,7 +166,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         command=options.command,
         batch_size=settings.batch_size,
         concurrency=settings.concurrency,
-        sweep_every=settings.sweep_every,
+        sweep_every=timedelta(0) if options.now else settings.sweep_every,
         rules=SweepRules(
             max_drift=settings.max_drift,
             max_unfollow=settings.max_unfollow,
@@ -193,7 +203,7 @@ def _watch(run: Callable[..., "Run"]) -> None:
     click.echo(summary(ended), err=True)
 
 
-def _tell(context: click.Context) -> None:
+def _tell(context: click.Context, *, now: bool) -> None:
     """Print what a run would do."""
     settings = settings_of(context).job()
     from syncjob.cli.intentions import in_words
@@ -208,7 +218,7 @@ def _tell(context: click.Context) -> None:
         found = intend(
             store,
             settings.appid,
-            sweep_every=settings.sweep_every,
+            sweep_every=timedelta(0) if now else settings.sweep_every,
             sweep_max_age=settings.sweep_max_age,
             refresh_after=settings.refresh_after,
             refresh_limit=settings.refresh_limit,

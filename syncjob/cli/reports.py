@@ -90,10 +90,14 @@ def _show_count(context: click.Context, day: date, as_json: bool) -> None:
 @click.command(
     cls=Command,
     epilog="""\b
-EXAMPLE
-  syncjob runs --limit 5""",
+EXAMPLES
+  syncjob runs --limit 5
+  syncjob runs --failed
+  syncjob runs --all --json""",
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
+@click.option("--all", "every", is_flag=True, help="The idle ones too.")
+@click.option("--failed", is_flag=True, help="Only those that failed or died.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 1_000_000),
@@ -103,8 +107,11 @@ EXAMPLE
     help="So many at most.",
 )
 @click.pass_context
-def runs(context: click.Context, as_json: bool, limit: int) -> None:
-    """Show the history of runs, the newest first."""
+def runs(context: click.Context, as_json: bool, every: bool, failed: bool, limit: int) -> None:
+    """Show the history of runs, the newest first.
+
+    Idle runs, which had nothing to do and asked WeChat nothing, are left out unless --all is given.
+    """
     from syncjob.cli.render import runs_in_words
     from syncjob.cli.report import run_as_json
 
@@ -112,10 +119,23 @@ def runs(context: click.Context, as_json: bool, limit: int) -> None:
         if account is None:
             click.echo("[]" if as_json else "No run yet. Start with: syncjob sync")
             return
-        found = store.get_runs(account.id, limit)
+        found = store.get_runs(
+            account.id, limit, which="failed" if failed else "all" if every else "busy"
+        )
         calls = store.get_calls([run.id for run in found]) if as_json else {}
+        idle = 0
+        if not (as_json or every or failed):
+            is_whole = len(found) < limit
+            idle = store.count_idle_runs(account.id, behind=0 if is_whole else found[-1].id)
     if as_json:
         told = [run_as_json(run, account.appid, calls[run.id]) for run in found]
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
-    else:
-        click.echo(runs_in_words(found) if found else "No run yet. Start with: syncjob sync")
+        return
+    if found:
+        click.echo(runs_in_words(found))
+    elif failed:
+        click.echo("No run has failed.")
+    elif not idle:
+        click.echo("No run yet. Start with: syncjob sync")
+    if idle:
+        click.echo(f"Not shown: {idle:,} idle, which had nothing to do (syncjob runs --all).")

@@ -6,9 +6,9 @@ No method here writes.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, not_, select
 
 from syncjob.database import (
     access_tokens,
@@ -83,10 +83,18 @@ class Archive:
         with reading(self._engine) as connection:
             return accounts.get_appids(connection)
 
-    def get_runs(self, account_id: int, limit: int) -> list[Run]:
-        """Return the newest runs first."""
+    def get_runs(
+        self, account_id: int, limit: int, *, which: Literal["all", "busy", "failed"] = "all"
+    ) -> list[Run]:
+        """Return the newest runs first: `busy` leaves out the idle ones, see `Run.idle`."""
+        chosen = {"all": (), "busy": (not_(runs.is_idle()),), "failed": (runs.is_failed(),)}
         with reading(self._engine) as connection:
-            return runs.get_latest(connection, account_id, limit=limit)
+            return runs.get_latest(connection, account_id, *chosen[which], limit=limit)
+
+    def count_idle_runs(self, account_id: int, *, behind: int) -> int:
+        """Return how many idle runs began after the run `behind` (0: since ever)."""
+        with reading(self._engine) as connection:
+            return runs.count_idle(connection, account_id, behind)
 
     def get_calls(self, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
         """Return what each of these runs has called, by endpoint."""

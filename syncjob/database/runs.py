@@ -5,7 +5,18 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from syncjob.database import quotas
@@ -157,6 +168,24 @@ def get_latest(connection: Connection, account_id: int, *conditions: Any, limit:
         .limit(limit)
     )
     return [Run(*row) for row in rows]
+
+
+def is_idle() -> ColumnElement[bool]:
+    """Return the condition of a run that had nothing to do: it succeeded without a call."""
+    return and_(runs.c.status == "succeeded", runs.c.calls == 0)
+
+
+def is_failed() -> ColumnElement[bool]:
+    """Return the condition of a run that failed, or whose process died."""
+    return runs.c.status.in_(("failed", "abandoned"))
+
+
+def count_idle(connection: Connection, account_id: int, behind: int) -> int:
+    """Count the account's idle runs that began after the run `behind`."""
+    count: int = connection.execute(
+        select(func.count()).where(runs.c.account_id == account_id, runs.c.id > behind, is_idle())
+    ).scalar_one()
+    return count
 
 
 def get_failing_cause(connection: Connection, account_id: int, in_a_row: int) -> int | None:
