@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from syncjob import __version__
+from syncjob.cli.accounts import accounts
 from syncjob.cli.doctor import doctor
 from syncjob.cli.init import init
 from syncjob.cli.jobs import backfill, migrate, sync
@@ -63,7 +64,7 @@ def cli() -> None:
 
 COMMANDS = (
     *(init, migrate, doctor, plan, sync, backfill),
-    *(status, runs, unfollows, quota, metrics, notify, simulate),
+    *(status, runs, accounts, unfollows, quota, metrics, notify, simulate),
 )
 for command in COMMANDS:
     cli.add_command(command)

@@ -16,7 +16,8 @@ from syncjob.errors import Interrupted, Stopped, SyncjobError
 
 # As a message names them: syncjob migrate, syncjob quota forget.
 OURS = re.compile(
-    r"\bsyncjob (?:migrate|doctor|status|runs|notify|unfollows(?: approve| reject)?|quota forget)\b"
+    r"\bsyncjob (?:migrate|doctor|status|runs|notify|unfollows(?: approve| reject)?|quota forget"
+    r"|accounts(?: remove)?)\b"
 )
 
 _VERBOSITY = "syncjob.verbosity"

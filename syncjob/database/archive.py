@@ -17,6 +17,7 @@ from syncjob.database import (
     notices,
     pages,
     quotas,
+    removal,
     report,
     runs,
     sweeps,
@@ -82,6 +83,16 @@ class Archive:
         """Return the AppIDs of all accounts, sorted."""
         with reading(self._engine) as connection:
             return accounts.get_appids(connection)
+
+    def get_accounts(self) -> list[Account]:
+        """Return all accounts, by their AppIDs."""
+        with reading(self._engine) as connection:
+            return accounts.get_all(connection)
+
+    def count_rows(self, account_id: int) -> dict[str, int]:
+        """Return how many rows each table has of the account, those that have some."""
+        with reading(self._engine) as connection:
+            return removal.count(connection, account_id)
 
     def get_runs(
         self, account_id: int, limit: int, *, which: Literal["all", "busy", "failed"] = "all"
