@@ -8,7 +8,7 @@ import click
 from syncjob.cli.account import open_account
 from syncjob.cli.options import Command, read_max_age
 from syncjob.errors import ExitCode
-from syncjob.model import CHINA, FollowerCount
+from syncjob.model import CHINA, FollowerCount, RunStatus
 
 
 @click.command(
@@ -119,9 +119,8 @@ def runs(context: click.Context, as_json: bool, every: bool, failed: bool, limit
         if account is None:
             click.echo("[]" if as_json else "No run yet. Start with: syncjob sync")
             return
-        found = store.get_runs(
-            account.id, limit, which="failed" if failed else "all" if every else "busy"
-        )
+        statuses: tuple[RunStatus, ...] | None = ("failed", "abandoned") if failed else None
+        found = store.get_runs(account.id, limit, idle=every, statuses=statuses)
         calls = store.get_calls([run.id for run in found]) if as_json else {}
         idle = 0
         if not (as_json or every or failed):

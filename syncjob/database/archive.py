@@ -3,12 +3,12 @@
 No method here writes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
-from sqlalchemy import Engine, not_, select
+from sqlalchemy import Engine, select
 
 from syncjob.database import (
     access_tokens,
@@ -35,6 +35,7 @@ from syncjob.model import (
     QuotaState,
     QuotaUse,
     Run,
+    RunStatus,
     Standing,
     Sweep,
     Totals,
@@ -95,12 +96,16 @@ class Archive:
             return removal.count(connection, account_id)
 
     def get_runs(
-        self, account_id: int, limit: int, *, which: Literal["all", "busy", "failed"] = "all"
+        self,
+        account_id: int,
+        limit: int,
+        *,
+        idle: bool = True,
+        statuses: Collection[RunStatus] | None = None,
     ) -> list[Run]:
-        """Return the newest runs first: `busy` leaves out the idle ones, see `Run.idle`."""
-        chosen = {"all": (), "busy": (not_(runs.is_idle()),), "failed": (runs.is_failed(),)}
+        """Return the newest runs first; only those of these statuses, or without the idle ones."""
         with reading(self._engine) as connection:
-            return runs.get_latest(connection, account_id, *chosen[which], limit=limit)
+            return runs.get_shown(connection, account_id, limit, idle, statuses)
 
     def count_idle_runs(self, account_id: int, *, behind: int) -> int:
         """Return how many idle runs began after the run `behind` (0: since ever)."""

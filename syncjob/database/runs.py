@@ -1,28 +1,17 @@
 """Statements on runs. Each runs inside a transaction that the store opens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    and_,
-    bindparam,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import BigInteger, Connection, bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from syncjob.database import quotas
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import ID
-from syncjob.database.tables import runs
+from syncjob.database.tables import IS_IDLE, IS_NOT_IDLE, runs
 from syncjob.errors import RunInProgress, RunLost
 from syncjob.model import Command, Run, RunStatus, Traffic
 
@@ -170,20 +159,24 @@ def get_latest(connection: Connection, account_id: int, *conditions: Any, limit:
     return [Run(*row) for row in rows]
 
 
-def is_idle() -> ColumnElement[bool]:
-    """Return the condition of a run that had nothing to do: it succeeded without a call."""
-    return and_(runs.c.status == "succeeded", runs.c.calls == 0)
-
-
-def is_failed() -> ColumnElement[bool]:
-    """Return the condition of a run that failed, or whose process died."""
-    return runs.c.status.in_(("failed", "abandoned"))
+def get_shown(
+    connection: Connection,
+    account_id: int,
+    limit: int,
+    idle: bool,
+    statuses: Collection[RunStatus] | None,
+) -> list[Run]:
+    """Return the newest runs first; only those of these statuses, or without the idle ones."""
+    conditions: list[Any] = [] if idle else [IS_NOT_IDLE]
+    if statuses is not None:
+        conditions.append(runs.c.status.in_(statuses))
+    return get_latest(connection, account_id, *conditions, limit=limit)
 
 
 def count_idle(connection: Connection, account_id: int, behind: int) -> int:
     """Count the account's idle runs that began after the run `behind`."""
     count: int = connection.execute(
-        select(func.count()).where(runs.c.account_id == account_id, runs.c.id > behind, is_idle())
+        select(func.count()).where(runs.c.account_id == account_id, runs.c.id > behind, IS_IDLE)
     ).scalar_one()
     return count
 

@@ -18,7 +18,10 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    and_,
     false,
+    literal_column,
+    or_,
     text,
     true,
 )
@@ -206,6 +209,16 @@ Index(
     sqlite_where=runs.c.status == "running",
     postgresql_where=runs.c.status == "running",
 )
+
+# As Run.idle: it succeeded, and asked WeChat nothing. Written out, not parameters, since SQLite
+# takes a partial index only for the very condition that it was made with.
+SUCCEEDED = runs.c.status == literal_column("'succeeded'")
+IS_IDLE = and_(SUCCEEDED, runs.c.calls == literal_column("0"))
+IS_NOT_IDLE = or_(
+    runs.c.status != literal_column("'succeeded'"), runs.c.calls != literal_column("0")
+)
+# It succeeded, and WeChat has answered it.
+IS_ANSWERED = and_(SUCCEEDED, runs.c.calls != literal_column("0"))
 
 access_tokens = Table(
     "access_tokens",

@@ -242,6 +242,15 @@ class Run:
     holder: str | None
     exit_code: int | None
 
+    @property
+    def idle(self) -> bool:
+        """Tell whether it succeeded without asking WeChat anything, since nothing was due.
+
+        Such a run says nothing of WeChat: it is no success to watch for. In the database,
+        `tables.IS_IDLE` is the same.
+        """
+        return self.status == "succeeded" and self.calls == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
