@@ -23,8 +23,8 @@ PREFIX = 6
     epilog="""\b
 EXAMPLES
   syncjob accounts
-  syncjob accounts --json
-  syncjob accounts remove wx0123456789abcdef --erase --dry-run""",
+  syncjob accounts --json | jq '.[].appid'
+  syncjob accounts remove wx0123456789abcdef --dry-run""",
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
 @click.pass_context
@@ -94,8 +94,7 @@ def _as_json(status: "AccountStatus", prefix: str) -> dict[str, Any]:
     cls=Command,
     epilog="""\b
 EXAMPLES
-  syncjob accounts remove wx0123456789abcdef
-  syncjob accounts remove wx0123456789abcdef --erase --dry-run
+  syncjob accounts remove wx0123456789abcdef --dry-run
   syncjob accounts remove wx0123456789abcdef --erase --yes""",
 )
 @click.option("--erase", is_flag=True, help="Remove it although it has followers, and them.")

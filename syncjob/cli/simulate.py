@@ -44,11 +44,10 @@ EXAMPLES
   The same with answers as slow as real ones, a busy WeChat and another
   program that keeps taking the token away:
     syncjob simulate --followers 1000000 --latency 80 \\
-        --fault user/info/batchget=-1@100-103 --intruder 2000 -- syncjob sync
+        --fault user/info/batchget=-1@100-103 --intruder 2000 -- syncjob sync --now
 \b
   See the job stop at the daily quota of user/get; run it again, and it goes on:
-    syncjob simulate --followers 50000 --page-size 100 \\
-        --daily-quota user/get=300 -- syncjob sync
+    syncjob simulate --followers 1000000 --daily-quota user/get=60 -- syncjob sync --now
 \b
   Serve on port 8080 until Ctrl-C, and point another terminal at it:
     syncjob simulate --followers 5000 --port 8080
