@@ -158,7 +158,7 @@ def test_a_database_that_fails_leaves_the_file_as_it_was(
     wechat = world(5)
     measured(wechat, 0, "sync")
     before = FILE.read_text()
-    query("ALTER TABLE api_errors RENAME TO elsewhere")
+    query("ALTER TABLE call_totals RENAME TO elsewhere")
     assert wechat.run("sync") == 0
     assert FILE.read_text() == before
     assert "The metrics could not be written." in capsys.readouterr().err

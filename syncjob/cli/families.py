@@ -17,9 +17,15 @@ Values = Mapping[tuple[str, ...], float | None]
 
 
 class Families:
-    """The metrics of one account, in the form that prometheus-client collects."""
+    """The metrics of one account, in the form that prometheus-client collects.
 
-    def __init__(self, status: AccountStatus, totals: Totals) -> None:
+    `next_sweep_at` is from when on a run lists, None if the next one does.
+    """
+
+    def __init__(
+        self, status: AccountStatus, totals: Totals, next_sweep_at: datetime | None
+    ) -> None:
+        self._next_sweep_at = next_sweep_at
         self._status = status
         self._totals = totals
         self._appid = status.account.appid
@@ -36,15 +42,22 @@ class Families:
         yield self._gauge("info", "The syncjob that wrote this.", {(__version__,): 1}, "version")
         yield self._one("read_timestamp_seconds", "When this was read.", _at(status.as_of))
         success = status.last_success_at
-        yield self._one("last_success_timestamp_seconds", "End of the last success.", _at(success))
+        text = "End of the last success that WeChat has answered."
+        yield self._one("last_success_timestamp_seconds", text, _at(success))
         if last is not None and last.finished_at is not None:
             took = (last.finished_at - last.started_at).total_seconds()
             ended = _at(last.finished_at)
             yield self._one("last_run_timestamp_seconds", "End of the last run.", ended)
             yield self._one("last_run_duration_seconds", "How long it took.", took)
-            yield self._one("last_run_exit_code", "Its exit code.", last.exit_code)
+            yield self._one("last_run_idle", "1 if it had nothing to do.", last.idle)
+            # An idle run has not met what the one before failed for, and must not cover it up.
+            asking = status.last_asking_run or last
+            text = "Exit code of the last run that was not idle."
+            yield self._one("last_run_exit_code", text, asking.exit_code)
         by_status: Values = {(name,): count for name, count in sorted(totals.ended.items())}
         yield self._counter("runs", "Runs by how they ended.", by_status, "status")
+        text = "Of these, those that had nothing to do, and did not ask WeChat."
+        yield self._counter("idle_runs", text, {(): totals.idle})
         yield self._counter("run_seconds", "Time that runs took.", {(): totals.seconds})
         yield self._counter("pages", "Pages of the list stored.", {(): totals.counts["pages"]})
         yield self._counter("retries", "Calls that repeat one.", {(): totals.counts["retries"]})
@@ -73,6 +86,8 @@ class Families:
     def _of_sweeps(self) -> Iterator[Metric]:
         opened, sealed = self._status.open_sweep, self._status.sealed_sweep
         yield self._one("sweep_open", "1 while a sweep is under way.", opened is not None)
+        text = "From when on a run begins another sweep."
+        yield self._one("next_sweep_timestamp_seconds", text, _at(self._next_sweep_at))
         if sealed is not None:
             ended = _at(sealed.finished_at)
             yield self._one("sweep_timestamp_seconds", "End of the last whole sweep.", ended)

@@ -178,6 +178,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         probe_after=settings.probe_after,
         max_pages=options.max_pages,
         max_batches=options.max_batches,
+        keep_runs=settings.keep_runs,
     )
     keep_heap_small()
     with open_job(settings) as job:
@@ -187,7 +188,8 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
             report.run, report.calls = run, by_api(job.client.traffic.spent)
 
         run = partial(run_job, job.store, job.client, job.account, plan, on_run=keep)
-        with leaving_metrics(settings.metrics_file, job.store, job.account):
+        every = settings.sweep_every
+        with leaving_metrics(settings.metrics_file, job.store, job.account, every):
             _watch(run)
 
 

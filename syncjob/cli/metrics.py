@@ -6,13 +6,14 @@ A job that ends cannot be scraped, so the file is for the node exporter's textfi
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from syncjob.cli.account import open_account
-from syncjob.cli.options import Command
+from syncjob.cli.options import Command, settings_of
 from syncjob.config.extras import require_prometheus_client
 from syncjob.errors import DatabaseError, SyncjobError
 from syncjob.files import replaced
@@ -37,15 +38,18 @@ def metrics(context: click.Context) -> None:
     A run writes the same to SYNCJOB_METRICS_FILE at its end. Asks WeChat nothing.
     """
     require_prometheus_client("syncjob metrics")
+    every = settings_of(context).sweep_every()
     with open_account(context) as (store, account):
         if account is None:
             click.echo("No run yet. Start with: syncjob sync", err=True)
             return
-        click.echo(_text(store, account), nl=False)
+        click.echo(_text(store, account, every), nl=False)
 
 
 @contextmanager
-def leaving_metrics(path: Path | None, store: "Store", account: "Account") -> Iterator[None]:
+def leaving_metrics(
+    path: Path | None, store: "Store", account: "Account", every: timedelta | None
+) -> Iterator[None]:
     """Leave the metrics in the file, if one is named, at the end of the block, however it ends.
 
     Not where the database has failed: it would only be waited for once more.
@@ -57,10 +61,10 @@ def leaving_metrics(path: Path | None, store: "Store", account: "Account") -> It
         raise
     finally:
         if path is not None:
-            _write(path, store, account)
+            _write(path, store, account, every)
 
 
-def _write(path: Path, store: "Store", account: "Account") -> None:
+def _write(path: Path, store: "Store", account: "Account", every: timedelta | None) -> None:
     """Put the metrics into the file, whole or not at all.
 
     Where that fails, say so and go on: how the run ended matters more.
@@ -68,7 +72,7 @@ def _write(path: Path, store: "Store", account: "Account") -> None:
     try:
         # The collector is another user.
         with replaced(path, mode=0o644) as file:
-            file.write(_text(store, account))
+            file.write(_text(store, account, every))
     except (OSError, SyncjobError) as error:
         reason = str(error).replace("\n", "; ")
         if isinstance(error, OSError):
@@ -78,13 +82,18 @@ def _write(path: Path, store: "Store", account: "Account") -> None:
         logger.warning("The metrics could not be written. file=%s reason=%s", path, reason)
 
 
-def _text(store: "Store", account: "Account") -> str:
-    """Return the exposition format; families are always in the same order."""
+def _text(store: "Store", account: "Account", every: timedelta | None) -> str:
+    """Return the exposition format; families are always in the same order.
+
+    `every` is how often the list is read, as in the settings.
+    """
     from prometheus_client import CollectorRegistry, generate_latest
 
     from syncjob.cli.families import Families
+    from syncjob.sync.timing import next_sweep_at
 
     registry = CollectorRegistry()
     now = store.get_account(account.appid) or account  # a run may have parked since
-    registry.register(Families(store.get_status(now), store.get_totals(now.id)))
+    at = next_sweep_at(store, now, every)
+    registry.register(Families(store.get_status(now), store.get_totals(now.id), at))
     return generate_latest(registry).decode("utf-8")

@@ -12,19 +12,25 @@ from syncjob.model import (
     QuotaUse,
     Run,
     Sweep,
+    next_sweep_in_words,
     span_in_words,
 )
 
 
-def status_in_words(status: AccountStatus, *, died: bool = False) -> str:
+def status_in_words(
+    status: AccountStatus, next_sweep_at: datetime | None, *, died: bool = False
+) -> str:
     """Return some lines, each a name and what is known of it.
 
-    `died`: the process of the run that is recorded as running is known to be gone.
+    `next_sweep_at` is from when on a run lists, None if the next one does. `died`: the process of
+    the run that is recorded as running is known to be gone.
     """
     lines = [
         ("last success", _age(status.last_success_at, status.as_of)),
         ("last run", _run_in_words(status.last_run) if status.last_run else "none yet"),
     ]
+    if status.last_asking_run not in (None, status.last_run):
+        lines.append(("before it", _run_in_words(status.last_asking_run)))
     if status.running is not None:
         run = status.running
         beat = f"last heartbeat {span_in_words(status.as_of - run.heartbeat_at)} ago"
@@ -56,7 +62,10 @@ def status_in_words(status: AccountStatus, *, died: bool = False) -> str:
         lines.append(
             ("quota", f"used up: {', '.join(used_up)}; runs go on after midnight in Beijing")
         )
-    lines.append(("sweep", _sweep_in_words(status.open_sweep, status.sealed_sweep)))
+    sweep = _sweep_in_words(status.open_sweep, status.sealed_sweep)
+    if status.open_sweep is None:
+        sweep += f"; {next_sweep_in_words(next_sweep_at, status.as_of)}"
+    lines.append(("sweep", sweep))
     if status.account.backfilling:
         started = status.account.backfill_started_at
         lines.append(("backfill", f"under way since {_minute(started)}; the next run goes on"))
@@ -64,13 +73,22 @@ def status_in_words(status: AccountStatus, *, died: bool = False) -> str:
 
 
 def count_in_words(day: date, count: FollowerCount) -> str:
-    """Return how many followed at the end of the day."""
+    """Return how many followed at the end of the day; of an incomplete record, at least."""
+    if count.at_most is None and count.complete_since is None:
+        return f"{day}: at least {count.at_least:,} followed; no sweep is complete yet"
+    if count.at_most is None:
+        return (
+            f"{day}: at least {count.at_least:,} followed; who left before "
+            f"{_minute(count.complete_since)}, when the first sweep was complete, is not known"
+        )
     if count.at_least == count.at_most:
         return f"{day}: {count.at_least:,} followed"
     return f"{day}: {count.at_least:,} to {count.at_most:,} followed"
 
 
-def status_as_json(status: AccountStatus, *, died: bool = False) -> dict[str, Any]:
+def status_as_json(
+    status: AccountStatus, next_sweep_at: datetime | None, *, died: bool = False
+) -> dict[str, Any]:
     """Return the same for `json.dumps`: instants in ISO 8601, no OpenID."""
     age = status.as_of - status.last_success_at if status.last_success_at else None
     return {
@@ -89,9 +107,11 @@ def status_as_json(status: AccountStatus, *, died: bool = False) -> dict[str, An
         "quota": quotas_as_json(status.quotas),
         "open_sweep": _sweep_as_json(status.open_sweep),
         "last_sealed_sweep": _sweep_as_json(status.sealed_sweep),
+        "next_sweep_at": _iso(next_sweep_at),
         "running": _run_as_json(status.running, status),
         "running_died": died,
         "last_run": _run_as_json(status.last_run, status),
+        "last_asking_run": _run_as_json(status.last_asking_run, status),
     }
 
 
@@ -140,7 +160,7 @@ def runs_in_words(runs: list[Run]) -> str:
                 run.command,
                 f"{run.started_at:%Y-%m-%d %H:%M:%S}",
                 took,
-                run.status,
+                "idle" if run.idle else run.status,
                 *(f"{getattr(run, name):,}" for name in counted),
             )
         )
@@ -210,6 +230,9 @@ def _sweep_as_json(sweep: Sweep | None) -> dict[str, Any] | None:
 
 
 def _run_in_words(run: Run) -> str:
+    if run.idle:
+        which = f"{run.command} #{run.id} of {_minute(run.started_at)}"
+        return f"{which} idle: nothing was due, WeChat was not asked"
     took = ""
     if run.finished_at is not None:
         took = f" after {span_in_words(run.finished_at - run.started_at)}"

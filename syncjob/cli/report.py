@@ -39,6 +39,7 @@ def run_as_json(run: Run, appid: str, calls: Mapping[str, int]) -> dict[str, Any
         "schema_version": SCHEMA_VERSION,
         "appid": appid,
         **told,
+        "idle": run.idle,
         "seconds": None if took is None else round(took.total_seconds(), 3),
         "calls_by_api": dict(sorted(calls.items())),
     }
@@ -76,6 +77,7 @@ class Report:
                 **none,
                 "command": self.command,
                 "status": "refused",
+                "idle": False,
                 **dict.fromkeys((*COUNTS, "calls", "retries"), 0),
                 "calls_by_api": {},
                 **dict.fromkeys(("errcode", "message", "rid")),

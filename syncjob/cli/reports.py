@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 import click
 
 from syncjob.cli.account import open_account
-from syncjob.cli.options import Command, read_max_age
+from syncjob.cli.options import Command, read_max_age, settings_of
 from syncjob.errors import ExitCode
 from syncjob.model import CHINA, FollowerCount, RunStatus
 
@@ -32,7 +32,8 @@ EXAMPLES
     "--max-age",
     callback=read_max_age,
     metavar="TIME",
-    help="Exit with 1 if, and only if, the last success is older: 26h, 3d.",
+    help="Exit with 1 if, and only if, the last success is older: 26h, 3d; longer than the "
+    "time between two sweeps.",
 )
 @click.pass_context
 def status(
@@ -41,7 +42,8 @@ def status(
     """Show what is in the database, and how the last run ended.
 
     Exits with 1 if the last finished run failed, or died; with --max-age, if no run has succeeded
-    for so long, whatever the last one did. Needs no secret and asks WeChat nothing.
+    for so long, whatever the last one did. A run that had nothing to do (idle) asked WeChat
+    nothing, and counts for neither. Needs no secret and asks WeChat nothing.
     """
     if day is not None:
         if max_age is not None:
@@ -50,23 +52,27 @@ def status(
         return
     from syncjob.cli.render import status_as_json, status_in_words
     from syncjob.sync.holder import is_dead
+    from syncjob.sync.timing import next_sweep_at
 
+    every = settings_of(context).sweep_every()
     with open_account(context) as (store, account):
         if account is None:
             click.echo("{}" if as_json else "No run yet. Start with: syncjob sync")
             context.exit(ExitCode.DONE if max_age is None else ExitCode.FAILED)
-        found = store.get_status(account)
+        found, next_at = store.get_status(account), next_sweep_at(store, account, every)
     died = found.running is not None and is_dead(found.running.holder or "")
     click.echo(
-        json.dumps(status_as_json(found, died=died), indent=2, ensure_ascii=False)
+        json.dumps(status_as_json(found, next_at, died=died), indent=2, ensure_ascii=False)
         if as_json
-        else status_in_words(found, died=died)
+        else status_in_words(found, next_at, died=died)
     )
     if max_age is not None:
         success = found.last_success_at
         is_old = success is None or found.as_of - success > max_age
         context.exit(ExitCode.FAILED if is_old else ExitCode.DONE)
-    failed = found.last_run is not None and found.last_run.status in ("failed", "abandoned")
+    # An idle run does not end a failure: it has asked WeChat nothing.
+    last = found.last_asking_run
+    failed = last is not None and last.status in ("failed", "abandoned")
     if failed or died:
         context.exit(ExitCode.FAILED)
 
@@ -79,9 +85,15 @@ def _show_count(context: click.Context, day: date, as_json: bool) -> None:
             raise click.UsageError(f"--at: {day} has not come yet")
         # The day's end where WeChat counts its days, as in daily_follower_changes.
         end = datetime.combine(day + timedelta(days=1), time(), CHINA)
-        count = FollowerCount(0, 0) if account is None else store.count_at(account.id, end)
+        count = FollowerCount(0, None, None) if account is None else store.count_at(account.id, end)
     if as_json:
-        told = {"date": day.isoformat(), "at_least": count.at_least, "at_most": count.at_most}
+        since = count.complete_since
+        told = {
+            "date": day.isoformat(),
+            "at_least": count.at_least,
+            "at_most": count.at_most,
+            "complete_since": None if since is None else since.isoformat(),
+        }
         click.echo(json.dumps(told))
     else:
         click.echo(count_in_words(day, count))

@@ -39,6 +39,7 @@ SETTING_NAMES = frozenset(
         "SYNCJOB_WEBHOOK_FORMAT",
         "SYNCJOB_TIMEOUT",
         "SYNCJOB_METRICS_FILE",
+        "SYNCJOB_KEEP_RUNS",
     }
 )
 

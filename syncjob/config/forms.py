@@ -81,6 +81,14 @@ def refresh_after(value: str) -> timedelta | None:
         raise ValueError("off, or a time such as 30d") from None
 
 
+def keep_runs(value: str) -> timedelta | None:
+    """Parse `off` (None), or a time."""
+    try:
+        return refresh_after(value)
+    except ValueError:
+        raise ValueError("off, or a time such as 400d") from None
+
+
 def count(value: str) -> int:
     """Parse a whole number from 1."""
     if not re.fullmatch(r"[1-9][0-9]{0,8}", value):

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -63,6 +64,11 @@ class SettingsReader(Values):
             self._database_url(), self._appid(), simulated_account(self._environ)
         )
 
+    def sweep_every(self) -> timedelta | None:
+        """Read how often the list is read; None means `auto`."""
+        self._require_right_file()
+        return self._parsed("SYNCJOB_SWEEP_EVERY", forms.sweep_every, "auto")
+
     def job(self) -> Settings:
         """Read all that a run of the job needs."""
         self._require_right_file()
@@ -114,7 +120,7 @@ class SettingsReader(Values):
             "lang": lambda: self._one_of("SYNCJOB_LANG", ("zh_CN", "zh_TW", "en"), "zh_CN"),
             "batch_size": lambda: parsed("SYNCJOB_BATCH_SIZE", forms.batch_size, "100"),
             "concurrency": lambda: parsed("SYNCJOB_CONCURRENCY", forms.concurrency, "8"),
-            "sweep_every": lambda: parsed("SYNCJOB_SWEEP_EVERY", forms.sweep_every, "auto"),
+            "sweep_every": self.sweep_every,
             "sweep_max_age": lambda: parsed("SYNCJOB_SWEEP_MAX_AGE", forms.max_age, "1d"),
             "max_drift": lambda: parsed("SYNCJOB_MAX_DRIFT", forms.allowance, "50,1%"),
             "max_unfollow": lambda: parsed("SYNCJOB_MAX_UNFOLLOW", forms.allowance, "100,5%"),
@@ -125,6 +131,7 @@ class SettingsReader(Values):
             "timeout": lambda: parsed("SYNCJOB_TIMEOUT", forms.timeout, "30s"),
             "metrics_file": self._metrics_file,
             "only_account": lambda: simulated_account(self._environ),
+            "keep_runs": lambda: parsed("SYNCJOB_KEEP_RUNS", forms.keep_runs, "400d"),
         }
 
     def notices(self) -> NoticeSettings:

@@ -27,11 +27,11 @@ class DatabaseSettings:
 class Settings:
     """All that a run of the job needs.
 
-    `sweep_every` None means `auto`, `refresh_after` None never, `quota_reserve` (0 to 1) None that
-    no limit is kept to, `probe_after` 0 never; `timeout` is in seconds. `only_account` is the only
-    one that the database may hold; None: it may hold any. What the token source does not need is
-    empty. Address and command are kept out of the repr, since either may carry a
-    password.
+    `sweep_every` None means `auto`, `refresh_after` None never, `keep_runs` None for ever,
+    `quota_reserve` (0 to 1) None that no limit is kept to, `probe_after` 0 never; `timeout` is in
+    seconds. `only_account` is the only one that the database may hold; None: it may hold any. What
+    the token source does not need is empty. Address and command are kept out of the repr, since
+    either may carry a password.
     """
 
     database_url: Secret
@@ -55,4 +55,5 @@ class Settings:
     probe_after: int
     timeout: float
     metrics_file: Path | None
+    keep_runs: timedelta | None
     only_account: str | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from syncjob.database import access_tokens, accounts, notices, quotas, removal, runs
+from syncjob.database import access_tokens, accounts, notices, pruning, quotas, removal, runs
 from syncjob.database.archive import Archive
 from syncjob.database.engine import writing
 from syncjob.database.patience import patient
@@ -92,6 +92,15 @@ class Access(Archive):
         with writing(self._engine) as connection:
             runs.advance(connection, self._clock, run_id)
             removal.remove_all(connection, account_id)
+
+    def prune(self, account_id: int, *, keep: timedelta, failures: int, discarded: int) -> int:
+        """Delete some of the runs and sweeps that ended longer ago than `keep`; return how many.
+
+        0 when there is nothing left to delete. What the job, `status` or a view needs of them
+        stays, such as the last `failures` runs and the last `discarded` sweeps.
+        """
+        with writing(self._engine) as connection:
+            return pruning.prune(connection, self._clock, account_id, keep, failures, discarded)
 
     def save_quota(self, account_id: int, cgi_path: str, told: ToldQuota) -> None:
         """Keep what WeChat says of an endpoint's day."""

@@ -13,10 +13,12 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    update,
 )
 
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.tables import (
+    IS_NEVER_ENRICHED,
     accounts,
     followers,
     quarantine,
@@ -42,8 +44,16 @@ def is_seen(sweep: Sweep) -> ColumnElement[bool]:
     )
 
 
-def is_unenriched(due_before: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Return the condition of a row that batchget is still to be asked about."""
+def is_unenriched(account_id: int) -> ColumnElement[bool]:
+    """Return the condition of a row that batchget is still to be asked about.
+
+    Whoever was enriched before a backfill is, until that is over.
+    """
+    due_before = (
+        select(accounts.c.backfill_started_at)
+        .where(accounts.c.id == account_id, accounts.c.backfill_finished_at.is_(None))
+        .scalar_subquery()
+    )
     return and_(
         followers.c.subscribe.is_(True),
         or_(followers.c.enriched_at.is_(None), followers.c.enriched_at < due_before),
@@ -53,9 +63,29 @@ def is_unenriched(due_before: ColumnElement[Any]) -> ColumnElement[bool]:
 def find_one(connection: Connection, account_id: int) -> str | None:
     """Return the OpenID of somebody, if there is anybody."""
     openid: str | None = connection.scalar(
-        select(followers.c.openid).where(followers.c.account_id == account_id).limit(1)
+        select(followers.c.openid)
+        .where(followers.c.account_id == account_id)
+        # Else PostgreSQL may read all of another account's rows before one of this one's.
+        .order_by(followers.c.openid)
+        .limit(1)
     )
     return openid
+
+
+def leave_due(connection: Connection, account_id: int) -> None:
+    """Leave due whom a backfill, about to end, has not got a profile of.
+
+    So that a run between two sweeps finds all who are due by the index of those never enriched.
+    """
+    connection.execute(
+        update(followers)
+        .where(
+            followers.c.account_id == account_id,
+            is_unenriched(account_id),
+            followers.c.enriched_at.is_not(None),
+        )
+        .values(enriched_at=None)
+    )
 
 
 def get_unenriched(
@@ -67,7 +97,8 @@ def get_unenriched(
         .where(
             followers.c.account_id == account_id,
             followers.c.openid > after,
-            is_due(clock, account_id),
+            is_unenriched_now(connection, account_id),
+            ~_waits(clock),
         )
         .order_by(followers.c.openid)
         .limit(limit)
@@ -99,7 +130,11 @@ def get_stale(
 
 def count_unenriched(connection: Connection, clock: DatabaseClock, account_id: int) -> int:
     """Count the unenriched, without those to wait."""
-    due = (followers.c.account_id == account_id, is_due(clock, account_id))
+    due = (
+        followers.c.account_id == account_id,
+        is_unenriched_now(connection, account_id),
+        ~_waits(clock),
+    )
     return connection.scalar(select(func.count()).select_from(followers).where(*due)) or 0
 
 
@@ -133,6 +168,22 @@ def backfill_started_at(account_id: int | ColumnElement[int]) -> ColumnElement[A
     )
 
 
+def is_unenriched_now(connection: Connection, account_id: int) -> ColumnElement[bool]:
+    """Return the condition of an unenriched row in the shortest words.
+
+    While no backfill is under way these are few, and in an index of their own; while one is, all
+    rows are read.
+    """
+    backfilling = connection.scalar(
+        select(accounts.c.id).where(
+            accounts.c.id == account_id,
+            accounts.c.backfill_started_at.is_not(None),
+            accounts.c.backfill_finished_at.is_(None),
+        )
+    )
+    return IS_NEVER_ENRICHED if backfilling is None else is_unenriched(account_id)
+
+
 def last_sealed_at(clock: DatabaseClock, account_id: int) -> ColumnElement[Any]:
     """Return when the account's last sealed sweep began, as a subquery; NULL if there was none.
 
@@ -153,7 +204,7 @@ def last_sealed_at(clock: DatabaseClock, account_id: int) -> ColumnElement[Any]:
 
 def is_due(clock: DatabaseClock, account_id: int) -> ColumnElement[bool]:
     """Return the condition of a row that is to be asked about now."""
-    return and_(is_unenriched(backfill_started_at(account_id)), ~_waits(clock))
+    return and_(is_unenriched(account_id), ~_waits(clock))
 
 
 def _waits(clock: DatabaseClock) -> ColumnElement[bool]:

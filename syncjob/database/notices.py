@@ -5,7 +5,7 @@ from sqlalchemy import Connection, select
 from syncjob.database import runs
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert
-from syncjob.database.tables import notices
+from syncjob.database.tables import IS_NOT_IDLE, notices
 from syncjob.database.tables import runs as runs_table
 from syncjob.model import Standing
 
@@ -38,9 +38,13 @@ def save(
 def get_standing(
     connection: Connection, clock: DatabaseClock, account_id: int, limit: int
 ) -> Standing:
-    """Return how the last runs have ended, without those that somebody else has ended."""
+    """Return how the last runs have ended, without the idle and those that others have ended."""
     ended = runs.get_latest(
-        connection, account_id, runs_table.c.status.in_(("succeeded", "failed")), limit=limit
+        connection,
+        account_id,
+        runs_table.c.status.in_(("succeeded", "failed")),
+        IS_NOT_IDLE,
+        limit=limit,
     )
     return Standing(
         exit_codes=tuple(run.exit_code for run in ended),

@@ -4,12 +4,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, func, select, text
 
-from syncjob.database import quotas, runs, sweeps, unfollows
+from syncjob.database import counts, quotas, runs, sweeps, unfollows
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import UTCDateTime
-from syncjob.database.followers import backfill_started_at, is_unenriched
+from syncjob.database.followers import is_unenriched_now
 from syncjob.database.tables import followers, quarantine
-from syncjob.database.tables import runs as runs_table
 from syncjob.model import Account, AccountStatus, FollowerCount
 
 FOLLOWED_AT = text(
@@ -24,42 +23,51 @@ FOLLOWED_AT = text(
     """
 ).bindparams(bindparam("at", type_=UTCDateTime))
 
+COMPLETE_SINCE = text(
+    "SELECT complete_since FROM account_history WHERE account_id = :account_id"
+).columns(complete_since=UTCDateTime)
+
 
 def count_at(connection: Connection, account_id: int, at: datetime) -> FollowerCount:
-    """Count those who certainly followed at that moment, and those who may have."""
+    """Count those who certainly followed at that moment, and those who may have.
+
+    Nobody knows the latter of a moment before the first sweep was sealed.
+    """
     row = connection.execute(FOLLOWED_AT, {"account_id": account_id, "at": at}).one()
-    return FollowerCount(*row)
+    since = connection.scalar(COMPLETE_SINCE, {"account_id": account_id})
+    is_complete = since is not None and since <= at
+    return FollowerCount(row[0], row[1] if is_complete else None, since)
 
 
 def get_status(connection: Connection, clock: DatabaseClock, account: Account) -> AccountStatus:
-    """Count the followers, and collect the sweeps and runs that matter now."""
-    unenriched = is_unenriched(backfill_started_at(account.id))
-    count, subscribed, to_enrich = connection.execute(
-        select(
-            func.count(),
-            func.count().filter(followers.c.subscribe.is_(True)),
-            func.count().filter(unenriched),
-        ).where(followers.c.account_id == account.id)
-    ).one()
+    """Collect the counts, sweeps and runs that matter now; reads few rows of followers."""
+    count, subscribed = counts.get(connection, account.id)
+    unenriched = connection.execute(
+        select(func.count()).where(
+            followers.c.account_id == account.id, is_unenriched_now(connection, account.id)
+        )
+    ).scalar_one()
     quarantined = connection.execute(
         select(func.count()).where(quarantine.c.account_id == account.id)
     ).scalar_one()
-    ended = runs.get_latest(connection, account.id, runs_table.c.status != "running", limit=1)
     running = runs.get_running(connection, account.id)
-    shown = [run.id for run in (running, *ended[:1]) if run is not None]
+    last = runs.get_last(connection, account.id)
+    asking = last if last is None or not last.idle else runs.get_last_asking(connection, account.id)
+    shown = {run.id for run in (running, last, asking) if run is not None}
     return AccountStatus(
         account=account,
         followers=count,
         subscribed=subscribed,
-        unenriched=to_enrich,
+        unenriched=unenriched,
         quarantined=quarantined,
         quotas=quotas.get_uses(connection, clock, account.id),
         candidates=unfollows.count_candidates(connection, account.id),
         open_sweep=sweeps.get_newest(connection, account.id, "open"),
         sealed_sweep=sweeps.get_newest(connection, account.id, "sealed"),
         running=running,
-        calls=quotas.get_calls(connection, shown),
-        last_run=ended[0] if ended else None,
+        calls=quotas.get_calls(connection, sorted(shown)),
+        last_run=last,
+        last_asking_run=asking,
         last_success_at=runs.get_last_success_at(connection, account.id),
         as_of=connection.execute(select(clock.now())).scalar_one(),
     )

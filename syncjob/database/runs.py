@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, insert, not_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from syncjob.database import quotas
+from syncjob.database import counts, quotas, totals
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import ID
-from syncjob.database.tables import IS_IDLE, IS_NOT_IDLE, runs
+from syncjob.database.tables import IS_ANSWERED, IS_NOT_IDLE, runs
 from syncjob.errors import RunInProgress, RunLost
 from syncjob.model import Command, Run, RunStatus, Traffic
 
@@ -40,7 +40,7 @@ def start(
             runs.c.heartbeat_at > clock.now(abandon_after),
         )
         dead = other.holder is not None and is_dead(other.holder)
-        connection.execute(
+        abandoned = connection.execute(
             update(runs)
             .where(runs.c.id == other.id, runs.c.status == "running", *([] if dead else [silent]))
             .values(
@@ -49,6 +49,8 @@ def start(
                 message="its process died" if dead else "it gave no heartbeat any more",
             )
         )
+        if abandoned.rowcount == 1:
+            totals.add(connection, _one(connection, runs.c.id == other.id))
     try:
         run_id = connection.scalar(
             insert(runs)
@@ -120,10 +122,16 @@ def finish(
 ) -> Run:
     """End the run; raise RunLost if another one has declared it abandoned."""
     quotas.count(connection, run_id, traffic)
+    account_id = connection.execute(
+        select(runs.c.account_id).where(runs.c.id == run_id)
+    ).scalar_one()
+    counted = counts.get_if_counted(connection, account_id, status)
     statement = (
         update(runs)
         .where(runs.c.id == run_id, runs.c.status == "running")
         .values(
+            followers=None if counted is None else counted.followers,
+            subscribed=None if counted is None else counted.subscribed,
             status=status,
             heartbeat_at=clock.now(),
             finished_at=clock.now(),
@@ -137,7 +145,9 @@ def finish(
     )
     if connection.execute(statement).rowcount != 1:
         raise _lost(run_id)
-    return _one(connection, runs.c.id == run_id)
+    run = _one(connection, runs.c.id == run_id)
+    totals.add(connection, run)
+    return run
 
 
 def get_running(connection: Connection, account_id: int) -> Run | None:
@@ -176,26 +186,43 @@ def get_shown(
 def count_idle(connection: Connection, account_id: int, behind: int) -> int:
     """Count the account's idle runs that began after the run `behind`."""
     count: int = connection.execute(
-        select(func.count()).where(runs.c.account_id == account_id, runs.c.id > behind, IS_IDLE)
+        select(func.count()).where(
+            runs.c.account_id == account_id, runs.c.id > behind, not_(IS_NOT_IDLE)
+        )
     ).scalar_one()
     return count
 
 
 def get_failing_cause(connection: Connection, account_id: int, in_a_row: int) -> int | None:
-    """Return the errcode with which each of the last `in_a_row` ended runs failed, if it is one."""
-    ended = get_latest(connection, account_id, runs.c.status != "running", limit=in_a_row)
+    """Return the errcode with which each of the last `in_a_row` ended runs failed, if it is one.
+
+    Idle runs have not met it, and say nothing.
+    """
+    ended = get_latest(
+        connection, account_id, runs.c.status != "running", IS_NOT_IDLE, limit=in_a_row
+    )
     causes = {run.errcode if run.status == "failed" else None for run in ended}
     return causes.pop() if len(ended) == in_a_row and len(causes) == 1 else None
 
 
 def get_last_success_at(connection: Connection, account_id: int) -> datetime | None:
-    """Return when a run of the account last succeeded, None if none has."""
+    """Return when a run of the account that WeChat answered last succeeded, None if none has."""
     found: datetime | None = connection.scalar(
-        select(func.max(runs.c.finished_at)).where(
-            runs.c.account_id == account_id, runs.c.status == "succeeded"
-        )
+        select(func.max(runs.c.finished_at)).where(runs.c.account_id == account_id, IS_ANSWERED)
     )
     return found
+
+
+def get_last(connection: Connection, account_id: int) -> Run | None:
+    """Return the account's newest run that has ended."""
+    ended = get_latest(connection, account_id, runs.c.status != "running", limit=1)
+    return ended[0] if ended else None
+
+
+def get_last_asking(connection: Connection, account_id: int) -> Run | None:
+    """Return the account's newest run that has ended and was not idle."""
+    ended = get_latest(connection, account_id, runs.c.status != "running", IS_NOT_IDLE, limit=1)
+    return ended[0] if ended else None
 
 
 def _one(connection: Connection, condition: Any) -> Run:

@@ -9,7 +9,7 @@ from syncjob.database.engine import open_engine, place_of, reading, writing
 from syncjob.errors import DatabaseError, RehearsalRefused, SchemaNotCurrent
 
 # What migrations/ leads to; written down so that only `migrate` needs to import Alembic.
-CURRENT_REVISION = "0007"
+CURRENT_REVISION = "0009"
 MIGRATION_LOCK = 0x73796E636A6F62  # "syncjob"
 
 

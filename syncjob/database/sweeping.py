@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from syncjob.database import accounts, pages, runs, sweeps, unfollows
+from syncjob.database import accounts, followers, pages, runs, sweeps, unfollows
 from syncjob.database.access import Access
 from syncjob.database.engine import writing
 from syncjob.database.patience import patient, plainly_first
@@ -35,6 +35,7 @@ class Sweeping(Access):
     def finish_backfill(self, run_id: int, account_id: int) -> None:
         """End the backfill that is under way, if one is: everybody was listed and asked about."""
         with writing(self._engine) as connection:
+            followers.leave_due(connection, account_id)
             accounts.finish_backfill(connection, self._clock, account_id)
             runs.advance(connection, self._clock, run_id)
 

@@ -9,7 +9,9 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Date,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -105,6 +107,17 @@ Index(
     sqlite_where=followers.c.unionid.is_not(None),
 )
 
+# Who is due, so that a run between two sweeps need not read everybody. It costs a first sync
+# nothing: the rows that it adds have their profile.
+IS_NEVER_ENRICHED = and_(followers.c.subscribe.is_(True), followers.c.enriched_at.is_(None))
+Index(
+    "unenriched_followers",
+    followers.c.account_id,
+    followers.c.openid,
+    postgresql_where=IS_NEVER_ENRICHED,
+    sqlite_where=IS_NEVER_ENRICHED,
+)
+
 past_follow_periods = Table(
     "past_follow_periods",
     metadata,
@@ -149,6 +162,8 @@ sweeps = Table(
     Column("reason", Text),
     CheckConstraint("status IN ('open', 'sealed', 'discarded')", name="status"),
     CheckConstraint("(status = 'open') = (finished_at IS NULL)", name="open_is_unfinished"),
+    Index(None, "account_id", "id"),
+    Index(None, "account_id", "status", "id"),
 )
 Index(
     "one_open_sweep",
@@ -200,7 +215,10 @@ runs = Table(
         "status IN ('running', 'succeeded', 'failed', 'interrupted', 'abandoned')", name="status"
     ),
     CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="running_is_unfinished"),
-    Index(None, "account_id", "started_at"),
+    # How many rows of followers there were at its end; null: nobody has counted them.
+    Column("followers", BigInteger),
+    Column("subscribed", BigInteger),
+    Index(None, "account_id", "id"),
 )
 Index(
     "one_running_run",
@@ -210,15 +228,56 @@ Index(
     postgresql_where=runs.c.status == "running",
 )
 
-# As Run.idle: it succeeded, and asked WeChat nothing. Written out, not parameters, since SQLite
-# takes a partial index only for the very condition that it was made with.
-SUCCEEDED = runs.c.status == literal_column("'succeeded'")
-IS_IDLE = and_(SUCCEEDED, runs.c.calls == literal_column("0"))
-IS_NOT_IDLE = or_(
-    runs.c.status != literal_column("'succeeded'"), runs.c.calls != literal_column("0")
+# An idle run (Run.idle) has succeeded and asked WeChat nothing. Written out, without parameters:
+# SQLite takes a partial index only for the very condition that it was made with.
+_SUCCEEDED: ColumnElement[str] = literal_column("'succeeded'")
+_NONE: ColumnElement[int] = literal_column("0")
+IS_NOT_IDLE = or_(runs.c.status != _SUCCEEDED, runs.c.calls != _NONE)
+IS_ANSWERED = and_(runs.c.status == _SUCCEEDED, runs.c.calls != _NONE)
+Index(
+    "asking_runs",
+    runs.c.account_id,
+    runs.c.id,
+    postgresql_where=IS_NOT_IDLE,
+    sqlite_where=IS_NOT_IDLE,
 )
-# It succeeded, and WeChat has answered it.
-IS_ANSWERED = and_(SUCCEEDED, runs.c.calls != literal_column("0"))
+Index(
+    "answered_runs",
+    runs.c.account_id,
+    runs.c.finished_at,
+    postgresql_where=IS_ANSWERED,
+    sqlite_where=IS_ANSWERED,
+)
+
+# What runs that have ended did together, so that old ones may be deleted.
+run_totals = Table(
+    "run_totals",
+    metadata,
+    of_account(primary_key=True, autoincrement=False),
+    Column("status", Text, primary_key=True),
+    count("runs"),
+    count("idle"),  # of these, those that had nothing to do
+    Column("seconds", Double, nullable=False, server_default=text("0")),
+    count("pages"),
+    count("openids"),
+    count("new"),
+    count("returned"),
+    count("enriched"),
+    count("skipped"),
+    count("unfollowed"),
+    count("lagging"),
+    count("retries"),
+)
+
+# Their calls; with an `error`, those of them that brought it.
+call_totals = Table(
+    "call_totals",
+    metadata,
+    of_account(primary_key=True, autoincrement=False),
+    Column("cgi_path", Text, primary_key=True),
+    Column("error", Text, primary_key=True),
+    count("calls"),
+)
 
 access_tokens = Table(
     "access_tokens",
@@ -243,6 +302,7 @@ api_calls = Table(
     Column("cgi_path", Text, primary_key=True),
     Column("run_id", ForeignKey("runs.id"), primary_key=True, autoincrement=False),
     Column("calls", BigInteger, nullable=False),
+    Index(None, "run_id"),
 )
 
 # Those of them that did not bring what was asked for. `error` is an errcode, or `unanswered`: no

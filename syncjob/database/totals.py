@@ -1,9 +1,15 @@
-"""Statements that add up all runs of an account, for metrics."""
+"""What all runs of an account have done together, for metrics.
 
-from sqlalchemy import Connection, func, select
+A run that has ended is added once, in the transaction that ends it; so the sums outlive its row.
+"""
 
-from syncjob.database.tables import api_calls, api_errors, runs
-from syncjob.model import Failed, Totals
+from typing import Any
+
+from sqlalchemy import Connection, func, literal, select
+
+from syncjob.database.dialects import insert
+from syncjob.database.tables import api_calls, api_errors, call_totals, run_totals, runs
+from syncjob.model import Failed, Run, Totals
 
 COUNTS = (
     "pages",
@@ -18,51 +24,87 @@ COUNTS = (
 )
 
 
+def add(connection: Connection, run: Run) -> None:
+    """Add a run that has just ended, and its calls."""
+    ended_at = run.finished_at or run.started_at
+    values = {
+        "runs": 1,
+        "idle": int(run.idle),
+        # A clock that was set back takes nothing off.
+        "seconds": max(0.0, (ended_at - run.started_at).total_seconds()),
+        **{name: getattr(run, name) for name in COUNTS},
+    }
+    statement = insert(connection.dialect)(run_totals).values(
+        account_id=run.account_id, status=run.status, **values
+    )
+    connection.execute(_adding(statement, run_totals, values))
+    if not run.calls:
+        return
+    for table, error in ((api_calls, literal("")), (api_errors, api_errors.c.error)):
+        calls = (
+            select(literal(run.account_id), table.c.cgi_path, error, func.sum(table.c.calls))
+            .where(table.c.run_id == run.id)
+            .group_by(table.c.cgi_path, *([] if table is api_calls else [error]))
+        )
+        statement = insert(connection.dialect)(call_totals).from_select(
+            ["account_id", "cgi_path", "error", "calls"], calls
+        )
+        connection.execute(_adding(statement, call_totals, ["calls"]))
+
+
+def _adding(statement: Any, table: Any, names: Any) -> Any:
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={name: table.c[name] + statement.excluded[name] for name in names},
+    )
+
+
 def get(connection: Connection, account_id: int) -> Totals:
-    """Add up what is recorded of the account's runs; none of it ever falls."""
-    of_account = runs.c.account_id == account_id
+    """Return the sums of the runs that have ended, and of the one that is running."""
     ended: dict[str, int] = {}
-    counts = dict.fromkeys(COUNTS, 0)
-    sums = [func.coalesce(func.sum(runs.c[name]), 0) for name in COUNTS]
-    for status, number, *added in connection.execute(
-        select(runs.c.status, func.count(), *sums).where(of_account).group_by(runs.c.status)
+    idle, seconds, counts = 0, 0.0, dict.fromkeys(COUNTS, 0)
+    for row in connection.execute(
+        select(run_totals).where(run_totals.c.account_id == account_id)
+    ).mappings():
+        ended[row["status"]] = row["runs"]
+        idle += row["idle"]
+        seconds += row["seconds"]
+        for name in COUNTS:
+            counts[name] += row[name]
+    calls: dict[str, int] = {}
+    failed: dict[tuple[str, str], int] = {}
+    for cgi_path, error, number in connection.execute(
+        select(call_totals.c.cgi_path, call_totals.c.error, call_totals.c.calls).where(
+            call_totals.c.account_id == account_id
+        )
     ):
-        if status != "running":
-            ended[status] = int(number)
-        for name, value in zip(COUNTS, added, strict=True):
-            counts[name] += int(value)
-    calls = connection.execute(
-        select(api_calls.c.cgi_path, func.sum(api_calls.c.calls))
-        .join(runs, runs.c.id == api_calls.c.run_id)
-        .where(of_account)
-        .group_by(api_calls.c.cgi_path)
-    )
-    failed = connection.execute(
-        select(api_errors.c.cgi_path, api_errors.c.error, func.sum(api_errors.c.calls))
-        .join(runs, runs.c.id == api_errors.c.run_id)
-        .where(of_account)
-        .group_by(api_errors.c.cgi_path, api_errors.c.error)
-        .order_by(api_errors.c.cgi_path, api_errors.c.error)
-    )
+        if error:
+            failed[cgi_path, error] = number
+        else:
+            calls[cgi_path] = number
+    running = connection.execute(
+        select(runs.c.id, *(runs.c[name] for name in COUNTS)).where(
+            runs.c.account_id == account_id, runs.c.status == "running"
+        )
+    ).one_or_none()
+    if running is not None:
+        for name in COUNTS:
+            counts[name] += getattr(running, name)
+        for cgi_path, number in connection.execute(
+            select(api_calls.c.cgi_path, api_calls.c.calls).where(api_calls.c.run_id == running.id)
+        ):
+            calls[cgi_path] = calls.get(cgi_path, 0) + number
+        for cgi_path, error, number in connection.execute(
+            select(api_errors.c.cgi_path, api_errors.c.error, api_errors.c.calls).where(
+                api_errors.c.run_id == running.id
+            )
+        ):
+            failed[cgi_path, error] = failed.get((cgi_path, error), 0) + number
     return Totals(
         ended=ended,
-        seconds=_seconds(connection, account_id),
+        idle=idle,
+        seconds=seconds,
         counts=counts,
-        calls={cgi_path: int(number) for cgi_path, number in calls},
-        failed=[Failed(cgi_path, error, int(number)) for cgi_path, error, number in failed],
+        calls=calls,
+        failed=[Failed(*key, number) for key, number in sorted(failed.items())],
     )
-
-
-def _seconds(connection: Connection, account_id: int) -> float:
-    """Add up how long the ended runs took; in SQL neither database does it as the other."""
-    is_sqlite = connection.dialect.name == "sqlite"
-    begun, ended = runs.c.started_at, runs.c.finished_at
-    span = (
-        (func.julianday(ended) - func.julianday(begun)) * 86_400
-        if is_sqlite
-        else func.extract("epoch", ended - begun)
-    )
-    total = connection.scalar(
-        select(func.sum(span)).where(runs.c.account_id == account_id, ended.is_not(None))
-    )
-    return max(0.0, float(total or 0))

@@ -22,6 +22,7 @@ from syncjob.doctor.wechat import check_wechat
 from syncjob.errors import SettingsError, SyncjobError
 from syncjob.model import Account, Health, Run
 from syncjob.sync.holder import is_dead
+from syncjob.sync.timing import next_sweep_at
 
 RUNS = 20  # in which an error with a rid is looked for
 
@@ -86,11 +87,11 @@ class Examination:
                 name=f"syncjob/{settings.appid or ''}",
                 only_account=settings.only_account,
             ) as store:
-                yield from self._history(store, settings.appid)
+                yield from self._history(store, settings.appid, job)
         except SyncjobError as error:
             yield told("history", error)
 
-    def _history(self, store: Store, appid: str | None) -> Iterator[Finding]:
+    def _history(self, store: Store, appid: str | None, job: Settings | None) -> Iterator[Finding]:
         appids = store.get_appids()
         if appid is None and len(appids) == 1:
             appid = appids[0]
@@ -100,13 +101,21 @@ class Examination:
             who = f"{appid} is not in the database yet{others}" if appid else "no account is named"
             yield note("success", who, "start with: syncjob -v sync")
             return
-        yield from self._remembered(store, account)
+        yield from self._remembered(store, account, None if job is None else job.sweep_every)
 
-    def _remembered(self, store: Store, account: Account) -> Iterator[Finding]:
+    def _remembered(
+        self, store: Store, account: Account, every: timedelta | None
+    ) -> Iterator[Finding]:
         status = store.get_status(account)
         died = status.running is not None and is_dead(status.running.holder or "")
         sweeps = store.get_newest_sweeps(account.id, DISTRUSTED)
-        yield from check_history(status, sweeps=sweeps, max_age=self._max_age, died=died)
+        yield from check_history(
+            status,
+            sweeps=sweeps,
+            next_sweep_at=next_sweep_at(store, account, every),
+            max_age=self._max_age,
+            died=died,
+        )
         self._token = store.get_token(account.id)
         self._openid = store.find_openid(account.id)
         runs = store.get_runs(account.id, RUNS)

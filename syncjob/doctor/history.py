@@ -1,11 +1,11 @@
 """Has the job been doing well?"""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from syncjob.doctor.findings import Finding, fault, note, ok, warning
 from syncjob.errors import ExitCode
-from syncjob.model import AccountStatus, Run, Sweep, span_in_words
+from syncjob.model import AccountStatus, Run, Sweep, next_sweep_in_words, span_in_words
 
 DISTRUSTED = 3  # sweeps in a row that were discarded
 MANY = 0.01  # of the followers, in quarantine
@@ -13,16 +13,22 @@ LONG_RUN = timedelta(days=1)
 
 
 def check_history(
-    status: AccountStatus, *, sweeps: list[Sweep], max_age: timedelta, died: bool
+    status: AccountStatus,
+    *,
+    sweeps: list[Sweep],
+    next_sweep_at: datetime | None,
+    max_age: timedelta,
+    died: bool,
 ) -> Iterator[Finding]:
     """Tell of the last success, the last run, and what waits.
 
-    `sweeps` are the newest ones, the newest first. `died`: the process of the run that is recorded
-    as running is known to be gone.
+    `sweeps` are the newest ones, the newest first; `next_sweep_at` is from when on a run lists,
+    None if the next one does. `died`: the process of the run that is recorded as running is known
+    to be gone.
     """
-    yield _of_success(status, max_age)
-    if status.last_run is not None:
-        yield from _of_last_run(status.last_run)
+    yield _of_success(status, next_sweep_at, max_age)
+    if status.last_asking_run is not None:
+        yield from _of_last_run(status.last_asking_run)
     if status.running is not None:
         yield _of_running(status, status.running, died=died)
     if status.account.parked_at is not None:
@@ -42,13 +48,21 @@ def check_history(
         )
 
 
-def _of_success(status: AccountStatus, max_age: timedelta) -> Finding:
+def _of_success(
+    status: AccountStatus, next_sweep_at: datetime | None, max_age: timedelta
+) -> Finding:
+    """Tell of the last success: too old, unless nothing has been due and runs have seen that."""
     success = status.last_success_at
     if success is None:
         if status.last_run is None:
             return note("success", "no run has ended yet", "start one: syncjob -v sync")
         return fault("success", "no run has ever succeeded", "see the last run below")
     age = status.as_of - success
+    last, idle_since = status.last_run, next_sweep_at or status.as_of - max_age
+    is_alive = last is not None and status.as_of - (last.finished_at or success) <= max_age
+    if age > max_age and is_alive and status.as_of - idle_since < max_age:
+        due = next_sweep_in_words(next_sweep_at, status.as_of)
+        return ok("success", f"the last was {span_in_words(age)} ago, then nothing was due: {due}")
     if age > max_age:
         return fault(
             "success",

@@ -43,7 +43,7 @@ from syncjob.model.replies import (
     TokenClaim,
     ToldRequest,
 )
-from syncjob.model.spans import span_in_words
+from syncjob.model.spans import next_sweep_in_words, span_in_words
 from syncjob.model.user_info import (
     UserInfo,
     documented_user_infos,
@@ -91,6 +91,7 @@ __all__ = [
     "documented_user_infos",
     "fingerprint",
     "key_hashes",
+    "next_sweep_in_words",
     "quota_day",
     "reserved_of",
     "shown",

@@ -247,20 +247,22 @@ class Run:
         """Tell whether it succeeded without asking WeChat anything, since nothing was due.
 
         Such a run says nothing of WeChat: it is no success to watch for. In the database,
-        `tables.IS_IDLE` is the same.
+        `tables.IS_NOT_IDLE` is the contrary.
         """
         return self.status == "succeeded" and self.calls == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What all runs of an account have done together, as far as the database remembers.
+    """What all runs of an account have done together, those that were deleted among them.
 
-    `ended` counts runs by status; `seconds` is how long they took; `counts` adds up their columns;
-    `calls` are requests by API, `failed` those of them that brought an error.
+    `ended` counts runs by status, `idle` those of them that had nothing to do; `seconds` is how
+    long they took; `counts` adds up their columns; `calls` are requests by API,
+    `failed` those of them that brought an error.
     """
 
     ended: Mapping[str, int]
+    idle: int
     seconds: float
     counts: Mapping[str, int]
     calls: Mapping[str, int]
@@ -271,7 +273,8 @@ class Totals:
 class Standing:
     """How an account has fared lately: the exit codes of its last runs, the newest first.
 
-    Those that a signal, a kill or another run has ended are not among them.
+    Those that a signal, a kill or another run has ended are not among them, nor the idle ones.
+    `last_success_at` is the end of the last run that WeChat has answered.
     """
 
     exit_codes: tuple[int | None, ...]
@@ -281,15 +284,24 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class FollowerCount:
-    """How many followed at some moment, as far as the bounds of their periods tell."""
+    """How many followed at some moment, as far as the bounds of their periods tell.
+
+    `complete_since` is when the first sweep was sealed; who left before that is unknown, so that
+    `at_most` is None of an earlier moment, and where there has been none.
+    """
 
     at_least: int
-    at_most: int
+    at_most: int | None
+    complete_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """What is in the database about one account, as `syncjob status` shows it."""
+    """What is in the database about one account, as `syncjob status` shows it.
+
+    `last_run` is the last one that has ended, `last_asking_run` the last of them that was not idle.
+    `last_success_at` is the end of the last one that succeeded and that WeChat has answered.
+    """
 
     account: Account
     followers: int
@@ -302,6 +314,7 @@ class AccountStatus:
     sealed_sweep: Sweep | None
     running: Run | None
     last_run: Run | None
-    calls: Mapping[int, Mapping[str, int]]  # of these two, by run and API
+    last_asking_run: Run | None
+    calls: Mapping[int, Mapping[str, int]]  # of these three, by run and API
     last_success_at: datetime | None
     as_of: datetime

@@ -1,6 +1,6 @@
-"""How long something took, or is ago, in words."""
+"""How long something took, is ago, or is to come, in words."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 def span_in_words(span: timedelta) -> str:
@@ -10,3 +10,13 @@ def span_in_words(span: timedelta) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def next_sweep_in_words(at: datetime | None, now: datetime) -> str:
+    """Return `next sweep due 2026-11-30 11:08 UTC`; with the next run, if that has come, or None.
+
+    All screens and the log say it in these words.
+    """
+    if at is None or at <= now:
+        return "next sweep due with the next run"
+    return f"next sweep due {at:%Y-%m-%d %H:%M} UTC"

@@ -27,9 +27,10 @@ def tell_change(
     """Tell each channel that is set, unless it knows: that the account fails, or no longer does.
 
     `error` is what ended the run, `report` what is reported of it; `database_url` is None where the
-    settings could not be read. A channel that cannot be told is told at the end of the next run.
+    settings could not be read. An idle run has not met what runs fail for: it neither begins nor
+    ends a failure. A channel that cannot be told is told at the end of the next run.
     """
-    if is_silent(error):
+    if is_silent(error) or report.get("idle"):
         return
     with ExitStack() as stack:
         found = None

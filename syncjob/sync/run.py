@@ -19,16 +19,17 @@ from syncjob.errors import (
     WeChatError,
     exit_code_of,
 )
-from syncjob.model import Account, Command, Run
+from syncjob.model import Account, Command, Run, next_sweep_in_words
 from syncjob.sync.background import Background
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import Enrichment
 from syncjob.sync.heartbeat import Heartbeat
 from syncjob.sync.holder import is_dead, this_process
+from syncjob.sync.housekeeping import prune
 from syncjob.sync.probe import probe
 from syncjob.sync.rules import DEFAULT_RULES, SweepRules
 from syncjob.sync.sweep import sweep_list
-from syncjob.sync.timing import wants_sweep
+from syncjob.sync.timing import next_sweep_at, wants_sweep
 from syncjob.sync.unfollow import prove_unfollows
 from syncjob.sync.walk import SweepEnd
 from syncjob.sync.watch import Watch
@@ -48,7 +49,8 @@ class Plan:
     `restart` lets a backfill start over although an earlier one has not come to its end. After
     `probe_after` runs in a row that failed for one lasting cause, one call is made first, to see
     whether it lasts; 0: never. `max_pages` of the list and `max_batches` of people end a run before
-    it has done all; None: they do not.
+    it has done all; None: they do not. What is recorded of runs and sweeps longer ago than
+    `keep_runs` is deleted; None: all is kept.
     """
 
     command: Command = "sync"
@@ -62,6 +64,7 @@ class Plan:
     probe_after: int = 0
     max_pages: int | None = None
     max_batches: int | None = None
+    keep_runs: timedelta | None = None
 
 
 def run_job(
@@ -101,8 +104,11 @@ def run_job(
         ended = _record_end(store, client, run, error)
         if ended is not None:
             on_run(ended)
+            if isinstance(error, Exception):
+                _prune(store, run, plan)
         raise
     on_run(run)
+    _prune(store, run, plan)
     logger.info(
         "Finished the run. run=%d pages=%d openids=%d new=%d returned=%d enriched=%d skipped=%d "
         "calls=%d retries=%d",
@@ -159,7 +165,9 @@ def _work(
             if account.parked_at is None:
                 prove()
         else:
-            logger.info("It is not time for a new sweep yet.")
+            at = next_sweep_at(store, account, plan.sweep_every)
+            due = next_sweep_in_words(at, store.get_now())
+            logger.info("It is not time for a new sweep yet: %s.", due)
         if swept is None or not swept.whole or plan.concurrency == 1:
             enrichment.put_unenriched()
         if plan.refresh_after is not None:
@@ -219,6 +227,11 @@ def _sweep(
         ahead.stop()
     enrichment.flush()
     return swept
+
+
+def _prune(store: Store, run: Run, plan: Plan) -> None:
+    if plan.keep_runs is not None:
+        prune(store, run.account_id, plan.keep_runs, failures=plan.probe_after)
 
 
 def _record_end(store: Store, client: WeChatClient, run: Run, error: BaseException) -> Run | None:

@@ -1,7 +1,10 @@
-"""When a sweep should start, and when an open one is too old to go on with."""
+"""When a sweep should start, and when an open one is too old to go on with.
+
+`next_sweep_at` is the one rule; whoever tells somebody when the next sweep is due asks it.
+"""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from syncjob.database.store import Store
 from syncjob.model import Account, Sweep
@@ -18,42 +21,58 @@ EARLY = 0.95
 DISCARDED_IN_A_ROW = 3
 
 
-def is_due(
-    sealed: Sweep | None, newest: Sequence[Sweep], every: timedelta | None, now: datetime
-) -> bool:
-    """Tell whether a new sweep should start.
+def next_sweep_at(store: Store, account: Account, every: timedelta | None) -> datetime | None:
+    """Return from when on a run lists; None if the next one does, whenever that is.
 
-    `sealed` is the newest one that came to its end, `newest` are the last DISCARDED_IN_A_ROW of any
-    kind. `every` counts from start to start; None means as often as AUTO_SHARE of the day's list
-    calls allows: a sweep takes one call a page and one for the end. After a discarded sweep the
-    next one starts at once; after some in a row the list is likely to stay as it is.
+    `every` counts from the start of a complete sweep to that of the next; None means as often as
+    AUTO_SHARE of the day's list calls allows: a sweep takes one call a page and one for the end.
     """
-    if newest and newest[0].status == "discarded":
-        in_a_row = sum(sweep.status == "discarded" for sweep in newest)
-        return in_a_row < DISCARDED_IN_A_ROW or not _is_recent(newest[0], every, now)
-    return sealed is None or not _is_recent(sealed, every, now)
+    if store.get_open_sweep(account.id) is not None:
+        return None
+    sealed = store.get_sealed_sweep(account.id)
+    started = account.backfill_started_at if account.backfilling else None
+    if started is not None and (sealed is None or sealed.started_at < started):
+        sealed = None  # the backfill is owed a sweep of its own
+    newest = store.get_newest_sweeps(account.id, DISCARDED_IN_A_ROW)
+    return _due_at(sealed, newest, every, store.get_now())
 
 
 def wants_sweep(store: Store, account: Account, every: timedelta | None) -> bool:
     """Tell whether a run should list: a sweep is open, or it is time for another one."""
-    if store.get_open_sweep(account.id) is not None:
-        return True
-    sealed = store.get_sealed_sweep(account.id)
-    newest = store.get_newest_sweeps(account.id, DISCARDED_IN_A_ROW)
-    started = account.backfill_started_at if account.backfilling else None
-    if started is not None and (sealed is None or sealed.started_at < started):
-        sealed = None  # the backfill is owed a sweep of its own
-    return is_due(sealed, newest, every, store.get_now())
+    at = next_sweep_at(store, account, every)
+    return at is None or at <= store.get_now()
+
+
+def _due_at(
+    sealed: Sweep | None, newest: Sequence[Sweep], every: timedelta | None, now: datetime
+) -> datetime | None:
+    """Return from when on a new sweep may start; None: at once.
+
+    `sealed` is the newest one that came to its end, `newest` are the last DISCARDED_IN_A_ROW of any
+    kind. After a discarded sweep the next one starts at once; after some in a row the list is
+    likely to stay as it is.
+    """
+    last = sealed
+    if newest and newest[0].status == "discarded":
+        in_a_row = sum(sweep.status == "discarded" for sweep in newest)
+        last = newest[0] if in_a_row >= DISCARDED_IN_A_ROW else None
+    # A sweep from the future means that the clock was set back.
+    if last is None or last.started_at > now:
+        return None
+    try:
+        return last.started_at + _interval(last, every) * EARLY
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def is_too_old(sweep: Sweep, max_age: timedelta, now: datetime) -> bool:
     """Tell whether an open sweep is to be started over instead of gone on with."""
-    return not _is_recent(sweep, max_age / EARLY, now)
+    # One from the future means that the clock was set back.
+    return not timedelta(0) <= now - sweep.started_at < max_age
 
 
-def _is_recent(sweep: Sweep, every: timedelta | None, now: datetime) -> bool:
-    if every is None:
-        sweeps_a_day = LIST_CALLS_A_DAY * AUTO_SHARE / (sweep.pages + 1)
-        every = timedelta(days=1) / sweeps_a_day
-    # A sweep from the future means that the clock was set back.
-    return timedelta(0) <= now - sweep.started_at < every * EARLY
+def _interval(sweep: Sweep, every: timedelta | None) -> timedelta:
+    if every is not None:
+        return every
+    sweeps_a_day = LIST_CALLS_A_DAY * AUTO_SHARE / (sweep.pages + 1)
+    return timedelta(days=1) / sweeps_a_day

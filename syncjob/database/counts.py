@@ -1,0 +1,57 @@
+"""How many followers an account has: counted once a run, not whenever somebody asks."""
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, or_, select
+
+from syncjob.database.tables import followers, runs
+
+# A run that has none of these has changed no follower.
+CHANGES = ("pages", "new", "returned", "enriched", "skipped", "unfollowed")
+# So many of the newest runs are looked at: those that died without changing anybody are few.
+LOOKED_AT = 10
+
+
+class Counts(NamedTuple):
+    """Rows of followers, and those of them that are subscribed."""
+
+    followers: int
+    subscribed: int
+
+
+def get(connection: Connection, account_id: int) -> Counts:
+    """Return how many followers there are; counts them only if a run has changed some since."""
+    return _get_counted(connection, account_id) or _count(connection, account_id)
+
+
+def get_if_counted(connection: Connection, account_id: int, status: str) -> Counts | None:
+    """Return how many there are at the end of a run that ends so, unless that must end at once."""
+    if status == "interrupted":
+        return _get_counted(connection, account_id)
+    return get(connection, account_id)
+
+
+def _get_counted(connection: Connection, account_id: int) -> Counts | None:
+    """Return what the last run that changed somebody has counted, None if it has not."""
+    changed = or_(*(runs.c[name] > 0 for name in CHANGES))
+    newest = connection.execute(
+        select(runs.c.followers, runs.c.subscribed, changed)
+        .where(runs.c.account_id == account_id)
+        .order_by(runs.c.id.desc())
+        .limit(LOOKED_AT)
+    )
+    for count, subscribed, has_changed in newest:
+        if count is not None and subscribed is not None:
+            return Counts(count, subscribed)
+        if has_changed:
+            return None
+    return None
+
+
+def _count(connection: Connection, account_id: int) -> Counts:
+    row = connection.execute(
+        select(func.count(), func.count().filter(followers.c.subscribe.is_(True))).where(
+            followers.c.account_id == account_id
+        )
+    ).one()
+    return Counts(*row)
