@@ -156,6 +156,11 @@ class Stopped(SyncjobError):
     exit_code = ExitCode.TRY_AGAIN_LATER
 
 
+def in_one_line(error: object) -> str:
+    """Return the text of an error, its lines parted by semicolons."""
+    return "; ".join(str(error).splitlines())
+
+
 def exit_code_of(error: BaseException) -> ExitCode:
     """Return what the process ends with because of the error."""
     if isinstance(error, SyncjobError):

@@ -16,6 +16,7 @@ from syncjob.cli.options import Command, settings_of
 from syncjob.config.extras import require_prometheus_client
 
 if TYPE_CHECKING:
+    from syncjob.bootstrap import Job
     from syncjob.cli.report import Report
     from syncjob.config import SettingsReader
     from syncjob.model import Command as JobCommand
@@ -190,19 +191,27 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         run = partial(run_job, job.store, job.client, job.account, plan, on_run=keep)
         every = settings.sweep_every
         with leaving_metrics(settings.metrics_file, job.store, job.account, every):
-            _watch(run)
+            if watched():
+                _watch(run, lambda: _next_sweep(job, every))
+            else:
+                run()
 
 
-def _watch(run: Callable[..., "Run"]) -> None:
+def _next_sweep(job: "Job", every: timedelta | None) -> str:
+    from syncjob.model import next_sweep_in_words
+    from syncjob.sync.timing import next_sweep_at
+
+    at = next_sweep_at(job.store, job.account, every)
+    return next_sweep_in_words(at, job.store.get_now())
+
+
+def _watch(run: Callable[..., "Run"], get_next_sweep: Callable[[], str]) -> None:
     """Run, and let whoever sits before a terminal see it."""
-    if not watched():
-        run()
-        return
-    from syncjob.cli.progress import shown_progress, summary
+    from syncjob.cli.progress import idle_summary, shown_progress, summary
 
     with shown_progress() as watch:
         ended = run(watch=watch)
-    click.echo(summary(ended), err=True)
+    click.echo(idle_summary(get_next_sweep()) if ended.idle else summary(ended), err=True)
 
 
 def _tell(context: click.Context, *, now: bool) -> None:

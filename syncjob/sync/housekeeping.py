@@ -4,7 +4,7 @@ import logging
 from datetime import timedelta
 
 from syncjob.database.store import Store
-from syncjob.errors import SyncjobError
+from syncjob.errors import SyncjobError, in_one_line
 from syncjob.sync.timing import DISCARDED_IN_A_ROW
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ def prune(store: Store, account_id: int, keep: timedelta, *, failures: int) -> N
                 break
             deleted += step
     except SyncjobError as error:
-        reason = str(error).replace("\n", "; ")
-        logger.warning("Old runs could not be deleted. reason=%s", reason)
+        logger.warning("Old runs could not be deleted. reason=%s", in_one_line(error))
     if deleted:
         logger.info("Deleted old runs and sweeps. rows=%d", deleted)

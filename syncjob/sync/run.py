@@ -18,6 +18,7 @@ from syncjob.errors import (
     UnfollowsParked,
     WeChatError,
     exit_code_of,
+    in_one_line,
 )
 from syncjob.model import Account, Command, Run, next_sweep_in_words
 from syncjob.sync.background import Background
@@ -246,13 +247,14 @@ def _record_end(store: Store, client: WeChatClient, run: Run, error: BaseExcepti
             "interrupted" if isinstance(error, KeyboardInterrupt) else "failed",
             client.traffic,
             errcode=None if of_wechat is None else of_wechat.errcode,
-            message="; ".join(_words(error).splitlines()),
+            message=in_one_line(_words(error)),
             rid=None if of_wechat is None else of_wechat.rid,
             exit_code=exit_code_of(error),
             exhausted=error.cgi_path if isinstance(error, QuotaExhausted) else None,
         )
     except SyncjobError as failure:
-        logger.warning("Could not record the end of the run. run=%d reason=%s", run.id, failure)
+        reason = in_one_line(failure)
+        logger.warning("Could not record the end of the run. run=%d reason=%s", run.id, reason)
         return None
 
 
