@@ -185,7 +185,7 @@ def _work(
         store.finish_backfill(run.id, account.id)
     if account.parked_at is not None:
         raise UnfollowsParked(
-            f"{store.count_candidates(account.id)} followers are missing from WeChat's list, too "
+            f"{store.count_candidates(account.id):,} followers are missing from WeChat's list, too "
             "many to be believed; nobody was marked as gone\n"
             "look at them: syncjob unfollows; then: syncjob unfollows approve, or reject"
         )
