@@ -23,7 +23,8 @@ from syncjob.simulator import Account, Simulator
 from tests.conftest import Databases
 from tests.warm import warm_syncjob
 
-APPID = "wx0123456789abcdef"
+EXAMPLE_APPID = "wx0123456789abcdef"
+APPID = "wx1122334455667788"
 SECRET = "0123456789abcdef0123456789abcdef"
 COMMAND = re.compile(r"\s+(syncjob |export |[A-Z_]+=|\*/15 )")
 # What ends otherwise than with 0, on purpose.
@@ -96,6 +97,7 @@ class Sandbox:
     def place(self, command: str) -> str:
         """Return the command with its paths, databases and sizes replaced by ours."""
         command = re.sub(r"^\*/15( \*){4}\s+", "", command)
+        command = command.replace(EXAMPLE_APPID, APPID)
         command = command.replace("/usr/local/bin/", f"{self.folder}/bin/")
         command = command.replace("/etc/syncjob", f"{self.folder}/etc")
         command = command.replace("/var/lib/syncjob", f"{self.folder}/lib")

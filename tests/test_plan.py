@@ -63,9 +63,9 @@ def test_a_plan_says_that_the_list_is_not_due(
     assert datetime.fromisoformat(told["next_sweep_at"]) > datetime.now(UTC)
     assert wechat.run("plan") == 0
     words = capsys.readouterr().out
-    assert "38 at WeChat, 30 here; nobody is added before that" in words
+    assert "38 at WeChat, 30 here; none is added before the next sweep" in words
     assert re.search(
-        r"^list +not yet, next sweep due 20.* UTC; or: syncjob sync --now$", words, re.M
+        r"^list +not yet: next sweep due 20.* UTC; or: syncjob sync --now$", words, re.M
     )
 
 

@@ -21,7 +21,7 @@ COMMANDS = [
     *("migrate", "sync", "sync --now", "sync --dry-run", "backfill", "plan", "status", "runs"),
     *("accounts", "unfollows", "unfollows approve", "quota", "quota forget", "metrics"),
 ]
-REAL = "wx0123456789abcdef"
+REAL = "wx1122334455667788"
 
 
 @pytest.fixture(scope="module")

@@ -57,10 +57,11 @@ def _in_words(found: "Forecast") -> str:
     listing, added = _calls_in_words(found.lists), f"about {found.new:,} to be added"
     if found.intended.sweep == "not yet":
         due = next_sweep_in_words(found.intended.next_sweep_at, found.intended.as_of)
-        listing, added = f"not yet, {due}; or: syncjob sync --now", "nobody is added before that"
+        listing = f"not yet: {due}; or: syncjob sync --now"
+        added = "none is added before the next sweep"
     lines = [
-        ("list", listing),
         ("followers", f"{total} at WeChat, {found.known:,} here; {added}"),
+        ("list", listing),
         ("profiles", f"{found.profiles:,}: {_calls_in_words(found.batches)}"),
         ("time", _time_in_words(found)),
         ("room", f"about {found.megabytes:,.0f} MB more in {found.database}"),
