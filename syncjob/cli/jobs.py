@@ -88,8 +88,8 @@ def migrate(context: click.Context, quiet: bool) -> None:
     else:
         click.echo(f"Brought the database from revision {done.before} to {done.after}.")
     click.echo(f"Database: {done.place}")
-    if not reader.names("SYNCJOB_DATABASE_URL"):
-        click.echo("SYNCJOB_DATABASE_URL is not set; this is the default, in the current folder.")
+    if reader.why_default_database is not None:
+        click.echo(f"This is the default: {reader.why_default_database}.")
 
 
 @click.command(

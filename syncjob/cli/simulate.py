@@ -211,8 +211,9 @@ def simulate(
     secret of yours is used.
 
     With COMMAND, runs it with SYNCJOB_API_URL, SYNCJOB_APPID, SYNCJOB_APPSECRET and
-    SYNCJOB_TOKEN_SOURCE set to the simulator, and exits with its exit code. SYNCJOB_CONFIG, and
-    where metrics and notices of the real job go, are taken out; every other variable is as it is.
+    SYNCJOB_TOKEN_SOURCE set to the simulator, and exits with its exit code. SYNCJOB_CONFIG is
+    empty, so that no settings file is read; where metrics and notices of the real job go is taken
+    out; every other variable is as it is.
     Without COMMAND, prints these settings for a shell and serves until Ctrl-C.
     The same seed makes the same account: run it again, and the same people follow.
 
@@ -260,6 +261,8 @@ def simulate(
             "SYNCJOB_APPID": simulator.appid,
             "SYNCJOB_APPSECRET": simulator.secret,
             "SYNCJOB_TOKEN_SOURCE": "stable",
+            # Empty, it keeps the real job's settings file out, /etc/syncjob/syncjob.toml as well.
+            "SYNCJOB_CONFIG": "",
             MARK: ANYWAY if anyway else simulator.appid,
         }
         code = _run(command, settings) if command else _serve(settings)

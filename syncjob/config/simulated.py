@@ -6,6 +6,8 @@ It marks their environment, and the mark goes wherever the environment goes: thr
 
 from collections.abc import Mapping
 
+from syncjob.errors import RehearsalRefused
+
 MARK = "SYNCJOB_SIMULATED"
 ANYWAY = "anyway"
 # A settings file is the real job's as a rule, and a rehearsal must reach nobody by it.
@@ -25,7 +27,7 @@ def is_simulated(environ: Mapping[str, str]) -> bool:
     return bool(environ.get(MARK, "").strip())
 
 
-def simulated_account(environ: Mapping[str, str]) -> str | None:
+def account_of(environ: Mapping[str, str]) -> str | None:
     """Return the AppID that the simulator serves, the only one that may be in the database.
 
     None: there is no simulator, or the operator has said that any database will do.
@@ -42,7 +44,26 @@ def usable(environ: Mapping[str, str], file: Mapping[str, str]) -> dict[str, str
     if not is_simulated(environ):
         return dict(file)
     left_out = _REACHES_OTHERS
-    account = simulated_account(environ)
+    account = account_of(environ)
     if account is not None and file.get("SYNCJOB_APPID", account).strip() != account:
         left_out |= _DATABASE
     return {name: value for name, value in file.items() if name not in left_out}
+
+
+def require_no_default(environ: Mapping[str, str]) -> None:
+    """Raise RehearsalRefused if the default database would be used in a rehearsal."""
+    if is_simulated(environ):
+        raise RehearsalRefused(
+            "SYNCJOB_DATABASE_URL is not set, and under syncjob simulate there is no default; "
+            "expected a database of its own, such as sqlite:///rehearsal.db"
+        )
+
+
+def require_account(environ: Mapping[str, str], appid: str) -> None:
+    """Raise RehearsalRefused in a rehearsal with another account than the simulator's."""
+    account = account_of(environ)
+    if account not in (None, appid):
+        raise RehearsalRefused(
+            f"SYNCJOB_APPID is {appid!r}, and syncjob simulate serves {account}; expected that, "
+            "or none"
+        )
