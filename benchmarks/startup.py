@@ -24,7 +24,7 @@ def startup() -> Table:
     """Start `syncjob status` and, to compare, Python alone, ten times in turn."""
     with TemporaryDirectory(prefix="syncjob-bench-") as folder:
         url = f"sqlite:///{Path(folder) / 'empty.db'}"
-        around = environment(SYNCJOB_DATABASE_URL=url, SYNCJOB_APPID="wx0123456789abcdef")
+        around = environment(SYNCJOB_DATABASE_URL=url, SYNCJOB_APPID="wx5d1f0a2b3c4e6978")
         commands = {
             "syncjob status": [SYNCJOB, "status"],
             "syncjob --version": [SYNCJOB, "--version"],

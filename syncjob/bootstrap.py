@@ -50,7 +50,11 @@ def open_job(settings: Settings) -> Iterator[Job]:
     """
     with ExitStack() as stack:
         store = stack.enter_context(
-            open_store(settings.database_url.reveal(), name=f"syncjob/{settings.appid}")
+            open_store(
+                settings.database_url.reveal(),
+                name=f"syncjob/{settings.appid}",
+                only_account=settings.only_account,
+            )
         )
         account = store.save_account(settings.appid)
         if account.hash_key is not None:

@@ -31,6 +31,10 @@ class SettingsError(SyncjobError):
     exit_code = ExitCode.SETTINGS
 
 
+class RehearsalRefused(SettingsError):
+    """Name a database of its own for the rehearsal: this one holds real people, or may."""
+
+
 # --- the database -------------------------------------------------------------------------
 
 
@@ -154,6 +158,11 @@ class Stopped(SyncjobError):
     """A signal stopped the command; the run is recorded as interrupted and the next one goes on."""
 
     exit_code = ExitCode.TRY_AGAIN_LATER
+
+
+def in_one_line(error: object) -> str:
+    """Return the text of an error, its lines parted by semicolons."""
+    return "; ".join(str(error).splitlines())
 
 
 def exit_code_of(error: BaseException) -> ExitCode:

@@ -244,6 +244,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in os.environ:
         if name.startswith("SYNCJOB_") and name != "SYNCJOB_TEST_DATABASE_URL":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("SYNCJOB_CONFIG", "")  # not even /etc/syncjob/syncjob.toml
     monkeypatch.chdir(tmp_path)
 
 

@@ -1,5 +1,6 @@
 """Runs that do a part of their work, and runs that only say what they would do."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -80,11 +81,11 @@ def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(
     """At each state that a run may meet; no call, no row."""
     wechat = world(250, page_size=100)
 
-    def told() -> str:
+    def told(*options: str) -> str:
         calls, runs = dict(wechat.simulator.counts), query("SELECT * FROM runs")
         sweeps = query("SELECT * FROM sweeps")
         capsys.readouterr()
-        assert wechat.run("sync", "--dry-run") == 0
+        assert wechat.run("sync", "--dry-run", *options) == 0
         assert (wechat.simulator.counts, query("SELECT * FROM runs")) == (calls, runs)
         assert query("SELECT * FROM sweeps") == sweeps
         return capsys.readouterr().out
@@ -103,7 +104,12 @@ def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(
     assert told().startswith("would give the open sweep up, since it is too old")
     wechat.set(SYNCJOB_SWEEP_MAX_AGE="1d")
     assert wechat.run("sync") == 0
-    assert told().startswith("would not list: the last sweep began 20")
+    assert re.match(
+        r"would not list: the last sweep began 20[-\d]+ [:\d]+ UTC; "
+        r"next sweep due 20[-\d]+ [:\d]+ UTC \(SYNCJOB_SWEEP_EVERY\); or: syncjob sync --now\n",
+        told(),
+    )
+    assert told("--now").startswith("would list everybody\n")
     assert "would do nothing else\n" in told()
     wechat.set(SYNCJOB_REFRESH_AFTER="0.001s", SYNCJOB_REFRESH_LIMIT="120")
     assert "would fetch 120 profiles again that are old, in 2 calls\n" in told()
@@ -121,3 +127,48 @@ def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(
     query("UPDATE runs SET status = 'running', finished_at = NULL, holder = 'elsewhere' "
           "WHERE id = 1")  # fmt: skip
     assert told().startswith("would end at once (75) and touch nothing: run 1 is at work")
+
+
+@pytest.mark.parametrize("concurrency", ["1", "8"])
+def test_now_lists_although_no_sweep_is_due(
+    world: Callable[..., World], query: Query, concurrency: str
+) -> None:
+    """Who follows since the last sweep is there after it; without it the run asks nothing."""
+    wechat = world(120, page_size=50)
+    wechat.set(SYNCJOB_CONCURRENCY=concurrency, SYNCJOB_SWEEP_EVERY="30d")
+    assert wechat.run("sync", "--now") == 0
+    wechat.account.follow(7)
+    calls = dict(wechat.simulator.counts)
+    assert wechat.run("sync") == 0
+    assert wechat.simulator.counts == calls
+    assert query("SELECT count(*) FROM followers") == [(120,)]
+    assert wechat.run("sync", "--now") == 0
+    assert query("SELECT count(*) FROM followers WHERE enriched_at IS NOT NULL") == [(127,)]
+
+
+def test_now_lists_although_the_last_sweeps_were_discarded(
+    world: Callable[..., World], query: Query
+) -> None:
+    """After three in a row a run keeps to SYNCJOB_SWEEP_EVERY; a person need not wait."""
+    wechat = world(200, page_size=10, list_cut=20)
+    for _ in range(3):
+        assert wechat.run("sync") == 75
+    assert wechat.run("sync") == 0
+    wechat.simulator.switches.list_cut = None
+    assert wechat.run("sync") == 0
+    assert query("SELECT count(*) FROM sweeps WHERE status = 'sealed'") == [(0,)]
+    assert wechat.run("sync", "--now") == 0
+    assert query("SELECT count(*) FROM sweeps WHERE status = 'sealed'") == [(1,)]
+
+
+def test_now_goes_on_with_an_open_sweep_and_ends_at_a_bound(
+    world: Callable[..., World], query: Query
+) -> None:
+    """It is a run like any other, but for its beginning."""
+    wechat = world(200, page_size=50)
+    assert wechat.run("sync", "--now", "--max-pages", "1") == 0
+    assert wechat.run("sync", "--now", "--max-pages", "2") == 0
+    assert query("SELECT status, pages FROM sweeps") == [("open", 3)]
+    assert wechat.run("sync", "--now") == 0
+    assert query("SELECT status, pages FROM sweeps") == [("sealed", 4)]
+    assert wechat.run("backfill", "--now") == 2

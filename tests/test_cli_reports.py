@@ -234,6 +234,55 @@ def test_runs_are_shown_the_newest_first(
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["run", "3"]
 
 
+def test_idle_runs_are_left_out_of_the_history(
+    world: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless --all is given; the limit counts what is shown, and how many are not is said."""
+    wechat = world(5)
+    wechat.set(SYNCJOB_SWEEP_EVERY="30d")
+    assert wechat.run("sync") == 0
+    for _ in range(3):
+        assert wechat.run("sync") == 0
+    wechat.simulator.faults.add("user/get=48001")
+    assert wechat.run("sync", "--now") == 3
+    wechat.simulator.faults.clear()
+    assert wechat.run("sync") == 0  # goes on with the sweep
+    assert wechat.run("sync") == 0
+
+    def shown(*options: str) -> tuple[list[int], list[int], str]:
+        capsys.readouterr()
+        assert wechat.run("runs", *options) == 0
+        lines = capsys.readouterr().out.splitlines()
+        ids = [int(line.split()[0]) for line in lines[1:] if line.split()[0].isdigit()]
+        return ids, [run["id"] for run in told(wechat, capsys, "runs", *options)], lines[-1]
+
+    ids, as_json, last = shown()
+    assert ids == as_json == [6, 5, 1]
+    assert last == "Not shown: 4 idle, which had nothing to do (syncjob runs --all)."
+    ids, as_json, last = shown("--limit", "2")
+    assert ids == as_json == [6, 5]
+    assert last.startswith("Not shown: 1 idle")
+    ids, as_json, last = shown("--all")
+    assert ids == as_json == [7, 6, 5, 4, 3, 2, 1]
+    assert "Not shown" not in last
+    ids, as_json, last = shown("--failed")
+    assert ids == as_json == [5]
+    assert "48001" in last
+    ids, as_json, last = shown("--all", "--limit", "2")
+    assert ids == as_json == [7, 6]
+
+
+def test_without_a_failure_there_is_none_to_show(
+    ready: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Words for a person, an empty array for a machine."""
+    wechat = ready(5)
+    assert wechat.run("sync") == 0
+    assert wechat.run("runs", "--failed") == 0
+    assert capsys.readouterr().out == "No run has failed.\n"
+    assert told(wechat, capsys, "runs", "--failed") == []
+
+
 def test_runs_are_told_to_a_machine(
     ready: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from syncjob.config.file import SETTING_NAMES
 from syncjob.errors import SettingsError
 from syncjob.model import Allowance
 
-LEAST = {"SYNCJOB_APPID": "wx0123456789abcdef", "SYNCJOB_APPSECRET": "s3cret"}
+LEAST = {"SYNCJOB_APPID": "wx5d1f0a2b3c4e6978", "SYNCJOB_APPSECRET": "s3cret"}
 
 
 def job(**settings: str) -> Settings:
@@ -36,7 +36,7 @@ def test_an_appid_and_a_secret_are_enough() -> None:
     """Everything but the account has a default."""
     assert job() == Settings(
         database_url=Secret("sqlite:///syncjob.db"),
-        appid="wx0123456789abcdef",
+        appid="wx5d1f0a2b3c4e6978",
         appsecret=Secret("s3cret"),
         api_url="https://api.weixin.qq.com",
         token_source="stable",
@@ -74,7 +74,7 @@ TAKEN: list[tuple[str, str, str, object]] = [
     ("SYNCJOB_APPID", "gh_0123-AZ", "appid", "gh_0123-AZ"),
     ("SYNCJOB_APPID", " wx1 ", "appid", "wx1"),
     ("SYNCJOB_APPSECRET", " s\n", "appsecret", Secret("s")),
-    ("SYNCJOB_APPSECRET", "ключ 密", "appsecret", Secret("ключ 密")),
+    ("SYNCJOB_APPSECRET", "s3-cret!", "appsecret", Secret("s3-cret!")),
     ("SYNCJOB_API_URL", "https://api2.weixin.qq.com/", "api_url", "https://api2.weixin.qq.com"),
     ("SYNCJOB_API_URL", "http://127.0.0.1:8080", "api_url", "http://127.0.0.1:8080"),
     ("SYNCJOB_API_URL", "http://[::1]:8080/wx", "api_url", "http://[::1]:8080/wx"),

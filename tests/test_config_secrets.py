@@ -22,7 +22,7 @@ MALFORMED_SECRETS = [
     # settings that hold "hunter2", what the message says was found, and what is expected
     ({"SYNCJOB_APPSECRET": "hunter2\nhunter2"}, "a line break", "check its quoting"),
     ({"SYNCJOB_APPSECRET": "\x1b[31mhunter2"}, "a control character", "check its quoting"),
-    ({"SYNCJOB_APPSECRET": "hunter2\udcff"}, "a control character", "check its quoting"),
+    ({"SYNCJOB_APPSECRET": "hunter2\udcff"}, "bytes that are not UTF-8", "type it again"),
     ({"SYNCJOB_DATABASE_URL": "mysql://me:hunter2@db/crm"}, "'mysql' URL", "postgresql://user@"),
     ({"SYNCJOB_DATABASE_URL": "me:hunter2@db/crm"}, "no URL", "postgresql://user@"),
     ({"SYNCJOB_DATABASE_URL": "me:hunter2@://"}, "no URL", "postgresql://user@"),
@@ -47,7 +47,7 @@ MALFORMED_SECRETS = [
     ({"SYNCJOB_WEBHOOK_URL": "bot/?key=hunter2"}, "no http(s) address", "that of a bot"),
     ({"SYNCJOB_WEBHOOK_URL": "http://bot/\n?key=hunter2"}, "a line break", "check its quoting"),
     ({"SYNCJOB_ON_FAILURE": "tell 'hunter2"}, "No closing quotation", "quote it as for a shell"),
-    ({"SYNCJOB_ON_FAILURE": "tell hunter2\0"}, "a NUL character", "a command to run"),
+    ({"SYNCJOB_ON_FAILURE": "tell hunter2\0"}, "a NUL character", "type it again"),
     (
         {"SYNCJOB_TOKEN_SOURCE": "fixed", "SYNCJOB_ACCESS_TOKEN": "hunter2\nhunter2"},
         "a line break",
@@ -61,7 +61,7 @@ MALFORMED_SECRETS = [
     (
         {"SYNCJOB_TOKEN_SOURCE": "command", "SYNCJOB_TOKEN_COMMAND": "get hunter2\0"},
         "a NUL character",
-        "a command to run",
+        "type it again",
     ),
 ]
 
@@ -182,7 +182,7 @@ def test_a_file_without_a_secret_is_named(
 
 def test_a_path_that_no_file_can_have_is_refused() -> None:
     """A NUL in the name of a file, which only a settings file can hold, is no crash."""
-    with pytest.raises(SettingsError, match="SYNCJOB_APPSECRET_FILE names"):
+    with pytest.raises(SettingsError, match="SYNCJOB_APPSECRET_FILE holds a NUL"):
         SettingsReader(only("SYNCJOB_APPSECRET"), {"SYNCJOB_APPSECRET_FILE": "a\0b"}).job()
 
 

@@ -25,7 +25,7 @@ def run_against(url: str, database_url: str) -> tuple[int, float]:
     """Run the job in a process of its own; return its exit code and its peak memory (MiB)."""
     settings = {
         "SYNCJOB_API_URL": url,
-        "SYNCJOB_APPID": "wx0123456789abcdef",
+        "SYNCJOB_APPID": "wx5d1f0a2b3c4e6978",
         "SYNCJOB_APPSECRET": "secret",
         "SYNCJOB_DATABASE_URL": database_url,
     }

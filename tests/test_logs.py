@@ -26,7 +26,8 @@ def test_each_line_is_an_object_with_its_run_account_and_sweep(
     assert events[0] == "Started a run"
     assert events[-1] == "Finished the run"
     pages = [line for line in told if line["event"] == "Stored a page"]
-    assert [page["seen"] for page in pages] == [100, 200, 250, 250]
+    assert [(page["page"], page["seen"]) for page in pages] == [(1, 100), (2, 200), (3, 250)]
+    assert events.count("Came to the end of the list") == 1
     for line in told:
         assert (line["run"], line["appid"]) == (1, wechat.simulator.appid)
         assert {"time", "level"} <= line.keys()
@@ -54,6 +55,17 @@ def test_a_text_of_wechats_ends_no_line(
     wechat = world(200, page_size=10, list_cut=20)
     assert wechat.run("--log-format", "json", "-v", "sync") == 75
     assert any(line["event"] == "Discarded the sweep" for line in lines(capsys))
+
+
+def test_the_lines_of_an_error_are_parted(
+    world: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where two lines become one, a semicolon stands between them."""
+    wechat = world(5)
+    wechat.simulator.faults.add("user/get=drop@1")
+    assert wechat.run("-v", "sync") == 0
+    told = capsys.readouterr().err
+    assert "; check the network, the proxy and the address; the next run goes on" in told
 
 
 def test_enrichment_is_told_of_every_ten_seconds(

@@ -28,7 +28,7 @@ def sync(
     def start(url: str, **variables: str) -> tuple[int, str]:
         settings = {
             "SYNCJOB_DATABASE_URL": sqlite_url,
-            "SYNCJOB_APPID": "wx0123456789abcdef",
+            "SYNCJOB_APPID": "wx5d1f0a2b3c4e6978",
             "SYNCJOB_APPSECRET": SECRET,
             "SYNCJOB_API_URL": url,
             "SYNCJOB_TIMEOUT": "5s",

@@ -1,7 +1,9 @@
 """`syncjob plan`: what a run would take, and then takes."""
 
 import json
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -47,6 +49,24 @@ def test_a_run_makes_the_calls_that_were_planned(
     everything = planned(wechat, capsys, "--backfill")
     assert everything["profiles"] == 20_450
     assert spent_by("backfill") == (everything["list"]["calls"], everything["batches"]["calls"])
+
+
+def test_a_plan_says_that_the_list_is_not_due(
+    world: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who follows since the last sweep is not added by the next run, and when is said."""
+    wechat = world(30)
+    assert wechat.run("sync") == 0
+    wechat.account.follow(8)
+    told = planned(wechat, capsys)
+    assert (told["total"], told["known"], told["new"], told["sweep"]) == (38, 30, 0, "not yet")
+    assert datetime.fromisoformat(told["next_sweep_at"]) > datetime.now(UTC)
+    assert wechat.run("plan") == 0
+    words = capsys.readouterr().out
+    assert "38 at WeChat, 30 here; none is added before the next sweep" in words
+    assert re.search(
+        r"^list +not yet: next sweep due 20.* UTC; or: syncjob sync --now$", words, re.M
+    )
 
 
 def test_a_plan_changes_nothing_and_costs_five_calls(

@@ -57,7 +57,23 @@ def test_on_a_terminal_both_phases_are_shown_and_summed_up(
     assert "3 pages, 2,300 new, 2,300 profiles; 30 calls" in plain
     assert shown.endswith("calls\r\n")
     assert "\x1b[?25h" in shown  # the cursor is back
-    assert "nothing to do; 0 calls" in ESCAPES.sub("", seen_on_a_terminal("sync"))
+
+
+def test_on_a_terminal_a_run_that_had_nothing_to_do_says_when_the_next_one_has(
+    world: Callable[..., World],
+) -> None:
+    """And that WeChat was not asked, how to list now, and how to try the credentials."""
+    wechat = world(23)
+    assert wechat.run("sync") == 0
+    calls = wechat.simulator.counts
+    shown = ESCAPES.sub("", seen_on_a_terminal("sync")).replace("\r", "")
+    assert re.search(
+        r"^Nothing was due, WeChat was not asked; next sweep due \d{4}-\d\d-\d\d \d\d:\d\d UTC\.\n"
+        r"To list now: syncjob sync --now; to try the credentials: syncjob doctor\n$",
+        shown,
+    )
+    assert wechat.simulator.counts == calls
+    assert "Nothing was due" not in ESCAPES.sub("", seen_on_a_terminal("sync", "--now"))
 
 
 def test_warnings_and_errors_stand_apart_from_the_bars(world: Callable[..., World]) -> None:

@@ -1,5 +1,7 @@
 """WeChat's daily quotas: what others need is left alone, what is used up is not asked for again."""
 
+import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,6 +55,55 @@ def test_what_other_programs_have_used_counts_too(world: Callable[..., World]) -
 
     assert wechat.run("sync") == 75
     assert wechat.simulator.count("user/get") == 1
+
+
+@pytest.mark.parametrize("concurrency", ["1", "8"])
+def test_the_columns_of_quota_agree(
+    world: Callable[..., World], capsys: pytest.CaptureFixture[str], concurrency: str
+) -> None:
+    """All programs' calls are what WeChat said and our own since, in words, JSON and metrics."""
+    quota = {"user/get": 100, "user/info/batchget": 1000}
+    wechat = world(1200, page_size=100, daily_quota=quota)
+    wechat.set(SYNCJOB_CONCURRENCY=concurrency, SYNCJOB_QUOTA_RESERVE="1%")
+    wechat.simulator.spend_quota("user/get", 7)
+    listed = 0
+    for run in range(1, 4):
+        assert wechat.run("sync", "--now") == 0
+        listed = wechat.simulator.count("user/get")
+        assert listed == 13 * run
+        capsys.readouterr()
+        assert wechat.run("quota", "--json") == 0
+        use = {one["cgi_path"]: one for one in json.loads(capsys.readouterr().out)}[USER_GET]
+        assert (use["calls"], use["used"]) == (listed, listed + 7)
+        assert (use["daily_limit"], use["left"]) == (100, 100 - use["used"])
+        assert use["used_when_told"] == 7 + 13 * (run - 1)
+        assert wechat.run("quota") == 0
+        words = capsys.readouterr().out
+        assert re.search(
+            rf"^{USER_GET} +{listed} +{listed + 7} +100  WeChat said {use['used_when_told']} at 20",
+            words,
+            re.MULTILINE,
+        )
+        assert wechat.run("metrics") == 0
+        left = f'syncjob_quota_left{{appid="{wechat.simulator.appid}",cgi_path="{USER_GET}"}}'
+        assert f"{left} {100 - listed - 7}.0\n" in capsys.readouterr().out
+        wechat.simulator.spend_quota("user/get", 0)
+
+
+def test_what_was_used_on_another_day_is_not_shown_as_todays(
+    world: Callable[..., World], query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit lasts; until WeChat has said something today, how much all have used is unknown."""
+    wechat = world(5)
+    assert wechat.run("sync") == 0
+    query("UPDATE quotas SET used = 77, told_at = '2026-01-01 00:00:00'")
+    capsys.readouterr()
+    assert wechat.run("quota", "--json") == 0
+    use = {one["cgi_path"]: one for one in json.loads(capsys.readouterr().out)}[USER_GET]
+    assert (use["used"], use["used_when_told"]) == (None, 77)
+    assert use["left"] == use["daily_limit"] - use["calls"]
+    assert wechat.run("quota") == 0
+    assert "limit as of 2026-01-01 00:00 UTC" in capsys.readouterr().out
 
 
 def test_where_wechat_tells_no_quota_that_of_a_new_account_holds(

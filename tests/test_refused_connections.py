@@ -136,7 +136,8 @@ def test_the_cure_is_that_of_the_servers_reason(
     with refusing(message, severity=severity) as port:
         said = say(f"postgresql://job:{CANARY}@127.0.0.1:{port}/crm")
     assert said == (
-        f"syncjob: the database 127.0.0.1:{port}/crm cannot be used: {severity}: {message}; {cure}\n"
+        f"syncjob: the database 127.0.0.1:{port}/crm cannot be used: {severity}: {message}; "
+        f"{cure}\n"
     )
 
 

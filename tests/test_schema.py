@@ -76,13 +76,63 @@ def test_migrate_says_what_it_did_and_is_safe_to_repeat(
 ) -> None:
     """The first migrate makes the tables, the second finds nothing to do."""
     wechat = serve()
-    wechat.set(SYNCJOB_DATABASE_URL=databases.make_empty())
+    url = databases.make_empty()
+    wechat.set(SYNCJOB_DATABASE_URL=url)
 
     assert wechat.run("migrate") == 0
-    assert capsys.readouterr().out == f"Created the tables, at revision {CURRENT_REVISION}.\n"
+    told = capsys.readouterr().out.splitlines()
+    assert told == [
+        f"Created the tables, at revision {CURRENT_REVISION}.",
+        f"Database: {place(url)}",
+    ]
     assert wechat.run("migrate") == 0
-    assert "nothing to do" in capsys.readouterr().out
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].endswith("already; nothing to do.")
+    assert told[1:] == [f"Database: {place(url)}"]
+    assert wechat.run("migrate", "--quiet") == 0
+    assert capsys.readouterr().out == ""
     assert wechat.run("sync") == 0
+
+
+def place(url: str) -> str:
+    """Return in words which database a URL of the tests names."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return f"SQLite, {parsed.database}"
+    host = parsed.host or parsed.query.get("host")
+    return f"PostgreSQL, {parsed.database} on {host}:{parsed.port or 5432}"
+
+
+def test_migrate_names_the_database_and_never_its_password(
+    serve: Callable[..., World], postgresql_databases: Databases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a URL with a password, and of a schema of its own: place, name, schema."""
+    wechat = serve()
+    url = postgresql_databases.make_empty()
+    parsed = (
+        make_url(url).set(password="hunter2").update_query_dict({"options": "-csearch_path=own"})
+    )
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA own")
+    engine.dispose()
+    wechat.set(SYNCJOB_DATABASE_URL=parsed.render_as_string(hide_password=False))
+    assert wechat.run("migrate") == 0
+    told = capsys.readouterr().out
+    assert told.splitlines()[1] == f"Database: {place(url)}, schema own"
+    assert "hunter2" not in told
+
+
+def test_without_a_setting_migrate_says_which_file_it_made(
+    serve: Callable[..., World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """syncjob.db in the current folder, by its whole path, and that this is the default."""
+    wechat = serve()
+    assert wechat.run("migrate") == 0
+    first, place, default = capsys.readouterr().out.splitlines()
+    assert first == f"Created the tables, at revision {CURRENT_REVISION}."
+    assert place == f"Database: SQLite, {Path.cwd() / 'syncjob.db'}"
+    assert default.startswith("This is the default: SYNCJOB_DATABASE_URL is not set; no settings")
 
 
 def test_two_migrations_at_once_wait_for_each_other(databases: Databases) -> None:

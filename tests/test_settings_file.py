@@ -61,13 +61,19 @@ def test_every_setting_is_a_key(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [("true", "bool"), ("[1]", "list"), ("{a = 1}", "dict"), ("2025-01-01", "date")],
+    [
+        ("true", "true or false"),
+        ("[1]", "a list"),
+        ("{a = 1}", "a table"),
+        ("2025-01-01", "a date"),
+        ("2025-01-01T10:00:00", "a date and time"),
+        ("10:00:00", "a time of day"),
+    ],
 )
 def test_a_value_that_is_no_text_and_no_number_is_refused(value: str, kind: str) -> None:
     """The key, the file and the kind of value that was found are named."""
     assert refused(f"SYNCJOB_BATCH_SIZE = {value}") == (
-        f"SYNCJOB_BATCH_SIZE in the settings file 'job.toml' is a {kind}; "
-        "expected a text or a number"
+        f"SYNCJOB_BATCH_SIZE in the settings file 'job.toml' is {kind}; expected a text or a number"
     )
 
 
@@ -194,3 +200,65 @@ def test_with_v_who_keeps_a_secret_in_a_file_that_everybody_can_read_is_told(
     open_settings(str(path))
     assert (f"run: chmod o= {path}" in caplog.text) is is_secret
     assert "hunter2" not in caplog.text
+
+
+# --- files as editors and people leave them ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "section"),
+    [
+        ("[syncjob]\nSYNCJOB_APPID = 'wx1'", "[syncjob]"),
+        ("[SYNCJOB]\nAPPID = 'wx1'", "[SYNCJOB]"),
+        ("[[syncjob]]\nSYNCJOB_APPID = 'wx1'", "[syncjob]"),
+        ("[tool.syncjob]\nSYNCJOB_APPID = 'wx1'", "[tool]"),
+        ("syncjob.appid = 'wx1'", "[syncjob]"),
+        ("['公众号 {0}']\nSYNCJOB_APPID = 'wx1'", "'公众号 {0}'"),
+    ],
+)
+def test_a_section_is_refused_as_one(content: str, section: str) -> None:
+    """The line says that there are none, and what to write in its place."""
+    words = refused(content)
+    assert f"has the section {section}; it has no sections" in words
+    assert 'SYNCJOB_LANG = "en"' in words
+
+
+def test_a_known_name_as_a_section_is_a_table() -> None:
+    """A setting that was made a section of is named as such."""
+    assert "SYNCJOB_LANG in the settings file 'job.toml' is a table" in refused(
+        "[SYNCJOB_LANG]\na = 1"
+    )
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "latin-1", "utf-16"])
+def test_a_file_in_another_encoding_is_refused_in_words(encoding: str) -> None:
+    """Whatever an editor of Windows has saved it as."""
+    text = "# \xd7\n" if encoding == "latin-1" else "# 公众号\n"
+    words = refused(text.encode(encoding) + b"SYNCJOB_LANG = 'en'")
+    assert "line 1 holds bytes that are not UTF-8; save it as UTF-8" in words
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_line_ends_and_a_mark_before_the_text_do_not_count(line_end: str, mark: str) -> None:
+    """Of every system that there is, and was."""
+    content = mark + line_end.join(["# a", "SYNCJOB_LANG = 'en'", "SYNCJOB_APPID = 'wx1'", ""])
+    Path("job.toml").write_bytes(content.encode())
+    found = read_settings_file(Path("job.toml"))
+    assert found.fault is None
+    assert found.texts == {"SYNCJOB_LANG": "en", "SYNCJOB_APPID": "wx1"}
+
+
+def test_a_file_that_never_ends_is_refused() -> None:
+    """A device is no settings file."""
+    fault = read_settings_file(Path("/dev/zero")).fault
+    assert "longer than a settings file can be" in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [("appid", "APPID"), ("lang", "LANG"), ("APP_SECRET", "APPSECRET"), ("api-url", "API_URL")],
+)
+def test_the_nearest_name_is_found_without_the_prefix(key: str, near: str) -> None:
+    """Who leaves SYNCJOB_ out learns the whole name."""
+    assert refused(f"{key} = 'x'").endswith(f"has {key!r}; did you mean SYNCJOB_{near}?")

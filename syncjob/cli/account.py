@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_account(context: click.Context) -> Iterator[tuple["Store", "Account | None"]]:
-    """Open the store and the settings' account, or the only one there is."""
+def open_database(context: click.Context) -> Iterator[tuple["Store", str | None]]:
+    """Open the store; yield it and the AppID of the settings, if they name one."""
     settings = settings_of(context).database()
     from syncjob.database.store import open_store
 
-    with open_store(settings.database_url.reveal()) as store:
-        appid = settings.appid
+    with open_store(settings.database_url.reveal(), only_account=settings.only_account) as store:
+        yield store, settings.appid
+
+
+@contextmanager
+def open_account(context: click.Context) -> Iterator[tuple["Store", "Account | None"]]:
+    """Open the store and the settings' account, or the only one there is."""
+    with open_database(context) as (store, appid):
         if appid is None:
             appids = store.get_appids()
             if len(appids) > 1:

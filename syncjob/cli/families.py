@@ -106,7 +106,7 @@ class Families:
         labels = ("cgi_path", "errcode")
         yield self._counter("api_calls", "Calls by API and errcode; 0 is success.", calls, *labels)
         limits: Values = {(use.cgi_path,): use.daily_limit for use in status.quotas}
-        left: Values = {(use.cgi_path,): use.left(status.as_of) for use in status.quotas}
+        left: Values = {(use.cgi_path,): use.left for use in status.quotas}
         text = "Calls a day, of all programs, as WeChat last told."
         yield self._gauge("quota_daily_limit", text, limits, "cgi_path")
         text = "Calls left of the day in Beijing at the time of reading."

@@ -1,5 +1,6 @@
 """What a run would do, in words. Pure: values in, text out."""
 
+from syncjob.model import next_sweep_in_words
 from syncjob.sync.intentions import Intentions
 
 
@@ -48,13 +49,12 @@ def _list_in_words(intended: Intentions) -> str:
             f"would go on with the open sweep, behind page {sweep.pages:,} "
             f"({sweep.openids:,}{of} listed)"
         )
-    if intended.sweep == "not yet" and sealed is not None:
-        return (
-            f"would not list: the last sweep began {sealed.started_at:%Y-%m-%d %H:%M} UTC "
-            "(SYNCJOB_SWEEP_EVERY)"
-        )
     if intended.sweep == "not yet":
-        return "would not list: the last sweeps were discarded, and it is not time for another"
+        last = "the last sweeps were discarded"
+        if sealed is not None:
+            last = f"the last sweep began {sealed.started_at:%Y-%m-%d %H:%M} UTC"
+        due = next_sweep_in_words(intended.next_sweep_at, intended.as_of)
+        return f"would not list: {last}; {due} (SYNCJOB_SWEEP_EVERY); or: syncjob sync --now"
     if sweep is not None:
         return "would give the open sweep up, since it is too old, and list everybody anew"
     return "would list everybody"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from syncjob.cli.options import Command, settings_of
 from syncjob.config.extras import require_prometheus_client
 
 if TYPE_CHECKING:
+    from syncjob.bootstrap import Job
     from syncjob.cli.report import Report
     from syncjob.config import SettingsReader
     from syncjob.model import Command as JobCommand
@@ -33,6 +35,7 @@ class RunOptions:
     report: Path | None
     accept_list: bool
     restart: bool = False
+    now: bool = False
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -75,42 +78,56 @@ def migrate(context: click.Context, quiet: bool) -> None:
     """Bring the database to the newest schema.
 
     Creates the tables the first time (and a SQLite file, readable by you alone); safe to repeat.
+    Says which database that is; without any setting it is syncjob.db in the current folder.
     """
-    settings = settings_of(context).database()
-    from syncjob.database.schema import upgrade
+    reader = settings_of(context)
+    settings = reader.database()
+    from syncjob.database.schema import migrate as bring_to_newest
 
-    before, after = upgrade(settings.database_url.reveal())
-    if before == after:
-        if not quiet:
-            click.echo(f"The database is at revision {after} already; nothing to do.")
-    elif before is None:
-        click.echo(f"Created the tables, at revision {after}.")
+    done = bring_to_newest(settings.database_url.reveal(), only_account=settings.only_account)
+    if done.before == done.after:
+        if quiet:
+            return
+        click.echo(f"The database is at revision {done.after} already; nothing to do.")
+    elif done.before is None:
+        click.echo(f"Created the tables, at revision {done.after}.")
     else:
-        click.echo(f"Brought the database from revision {before} to {after}.")
+        click.echo(f"Brought the database from revision {done.before} to {done.after}.")
+    click.echo(f"Database: {done.place}")
+    if reader.why_default_database is not None:
+        click.echo(f"This is the default: {reader.why_default_database}.")
 
 
 @click.command(
     cls=Command,
     epilog="""\b
-EXAMPLE (a line for cron; it prints something only when a person should look)
+EXAMPLES
+  syncjob sync --now
+  syncjob sync --dry-run
+
+\b
+  A line for cron; it prints something only when a person should look:
   */15 * * * *  /usr/local/bin/syncjob sync --config /etc/syncjob/syncjob.toml""",
 )
 @_run_options
+@click.option("--now", is_flag=True, help="List the followers although no sweep is due yet.")
 @click.option("--dry-run", is_flag=True, help="Say what a run would do now, and do nothing.")
 @click.pass_context
-def sync(context: click.Context, /, dry_run: bool, **options: Any) -> None:
+def sync(context: click.Context, /, now: bool, dry_run: bool, **options: Any) -> None:
     """Run the job once: list the followers, then enrich them.
 
     Goes on with an interrupted sweep of the follower list, or starts a new one when it is time to
-    (SYNCJOB_SWEEP_EVERY), then fetches the profiles of the followers that have none yet. Says
-    nothing when all is well.
+    (SYNCJOB_SWEEP_EVERY, or --now), then fetches the profiles of the followers that have none yet.
+    Says nothing when all is well.
     """
     if not dry_run:
-        _run(context, RunOptions(command="sync", **options))
+        _run(context, RunOptions(command="sync", now=now, **options))
         return
     if any(options.values()):
-        raise click.UsageError("--dry-run goes with no other option: it says what a whole run does")
-    _tell(context)
+        raise click.UsageError(
+            "--dry-run goes with no other option but --now: it says what a whole run does"
+        )
+    _tell(context, now=now)
 
 
 @click.command(
@@ -156,7 +173,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         command=options.command,
         batch_size=settings.batch_size,
         concurrency=settings.concurrency,
-        sweep_every=settings.sweep_every,
+        sweep_every=timedelta(0) if options.now else settings.sweep_every,
         rules=SweepRules(
             max_drift=settings.max_drift,
             max_unfollow=settings.max_unfollow,
@@ -181,33 +198,45 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         run = partial(run_job, job.store, job.client, job.account, plan, on_run=keep)
         every = settings.sweep_every
         with leaving_metrics(settings.metrics_file, job.store, job.account, every):
-            _watch(run)
+            if watched():
+                _watch(run, lambda: _next_sweep(job, every))
+            else:
+                run()
 
 
-def _watch(run: Callable[..., "Run"]) -> None:
+def _next_sweep(job: "Job", every: timedelta | None) -> str:
+    from syncjob.model import next_sweep_in_words
+    from syncjob.sync.timing import next_sweep_at
+
+    at = next_sweep_at(job.store, job.account, every)
+    return next_sweep_in_words(at, job.store.get_now())
+
+
+def _watch(run: Callable[..., "Run"], get_next_sweep: Callable[[], str]) -> None:
     """Run, and let whoever sits before a terminal see it."""
-    if not watched():
-        run()
-        return
-    from syncjob.cli.progress import shown_progress, summary
+    from syncjob.cli.progress import idle_summary, shown_progress, summary
 
     with shown_progress() as watch:
         ended = run(watch=watch)
-    click.echo(summary(ended), err=True)
+    click.echo(idle_summary(get_next_sweep()) if ended.idle else summary(ended), err=True)
 
 
-def _tell(context: click.Context) -> None:
+def _tell(context: click.Context, *, now: bool) -> None:
     """Print what a run would do."""
     settings = settings_of(context).job()
     from syncjob.cli.intentions import in_words
     from syncjob.database.store import open_store
     from syncjob.sync.intentions import intend
 
-    with open_store(settings.database_url.reveal(), name=f"syncjob/{settings.appid}") as store:
+    with open_store(
+        settings.database_url.reveal(),
+        name=f"syncjob/{settings.appid}",
+        only_account=settings.only_account,
+    ) as store:
         found = intend(
             store,
             settings.appid,
-            sweep_every=settings.sweep_every,
+            sweep_every=timedelta(0) if now else settings.sweep_every,
             sweep_max_age=settings.sweep_max_age,
             refresh_after=settings.refresh_after,
             refresh_limit=settings.refresh_limit,

@@ -11,13 +11,14 @@ from typing import NoReturn
 import click
 
 from syncjob import __version__
+from syncjob.cli.accounts import accounts
 from syncjob.cli.doctor import doctor
 from syncjob.cli.init import init
 from syncjob.cli.jobs import backfill, migrate, sync
 from syncjob.cli.logs import tells_json
 from syncjob.cli.metrics import metrics
 from syncjob.cli.notices import notify
-from syncjob.cli.options import Group, as_called, forget_call
+from syncjob.cli.options import Group, forget_call, words_of
 from syncjob.cli.plan import plan
 from syncjob.cli.quota import quota
 from syncjob.cli.reports import runs, status
@@ -63,7 +64,7 @@ def cli() -> None:
 
 COMMANDS = (
     *(init, migrate, doctor, plan, sync, backfill),
-    *(status, runs, unfollows, quota, metrics, notify, simulate),
+    *(status, runs, accounts, unfollows, quota, metrics, notify, simulate),
 )
 for command in COMMANDS:
     cli.add_command(command)
@@ -92,7 +93,7 @@ def run(arguments: list[str]) -> int:
         _say("stopped")
         return int(ExitCode.TRY_AGAIN_LATER)
     except SyncjobError as error:
-        _say(as_called(str(error)))
+        _say(words_of(error))
         return int(error.exit_code)
     except Exception as error:  # noqa: BLE001 - the last place where a bug can get its exit code
         last = traceback.extract_tb(error.__traceback__)[-1]

@@ -15,7 +15,7 @@ import click
 from syncjob.cli.account import open_account
 from syncjob.cli.options import Command, settings_of
 from syncjob.config.extras import require_prometheus_client
-from syncjob.errors import DatabaseError, SyncjobError
+from syncjob.errors import DatabaseError, SyncjobError, in_one_line
 from syncjob.files import replaced
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _write(path: Path, store: "Store", account: "Account", every: timedelta | No
         with replaced(path, mode=0o644) as file:
             file.write(_text(store, account, every))
     except (OSError, SyncjobError) as error:
-        reason = str(error).replace("\n", "; ")
+        reason = in_one_line(error)
         if isinstance(error, OSError):
             reason = (
                 f"{error.strerror}; may this user write there, and does ReadWritePaths= name it?"

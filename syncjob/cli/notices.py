@@ -9,7 +9,7 @@ import click
 
 from syncjob.cli.options import Command, settings_of
 from syncjob.config import SettingsReader
-from syncjob.errors import ExitCode, SettingsError
+from syncjob.errors import ExitCode, RehearsalRefused, SettingsError
 
 if TYPE_CHECKING:
     from syncjob.cli.report import Report
@@ -42,7 +42,8 @@ def _tell(settings: SettingsReader, report: "Report", failure: BaseException | N
         notices = settings.notices()
     except SettingsError:  # which is what the run was refused for
         return
-    if not notices.is_anybody:
+    # Who has mistaken the database of a rehearsal sits before it.
+    if not notices.is_anybody or isinstance(failure, RehearsalRefused):
         return
     from syncjob.notices.telling import tell_change
 
@@ -53,7 +54,7 @@ def _tell(settings: SettingsReader, report: "Report", failure: BaseException | N
     cls=Command,
     epilog="""\b
 EXAMPLE
-  SYNCJOB_ON_FAILURE='logger -t syncjob -f -' syncjob notify""",
+  SYNCJOB_ON_FAILURE='logger -t syncjob' syncjob notify""",
 )
 @click.pass_context
 def notify(context: click.Context) -> None:

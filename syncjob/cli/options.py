@@ -12,12 +12,12 @@ import click
 
 from syncjob.cli.logs import log_to_stderr
 from syncjob.config import SettingsReader, open_settings
-from syncjob.errors import Interrupted, Stopped, SyncjobError
+from syncjob.errors import DatabaseError, Interrupted, Stopped, SyncjobError
 
 # As a message names them: syncjob migrate, syncjob quota forget.
 OURS = re.compile(
     r"\bsyncjob (?:migrate|doctor|sync --accept-list|status|runs|notify"
-    r"|unfollows(?: approve| reject)?|quota forget)\b"
+    r"|unfollows(?: approve| reject)?|quota forget|accounts(?: remove)?)\b"
 )
 
 _VERBOSITY = "syncjob.verbosity"
@@ -29,6 +29,7 @@ class _Called:
     """How this process was called."""
 
     config: str | None = None
+    reader: SettingsReader | None = None
 
 
 def _add_verbosity(context: click.Context, parameter: click.Parameter, value: int) -> None:
@@ -123,12 +124,23 @@ def settings_of(context: click.Context, *, tolerant: bool = False) -> SettingsRe
 
     A wrong file is refused; if `tolerant`, only when more of it than `notices` is asked for.
     """
-    return open_settings(context.meta.get(_CONFIG), tolerant=tolerant)
+    _Called.reader = open_settings(context.meta.get(_CONFIG), tolerant=tolerant)
+    return _Called.reader
 
 
 def forget_call() -> None:
     """Forget how an earlier command of this process was called."""
-    _Called.config = None
+    _Called.config = _Called.reader = None
+
+
+def words_of(error: SyncjobError) -> str:
+    """Return an error's words; a database that nobody named is the first thing to know of it."""
+    reader, words = _Called.reader, str(error)
+    why = reader.why_default_database if reader and isinstance(error, DatabaseError) else None
+    if why is not None:
+        first, line_end, rest = words.partition("\n")
+        words = f"{first}; {why}{line_end}{rest}"
+    return as_called(words)
 
 
 def as_called(words: str) -> str:

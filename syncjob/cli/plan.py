@@ -51,11 +51,17 @@ def plan(context: click.Context, backfill: bool, as_json: bool) -> None:
 
 def _in_words(found: "Forecast") -> str:
     from syncjob.cli.intentions import in_words
+    from syncjob.model import next_sweep_in_words
 
     total = "an unknown number" if found.total is None else f"{found.total:,}"
+    listing, added = _calls_in_words(found.lists), f"about {found.new:,} to be added"
+    if found.intended.sweep == "not yet":
+        due = next_sweep_in_words(found.intended.next_sweep_at, found.intended.as_of)
+        listing = f"not yet: {due}; or: syncjob sync --now"
+        added = "none is added before the next sweep"
     lines = [
-        ("followers", f"{total} at WeChat, {found.known:,} here; about {found.new:,} to be added"),
-        ("list", _calls_in_words(found.lists)),
+        ("followers", f"{total} at WeChat, {found.known:,} here; {added}"),
+        ("list", listing),
         ("profiles", f"{found.profiles:,}: {_calls_in_words(found.batches)}"),
         ("time", _time_in_words(found)),
         ("room", f"about {found.megabytes:,.0f} MB more in {found.database}"),
@@ -103,6 +109,7 @@ def _as_json(found: "Forecast") -> dict[str, Any]:
     def calls(needed: "CallsNeeded") -> dict[str, Any]:
         return {**asdict(needed), "days": needed.days}
 
+    next_at = found.intended.next_sweep_at
     return {
         "total": found.total,
         "known": found.known,
@@ -115,4 +122,5 @@ def _as_json(found: "Forecast") -> dict[str, Any]:
         "days": found.days,
         "fits_today": found.days == 1,
         "sweep": found.intended.sweep,
+        "next_sweep_at": None if next_at is None else next_at.isoformat(),
     }

@@ -138,6 +138,14 @@ def shown_progress() -> Iterator[Watch]:
                 handler.setStream(stream)
 
 
+def idle_summary(next_sweep: str) -> str:
+    """Return that a run had nothing to do, when the next one has, and what to do meanwhile."""
+    return (
+        f"Nothing was due, WeChat was not asked; {next_sweep}.\n"
+        "To list now: syncjob sync --now; to try the credentials: syncjob doctor"
+    )
+
+
 def summary(run: Run) -> str:
     """Return what a run has done, in a line."""
     took = timedelta(0) if run.finished_at is None else run.finished_at - run.started_at

@@ -21,7 +21,8 @@ EXAMPLES
 def quota(context: click.Context, as_json: bool) -> None:
     """Show how often each API of WeChat's was called today, and how often it may be.
 
-    A day is Beijing's. What is used and the limit are as WeChat last told a run; asks WeChat
+    A day is Beijing's. "used by all" is what WeChat last said of all programs of the account, and
+    this database's calls since; it is blank until WeChat has said something today. Asks WeChat
     nothing.
     """
     if context.invoked_subcommand is not None:

@@ -121,8 +121,11 @@ def quotas_in_words(uses: list[QuotaUse]) -> str:
     """Return a table of endpoints and what was called, and may be called, today."""
     rows = [("API", "calls today", "used by all", "limit", "")]
     for use in uses:
-        # What was used on another day says nothing of this one; a limit lasts.
-        told = "" if use.told_at is None else f"as of {_minute(use.told_at)}"
+        told = ""
+        if use.used is not None:
+            told = f"WeChat said {use.used_when_told:,} at {_minute(use.told_at)}"
+        elif use.told_at is not None:
+            told = f"limit as of {_minute(use.told_at)}"
         rows.append(
             (
                 use.cgi_path,

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from syncjob.config import Secret
-from syncjob.errors import RunLost, SettingsError, SyncjobError, WeChatError, exit_code_of
+from syncjob.errors import (
+    RunLost,
+    SettingsError,
+    SyncjobError,
+    WeChatError,
+    exit_code_of,
+    in_one_line,
+)
 from syncjob.files import Draft
 from syncjob.model import Run, Spent
 
@@ -87,7 +94,7 @@ class Report:
         if error is not None and told["status"] in ("refused", "running"):
             of_wechat = error if isinstance(error, WeChatError) else None
             said = str(error) if isinstance(error, SyncjobError) else type(error).__name__
-            told["message"] = "; ".join(said.splitlines())
+            told["message"] = in_one_line(said)
             told["errcode"] = None if of_wechat is None else of_wechat.errcode
             told["rid"] = None if of_wechat is None else of_wechat.rid
             if self.run is not None:

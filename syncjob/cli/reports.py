@@ -8,7 +8,7 @@ import click
 from syncjob.cli.account import open_account
 from syncjob.cli.options import Command, read_max_age, settings_of
 from syncjob.errors import ExitCode
-from syncjob.model import CHINA, FollowerCount
+from syncjob.model import CHINA, FollowerCount, RunStatus
 
 
 @click.command(
@@ -102,10 +102,14 @@ def _show_count(context: click.Context, day: date, as_json: bool) -> None:
 @click.command(
     cls=Command,
     epilog="""\b
-EXAMPLE
-  syncjob runs --limit 5""",
+EXAMPLES
+  syncjob runs --limit 5
+  syncjob runs --failed
+  syncjob runs --all --json""",
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
+@click.option("--all", "every", is_flag=True, help="The idle ones too.")
+@click.option("--failed", is_flag=True, help="Only those that failed or died.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 1_000_000),
@@ -115,8 +119,11 @@ EXAMPLE
     help="So many at most.",
 )
 @click.pass_context
-def runs(context: click.Context, as_json: bool, limit: int) -> None:
-    """Show the history of runs, the newest first."""
+def runs(context: click.Context, as_json: bool, every: bool, failed: bool, limit: int) -> None:
+    """Show the history of runs, the newest first.
+
+    Idle runs, which had nothing to do and asked WeChat nothing, are left out unless --all is given.
+    """
     from syncjob.cli.render import runs_in_words
     from syncjob.cli.report import run_as_json
 
@@ -124,10 +131,22 @@ def runs(context: click.Context, as_json: bool, limit: int) -> None:
         if account is None:
             click.echo("[]" if as_json else "No run yet. Start with: syncjob sync")
             return
-        found = store.get_runs(account.id, limit)
+        statuses: tuple[RunStatus, ...] | None = ("failed", "abandoned") if failed else None
+        found = store.get_runs(account.id, limit, idle=every, statuses=statuses)
         calls = store.get_calls([run.id for run in found]) if as_json else {}
+        idle = 0
+        if not (as_json or every or failed):
+            is_whole = len(found) < limit
+            idle = store.count_idle_runs(account.id, behind=0 if is_whole else found[-1].id)
     if as_json:
         told = [run_as_json(run, account.appid, calls[run.id]) for run in found]
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
-    else:
-        click.echo(runs_in_words(found) if found else "No run yet. Start with: syncjob sync")
+        return
+    if found:
+        click.echo(runs_in_words(found))
+    elif failed:
+        click.echo("No run has failed.")
+    elif not idle:
+        click.echo("No run yet. Start with: syncjob sync")
+    if idle:
+        click.echo(f"Not shown: {idle:,} idle, which had nothing to do (syncjob runs --all).")

@@ -38,16 +38,16 @@ EXAMPLES
   the first call to the real WeChat. Use an empty database: the followers
   are made up, and belong to a made-up AppID.
     export SYNCJOB_DATABASE_URL=postgresql://localhost/rehearsal
+    syncjob migrate
     syncjob simulate --followers 1000000 -- syncjob sync
 \b
   The same with answers as slow as real ones, a busy WeChat and another
   program that keeps taking the token away:
     syncjob simulate --followers 1000000 --latency 80 \\
-        --fault user/info/batchget=-1@100-103 --intruder 2000 -- syncjob sync
+        --fault user/info/batchget=-1@100-103 --intruder 2000 -- syncjob sync --now
 \b
   See the job stop at the daily quota of user/get; run it again, and it goes on:
-    syncjob simulate --followers 50000 --page-size 100 \\
-        --daily-quota user/get=300 -- syncjob sync
+    syncjob simulate --followers 1000000 --daily-quota user/get=60 -- syncjob sync --now
 \b
   Serve on port 8080 until Ctrl-C, and point another terminal at it:
     syncjob simulate --followers 5000 --port 8080
@@ -174,6 +174,11 @@ def _read_quotas(
     metavar="N",
     help="Each N-th follower has bytes in a field that break JSON parsers.",
 )
+@click.option(
+    "--anyway",
+    is_flag=True,
+    help="Let the job write into a database that holds another account than the made-up one.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def simulate(
     followers: int,
@@ -196,6 +201,7 @@ def simulate(
     shuffle: bool,
     unionid_shift: bool,
     quirk_every: int,
+    anyway: bool,
     command: tuple[str, ...],
 ) -> None:
     """Serve a made-up WeChat on this machine, to rehearse against.
@@ -205,11 +211,16 @@ def simulate(
     secret of yours is used.
 
     With COMMAND, runs it with SYNCJOB_API_URL, SYNCJOB_APPID, SYNCJOB_APPSECRET and
-    SYNCJOB_TOKEN_SOURCE set to the simulator, and exits with its exit code. SYNCJOB_CONFIG, and
-    where metrics and notices of the real job go, are taken out; every other variable is as it is.
+    SYNCJOB_TOKEN_SOURCE set to the simulator, and exits with its exit code. SYNCJOB_CONFIG is
+    empty, so that no settings file is read; where metrics and notices of the real job go is taken
+    out; every other variable is as it is.
     Without COMMAND, prints these settings for a shell and serves until Ctrl-C.
     The same seed makes the same account: run it again, and the same people follow.
+
+    The job must be given a database of its own: SYNCJOB_SIMULATED, which is set as well, makes it
+    refuse to run without SYNCJOB_DATABASE_URL, or with a database that holds another account.
     """
+    from syncjob.config.simulated import ANYWAY, MARK
     from syncjob.simulator import Account, Simulator
 
     if poison + missing + blank > followers:
@@ -250,6 +261,9 @@ def simulate(
             "SYNCJOB_APPID": simulator.appid,
             "SYNCJOB_APPSECRET": simulator.secret,
             "SYNCJOB_TOKEN_SOURCE": "stable",
+            # Empty, it keeps the real job's settings file out, /etc/syncjob/syncjob.toml as well.
+            "SYNCJOB_CONFIG": "",
+            MARK: ANYWAY if anyway else simulator.appid,
         }
         code = _run(command, settings) if command else _serve(settings)
     click.echo(f"simulate: {_told(simulator)}", err=True)
@@ -276,6 +290,7 @@ def _serve(settings: Mapping[str, str]) -> int:
         click.echo("# A made-up WeChat serves until Ctrl-C. For the shell that runs the job:")
         for name, value in settings.items():
             click.echo(f"export {name}={shlex.quote(value)}")
+        click.echo(f"# When you have done: unset {' '.join(settings)}")
         sys.stdout.flush()
 
     wait_for_stop(announce)

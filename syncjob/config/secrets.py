@@ -7,6 +7,7 @@ from pathlib import Path
 from syncjob.errors import SettingsError
 
 LONGEST_SECRET = 65_536  # bytes
+AS_THE_JOB = "run this as the job's user (as root: runuser -u syncjob -- syncjob …)"
 
 
 class Secret:
@@ -41,7 +42,7 @@ def unreadable(error: OSError) -> str:
     reason = error.strerror or type(error).__name__
     if not isinstance(error, PermissionError):
         return reason
-    return f"{reason}; let the user that runs syncjob read it: chgrp syncjob and chmod 640"
+    return f"{reason}; {AS_THE_JOB}, or let that user read it: chgrp syncjob and chmod 640"
 
 
 def read_secret_file(name: str, path: str) -> str:

@@ -13,10 +13,14 @@ TokenSourceName = Literal["stable", "classic", "url", "command", "fixed"]
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """Which database, and which account in it (None: the only one there is)."""
+    """Which database, and which account in it (None: the only one there is).
+
+    `only_account` is the only one that the database may hold; None: it may hold any.
+    """
 
     database_url: Secret
     appid: str | None
+    only_account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,9 @@ class Settings:
 
     `sweep_every` None means `auto`, `refresh_after` None never, `keep_runs` None for ever,
     `quota_reserve` (0 to 1) None that no limit is kept to, `probe_after` 0 never; `timeout` is in
-    seconds. What the token source does not need is empty. Address and command are kept out of the
-    repr, since either may carry a password.
+    seconds. `only_account` is the only one that the database may hold; None: it may hold any. What
+    the token source does not need is empty. Address and command are kept out of the repr, since
+    either may carry a password.
     """
 
     database_url: Secret
@@ -51,3 +56,4 @@ class Settings:
     timeout: float
     metrics_file: Path | None
     keep_runs: timedelta | None
+    only_account: str | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from syncjob.database import access_tokens, accounts, notices, pruning, quotas, runs
+from syncjob.database import access_tokens, accounts, notices, pruning, quotas, removal, runs
 from syncjob.database.archive import Archive
 from syncjob.database.engine import writing
 from syncjob.database.patience import patient
@@ -76,6 +76,22 @@ class Access(Archive):
             if exhausted is not None:
                 quotas.exhaust(connection, self._clock, run.account_id, exhausted)
             return run
+
+    def erase_people(self, run_id: int, account_id: int, *, limit: int) -> int:
+        """Delete about `limit` of the account's rows that name somebody; return how many, 0: none.
+
+        The run is the one that removes the account.
+        """
+        with writing(self._engine) as connection:
+            erased = removal.erase_some(connection, account_id, limit)
+            runs.advance(connection, self._clock, run_id)
+            return erased
+
+    def remove_account(self, run_id: int, account_id: int) -> None:
+        """Delete the account and all rows of it, those of the run that removes it too."""
+        with writing(self._engine) as connection:
+            runs.advance(connection, self._clock, run_id)
+            removal.remove_all(connection, account_id)
 
     def prune(self, account_id: int, *, keep: timedelta, failures: int, discarded: int) -> int:
         """Delete some of the runs and sweeps that ended longer ago than `keep`; return how many.

@@ -44,6 +44,12 @@ def get_appids(connection: Connection) -> list[str]:
     return list(connection.scalars(select(accounts.c.appid).order_by(accounts.c.appid)))
 
 
+def get_all(connection: Connection) -> list[Account]:
+    """Return all accounts, by their AppIDs."""
+    rows = connection.execute(select(*COLUMNS).order_by(accounts.c.appid))
+    return [Account(*row) for row in rows]
+
+
 def start_backfill(connection: Connection, clock: DatabaseClock, account_id: int) -> None:
     """Make every follower that is enriched by now due again."""
     connection.execute(

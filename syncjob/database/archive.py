@@ -17,6 +17,7 @@ from syncjob.database import (
     notices,
     pages,
     quotas,
+    removal,
     report,
     runs,
     sweeps,
@@ -84,6 +85,16 @@ class Archive:
         with reading(self._engine) as connection:
             return accounts.get_appids(connection)
 
+    def get_accounts(self) -> list[Account]:
+        """Return all accounts, by their AppIDs."""
+        with reading(self._engine) as connection:
+            return accounts.get_all(connection)
+
+    def count_rows(self, account_id: int) -> dict[str, int]:
+        """Return how many rows each table has of the account, those that have some."""
+        with reading(self._engine) as connection:
+            return removal.count(connection, account_id)
+
     def get_runs(
         self,
         account_id: int,
@@ -95,6 +106,11 @@ class Archive:
         """Return the newest runs first; only those of these statuses, or without the idle ones."""
         with reading(self._engine) as connection:
             return runs.get_shown(connection, account_id, limit, idle, statuses)
+
+    def count_idle_runs(self, account_id: int, *, behind: int) -> int:
+        """Return how many idle runs began after the run `behind` (0: since ever)."""
+        with reading(self._engine) as connection:
+            return runs.count_idle(connection, account_id, behind)
 
     def get_calls(self, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
         """Return what each of these runs has called, by endpoint."""

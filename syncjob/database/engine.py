@@ -6,7 +6,7 @@ One engine per process. Nothing above this folder sees SQLAlchemy or a driver.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 
@@ -62,6 +62,17 @@ def open_engine(
     )
     event.listen(engine, "begin", sessions.begin(timeouts=timeouts))
     return engine
+
+
+def place_of(connection: Connection) -> str:
+    """Return in words which database a connection is to, without user and password."""
+    if connection.dialect.name == "sqlite":
+        return f"SQLite, {connection.exec_driver_sql('PRAGMA database_list').first()[2]}"  # type: ignore[index]
+    # Of the connection: the URL may leave all of it to libpq's variables and defaults.
+    info: Any = connection.connection.driver_connection.info  # type: ignore[union-attr]
+    schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
+    of = "" if schema in ("public", None) else f", schema {schema}"
+    return f"PostgreSQL, {info.dbname} on {info.host}:{info.port}{of}"
 
 
 def _prepare_sqlite(connection: "sqlite3.Connection", _record: object) -> None:

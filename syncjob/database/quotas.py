@@ -6,7 +6,18 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Select, Table, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Select,
+    Table,
+    and_,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert
@@ -88,20 +99,28 @@ def get_uses(connection: Connection, clock: DatabaseClock, account_id: int) -> l
         row.cgi_path: row
         for row in connection.execute(select(quotas).where(quotas.c.account_id == account_id))
     }
+    # A run asks for a quota before its first call of the endpoint: all that it and the runs after
+    # it have sent came later.
+    later = by_path.join(quotas, _is_told()).where(
+        or_(runs.c.finished_at.is_(None), runs.c.finished_at >= quotas.c.told_at)
+    )
+    since = {
+        cgi_path: int(number)
+        for number, cgi_path in connection.execute(later.group_by(api_calls.c.cgi_path))
+    }
     found = []
-    for cgi_path in sorted(calls | told.keys()):
+    for cgi_path in sorted(calls.keys() | told.keys()):
         row = told.get(cgi_path)
-        exhausted_at = row.exhausted_at if row else None
-        if exhausted_at is not None and quota_day(exhausted_at) != today:
-            exhausted_at = None
         found.append(
-            QuotaUse(
+            QuotaUse.known(
                 cgi_path,
-                calls.get(cgi_path, 0),
-                row.daily_limit if row else None,
-                row.used if row else None,
-                row.told_at if row else None,
-                exhausted_at,
+                calls=calls.get(cgi_path, 0),
+                since=since.get(cgi_path, 0),
+                daily_limit=row.daily_limit if row else None,
+                told=row.used if row else None,
+                told_at=row.told_at if row else None,
+                exhausted_at=row.exhausted_at if row else None,
+                today=today,
             )
         )
     return found
@@ -150,6 +169,11 @@ def _save(
 
 def _is(account_id: int, cgi_path: str) -> tuple[ColumnElement[bool], ...]:
     return quotas.c.account_id == account_id, quotas.c.cgi_path == cgi_path
+
+
+def _is_told() -> ColumnElement[bool]:
+    """Return the condition that joins an endpoint's calls with what WeChat said of it."""
+    return and_(quotas.c.account_id == runs.c.account_id, quotas.c.cgi_path == api_calls.c.cgi_path)
 
 
 def _today(connection: Connection, clock: DatabaseClock) -> date:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, insert, not_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from syncjob.database import counts, quotas, totals
@@ -181,6 +181,16 @@ def get_shown(
     if statuses is not None:
         conditions.append(runs.c.status.in_(statuses))
     return get_latest(connection, account_id, *conditions, limit=limit)
+
+
+def count_idle(connection: Connection, account_id: int, behind: int) -> int:
+    """Count the account's idle runs that began after the run `behind`."""
+    count: int = connection.execute(
+        select(func.count()).where(
+            runs.c.account_id == account_id, runs.c.id > behind, not_(IS_NOT_IDLE)
+        )
+    ).scalar_one()
+    return count
 
 
 def get_failing_cause(connection: Connection, account_id: int, in_a_row: int) -> int | None:

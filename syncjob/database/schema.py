@@ -1,12 +1,13 @@
 """The schema's revision: bring a database to the newest, refuse to work on any other."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, text
 
 from syncjob.database import ownership
-from syncjob.database.engine import open_engine, reading, writing
-from syncjob.errors import DatabaseError, SchemaNotCurrent
+from syncjob.database.engine import open_engine, place_of, reading, writing
+from syncjob.errors import DatabaseError, RehearsalRefused, SchemaNotCurrent
 
 # What migrations/ leads to; written down so that only `migrate` needs to import Alembic.
 CURRENT_REVISION = "0009"
@@ -63,17 +64,59 @@ def find_fault(connection: Connection) -> str | None:
     return None
 
 
-def upgrade(database_url: str) -> tuple[str | None, str]:
-    """Bring the database to the newest schema in one transaction; return the revisions (from, to).
+def require_only(connection: Connection, appid: str | None) -> None:
+    """Raise RehearsalRefused if the database holds another account than this one (None: any may).
 
-    Creates a SQLite file that does not exist. Two at once wait for each other. Raises
-    DatabaseError, and touches nothing, where tables of our names are another program's.
+    The schema may be of any revision, or not there yet.
+    """
+    if appid is None or ownership.get_revision(connection) is None:
+        return
+    others = [
+        other
+        for other in connection.scalars(text("SELECT appid FROM accounts ORDER BY appid"))
+        if other != appid
+    ]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise RehearsalRefused(
+            f"the database holds the account {others[0]}{more}, and syncjob simulate would add the "
+            f"made-up {appid}; nothing was touched\n"
+            "name another database in SYNCJOB_DATABASE_URL (or: syncjob simulate --anyway)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """From which revision (None: there were no tables) to which, and where.
+
+    `place` is the database in words, without user and password.
+    """
+
+    before: str | None
+    after: str
+    place: str
+
+
+def upgrade(database_url: str) -> tuple[str | None, str]:
+    """Bring the database to the newest schema; return the revisions (from, to)."""
+    done = migrate(database_url)
+    return done.before, done.after
+
+
+def migrate(database_url: str, *, only_account: str | None = None) -> Migrated:
+    """Bring the database to the newest schema in one transaction.
+
+    Creates a SQLite file that does not exist. Two at once wait for each other. A database that
+    holds another account than `only_account` is refused with RehearsalRefused; None: none is.
+    Raises DatabaseError, and touches nothing, where tables of our names are another program's.
     """
     engine = open_engine(database_url, create=True, timeouts=False)
     try:
         with reading(engine) as connection:
             require_utf8(connection)
+            require_only(connection, only_account)
             found = ownership.get_revision(connection)
+            place = place_of(connection)
             if found is not None and found > CURRENT_REVISION:
                 require_current(connection)
         with writing(engine) as connection:
@@ -88,7 +131,7 @@ def upgrade(database_url: str) -> tuple[str | None, str]:
             _run_migrations(connection)
             ownership.require_whole(connection)
             ownership.require_columns(connection)
-            return before, CURRENT_REVISION
+            return Migrated(before, CURRENT_REVISION, place)
     finally:
         engine.dispose()
 

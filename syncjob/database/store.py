@@ -19,7 +19,7 @@ from syncjob.database import (
 from syncjob.database.clock import Clock
 from syncjob.database.engine import open_engine, reading, writing
 from syncjob.database.patience import patient, plainly_first, until_let_in
-from syncjob.database.schema import require_current
+from syncjob.database.schema import require_current, require_only
 from syncjob.database.sweeping import Sweeping
 from syncjob.model import (
     Answers,
@@ -32,17 +32,25 @@ from syncjob.model import (
 NOT_HELD = HeldPages()
 
 
-def open_store(database_url: str, *, name: str = "syncjob", clock: Clock | None = None) -> "Store":
+def open_store(
+    database_url: str,
+    *,
+    name: str = "syncjob",
+    only_account: str | None = None,
+    clock: Clock | None = None,
+) -> "Store":
     """Open the store of a database whose schema is current.
 
     Raises DatabaseError (SchemaNotCurrent among them) before anything is touched. PostgreSQL's
-    sessions are called `name`; `clock` replaces the database's clock, for tests.
+    sessions are called `name`; `clock` replaces the database's clock, for tests. A database that
+    holds another account than `only_account` is refused with RehearsalRefused; None: none is.
     """
     engine = open_engine(database_url, name=name)
 
     @until_let_in
     def look() -> None:
         with reading(engine) as connection:
+            require_only(connection, only_account)
             require_current(connection)
 
     try:

@@ -97,7 +97,11 @@ class Examination:
             yield unchecked("history", "the database cannot be used")
             return
         try:
-            with open_store(url, name=f"syncjob/{settings.appid or ''}") as store:
+            with open_store(
+                url,
+                name=f"syncjob/{settings.appid or ''}",
+                only_account=settings.only_account,
+            ) as store:
                 yield from self._history(store, settings.appid, job)
         except SyncjobError as error:
             yield told("history", error)

@@ -1,15 +1,19 @@
 """Are the settings right, and safe?"""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from syncjob.config import NoticeSettings, Settings, SettingsReader
 from syncjob.config.extras import require_prometheus_client
+from syncjob.config.secrets import AS_THE_JOB
 from syncjob.doctor.findings import Finding, note, ok, told, warning
 from syncjob.errors import SettingsError
+from syncjob.wechat.console import KEYS
 
+APPID = re.compile(r"wx[0-9a-f]{16}")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -20,21 +24,37 @@ def check_settings(reader: SettingsReader, faults: list[SettingsError]) -> Itera
     for name, near in reader.unknown:
         hint = f"did you mean {near}?" if near else "the README lists the settings"
         yield warning("settings", f"{name} is no setting, and passed over", hint)
+    for name in reader.quoted:
+        what = f"{name} stands in quotation marks, which were left out"
+        yield note("settings", what, "docker --env-file keeps them: write it without")
     file = reader.origin
-    if file is not None:
+    if file is None:
+        yield note("settings", f"read from the environment alone: {reader.absence}")
+    elif file.denied:
+        what = f"read from the environment alone: this user may not read {file.path}"
+        yield warning("settings", what, AS_THE_JOB)
+    else:
         for name in file.exposed:
             what = f"everybody on this machine can read {file.path}, which holds {name}"
             yield warning("settings", what, f"run: chmod o= {file.path}")
     for name in reader.hidden:
         what = f"{name} of the file is hidden by what the environment says"
         yield note("settings", what, f"if that is not meant: unset {name}")
+    where = "" if file is None or file.denied else f" with the file {file.path}"
     if not faults:
-        where = "" if file is None else f" with the file {file.path}"
         yield ok("settings", f"complete and readable{where}")
+    elif file is not None and file.fault is None and where:
+        yield ok("settings", f"the file {file.path} was read")
 
 
 def check_choices(settings: Settings, *, names_database: bool) -> Iterator[Finding]:
     """Tell of settings that are allowed, and seldom meant."""
+    if not APPID.fullmatch(settings.appid):
+        yield warning(
+            "settings",
+            f"SYNCJOB_APPID is {settings.appid!r}, and an AppID is wx and 16 hexadecimal digits",
+            f"copy it from WeChat's console: {KEYS}",
+        )
     if not names_database:
         yield warning(
             "settings",

@@ -93,26 +93,42 @@ class QuotaState:
 class QuotaUse:
     """One endpoint's day as `syncjob quota` shows it.
 
-    `daily_limit`, `used` and `told_at` are what WeChat last said of it, perhaps on another day.
+    `calls` are those of this database's runs today, `used` those of all programs: what WeChat last
+    said (`used_when_told`) and the runs' own since. So `used` is never less than `calls`; it is
+    None if WeChat has said nothing today. `daily_limit` and `told_at` may be of another day.
     """
 
     cgi_path: str
     calls: int
-    daily_limit: int | None
     used: int | None
+    daily_limit: int | None
+    left: int | None
+    used_when_told: int | None
     told_at: datetime | None
     exhausted_at: datetime | None
 
-    def left(self, now: datetime) -> int | None:
-        """Return how many calls are left of this day, as far as is known.
-
-        What this database's runs have sent since WeChat told is counted only if it is more than
-        WeChat knew of all programs.
-        """
-        if self.exhausted_at is not None:
-            return 0
-        if self.daily_limit is None:
-            return None
-        is_of_today = self.told_at is not None and quota_day(self.told_at) == quota_day(now)
-        used = max(self.calls, (self.used or 0) if is_of_today else 0)
-        return max(0, self.daily_limit - used)
+    @classmethod
+    def known(
+        cls,
+        cgi_path: str,
+        *,
+        calls: int,
+        since: int,
+        daily_limit: int | None,
+        told: int | None,
+        told_at: datetime | None,
+        exhausted_at: datetime | None,
+        today: date,
+    ) -> "QuotaUse":
+        """Add up what is known of the day; `since` are the runs' own calls since WeChat told."""
+        used = None
+        if told is not None and told_at is not None and quota_day(told_at) == today:
+            used = max(calls, told + since)
+        if exhausted_at is not None and quota_day(exhausted_at) != today:
+            exhausted_at = None
+        left = (
+            None if daily_limit is None else max(0, daily_limit - (calls if used is None else used))
+        )
+        if exhausted_at is not None:
+            left = 0
+        return cls(cgi_path, calls, used, daily_limit, left, told, told_at, exhausted_at)

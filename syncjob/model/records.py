@@ -8,7 +8,8 @@ from typing import Literal
 from syncjob.model.quota import Failed, QuotaUse, Spent
 from syncjob.model.user_info import UserInfo
 
-Command = Literal["sync", "backfill"]
+# remove: holds the place of a run while its account is removed.
+Command = Literal["sync", "backfill", "remove"]
 RunStatus = Literal["running", "succeeded", "failed", "interrupted", "abandoned"]
 SweepStatus = Literal["open", "sealed", "discarded"]
 

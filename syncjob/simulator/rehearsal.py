@@ -11,8 +11,7 @@ from contextlib import contextmanager
 
 _LEADS_ELSEWHERE = (
     "SYNCJOB_APPSECRET_FILE",
-    # The real job's settings: its database, its metrics, those who are told of its failures.
-    "SYNCJOB_CONFIG",
+    # The real job's metrics, and those who are told of its failures.
     "SYNCJOB_METRICS_FILE",
     "SYNCJOB_ON_FAILURE",
     "SYNCJOB_WEBHOOK_URL",
@@ -24,8 +23,8 @@ _LEADS_ELSEWHERE = (
 def run_command(command: Sequence[str], settings: Mapping[str, str]) -> int:
     """Run `command` with `settings` added to the environment and return its exit code.
 
-    What would lead it elsewhere is taken out: the file of a real secret, the real job's settings,
-    metrics and notices, and a proxy in between.
+    What would lead it elsewhere is taken out: the file of a real secret, the real job's metrics and
+    notices, and a proxy in between.
 
     SIGTERM is passed on, Ctrl-C is left to the command; either way it is waited for. Killed by
     signal N counts as 128+N. Raises OSError if it cannot be started, FileNotFoundError if there

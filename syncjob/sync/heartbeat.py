@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from syncjob.database.store import Store
-from syncjob.errors import RunLost, SyncjobError
+from syncjob.errors import RunLost, SyncjobError, in_one_line
 
 logger = logging.getLogger(__name__)
 
@@ -44,4 +44,4 @@ class Heartbeat:
             except RunLost:
                 return
             except SyncjobError as error:
-                logger.warning("Could not renew the heartbeat. reason=%s", error)
+                logger.warning("Could not renew the heartbeat. reason=%s", in_one_line(error))

@@ -4,7 +4,7 @@ import logging
 from datetime import timedelta
 
 from syncjob.database.store import Store
-from syncjob.errors import SyncjobError
+from syncjob.errors import SyncjobError, in_one_line
 from syncjob.sync.timing import DISCARDED_IN_A_ROW
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def prune(store: Store, account_id: int, keep: timedelta, *, failures: int) -> N
     except Exception as error:  # noqa: BLE001 - the run matters more
         # Of others not the text, which may hold anything.
         is_ours = isinstance(error, SyncjobError)
-        reason = str(error).replace("\n", "; ") if is_ours else type(error).__name__
+        reason = in_one_line(error) if is_ours else type(error).__name__
         logger.warning("Old runs could not be deleted. reason=%s", reason)
     if deleted:
         logger.info("Deleted old runs and sweeps. rows=%d", deleted)

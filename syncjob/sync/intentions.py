@@ -1,13 +1,13 @@
 """What a run would do if it were started now. Looks at the database only."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from syncjob.database.store import Store
 from syncjob.model import AccountStatus, QuotaUse, Run, Sweep
 from syncjob.sync.holder import is_dead
-from syncjob.sync.timing import is_too_old, wants_sweep
+from syncjob.sync.timing import is_too_old, next_sweep_at, wants_sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class Intentions:
     become of the list; `open_sweep` and `sealed_sweep` are the last ones. `subscribed` is how many
     follow, as far as is known. `candidates` are followers who are missing from the list, to be
     asked about unless they are `parked`; `unenriched` and `stale` those whose profile would be
-    fetched. `exhausted` quotas would be in the way.
+    fetched. `exhausted` quotas would be in the way. `next_sweep_at` is from when on a run lists,
+    None if the next one does, and `as_of` the time at which all this was looked at.
     """
 
     running: Run | None
@@ -31,6 +32,8 @@ class Intentions:
     unenriched: int
     stale: int
     exhausted: list[QuotaUse]
+    next_sweep_at: datetime | None
+    as_of: datetime
 
 
 def intend(
@@ -45,7 +48,7 @@ def intend(
     """Return what a run of the account would do; writes nothing."""
     account = store.get_account(appid)
     if account is None:
-        return Intentions(None, "start", 0, None, None, 0, False, 0, 0, [])
+        return Intentions(None, "start", 0, None, None, 0, False, 0, 0, [], None, store.get_now())
     status = store.get_status(account)
     stale = 0
     if refresh_after is not None:
@@ -62,6 +65,8 @@ def intend(
         unenriched=status.unenriched,
         stale=stale,
         exhausted=[use for use in status.quotas if use.exhausted_at is not None],
+        next_sweep_at=next_sweep_at(store, account, sweep_every),
+        as_of=status.as_of,
     )
 
 

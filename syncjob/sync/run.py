@@ -19,6 +19,7 @@ from syncjob.errors import (
     UnfollowsParked,
     WeChatError,
     exit_code_of,
+    in_one_line,
 )
 from syncjob.model import Account, Command, Run, next_sweep_in_words
 from syncjob.sync.background import Background
@@ -26,8 +27,8 @@ from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import Enrichment
 from syncjob.sync.heartbeat import Heartbeat
 from syncjob.sync.holder import is_dead, this_process
-from syncjob.sync.identity import OwnList
 from syncjob.sync.housekeeping import prune
+from syncjob.sync.identity import OwnList
 from syncjob.sync.probe import probe
 from syncjob.sync.rules import DEFAULT_RULES, SweepRules
 from syncjob.sync.sweep import sweep_list
@@ -188,7 +189,7 @@ def _work(
         store.finish_backfill(run.id, account.id)
     if account.parked_at is not None:
         raise UnfollowsParked(
-            f"{store.count_candidates(account.id)} followers are missing from WeChat's list, too "
+            f"{store.count_candidates(account.id):,} followers are missing from WeChat's list, too "
             "many to be believed; nobody was marked as gone\n"
             "look at them: syncjob unfollows; then: syncjob unfollows approve, or reject"
         )
@@ -276,13 +277,14 @@ def _record_end(store: Store, client: WeChatClient, run: Run, error: BaseExcepti
             "interrupted" if isinstance(error, KeyboardInterrupt) else "failed",
             client.traffic,
             errcode=None if of_wechat is None else of_wechat.errcode,
-            message="; ".join(_words(error).splitlines()),
+            message=in_one_line(_words(error)),
             rid=None if of_wechat is None else of_wechat.rid,
             exit_code=exit_code_of(error),
             exhausted=error.cgi_path if isinstance(error, QuotaExhausted) else None,
         )
     except SyncjobError as failure:
-        logger.warning("Could not record the end of the run. run=%d reason=%s", run.id, failure)
+        reason = in_one_line(failure)
+        logger.warning("Could not record the end of the run. run=%d reason=%s", run.id, reason)
         return None
 
 

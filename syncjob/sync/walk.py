@@ -91,16 +91,19 @@ class Walk:
             rest = self.people.await_held(held)
         saved = self.store.save_page(self.run.id, sweep, page, self.get_traffic(), rest=rest)
         sweep = saved.sweep
-        logger.info(
-            "Stored a page. sweep=%d page=%d openids=%d new=%d returned=%d seen=%d total=%s",
-            sweep.id,
-            sweep.pages,
-            len(page.openids),
-            saved.new,
-            saved.returned,
-            sweep.openids,
-            sweep.total_last,
-        )
+        if page.openids:
+            logger.info(
+                "Stored a page. sweep=%d page=%d openids=%d new=%d returned=%d seen=%d total=%s",
+                sweep.id,
+                sweep.pages,
+                len(page.openids),
+                saved.new,
+                saved.returned,
+                sweep.openids,
+                sweep.total_last,
+            )
+        else:  # which ends the list, and is no page
+            logger.info("Came to the end of the list. sweep=%d pages=%d", sweep.id, sweep.pages)
         self.watch.listed(sweep.openids, sweep.total_last)
         if self.people is not None and held is not None:
             self.people.release(held)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from syncjob.errors import InvalidOpenID, NoSuchUser, TokenRejected, WeChatError
+from syncjob.errors import InvalidOpenID, NoSuchUser, TokenRejected, WeChatError, in_one_line
 from syncjob.model import (
     FollowerPage,
     ToldQuota,
@@ -183,6 +183,6 @@ class WeChatClient:
             if isinstance(error, TokenRejected) and not self._quota_refused:
                 self._quota_refused = True
                 raise
-            reason = " ".join(str(error).split())
+            reason = in_one_line(error)
             logger.info("WeChat tells no quota. cgi_path=%s reason=%s", cgi_path, reason)
             return None

@@ -18,6 +18,7 @@ from syncjob.errors import (
     WeChatError,
     WeChatUnavailable,
 )
+from syncjob.wechat.console import KEYS, PERMISSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Meaning:
 
 _CREDENTIALS = Meaning(
     NeedsOperator,
-    "check SYNCJOB_APPSECRET against the AppSecret in the console (开发接口管理 > 基本配置)",
+    f"check SYNCJOB_APPSECRET against the AppSecret in the console: {KEYS}",
 )
 _BUSY = Meaning(WeChatUnavailable, "WeChat is busy; the next run goes on", wait=0)
 _TOKEN = Meaning(TokenRejected, "the access token was refused")
@@ -66,13 +67,17 @@ MEANINGS: dict[int, Meaning] = {
     47001: _BUG,
     # credentials
     40002: Meaning(NeedsOperator, "the kind of token was refused; check SYNCJOB_API_URL"),
-    40013: Meaning(NeedsOperator, "check SYNCJOB_APPID against the AppID in the console"),
+    40013: Meaning(NeedsOperator, f"check SYNCJOB_APPID against the AppID in the console: {KEYS}"),
     40125: _CREDENTIALS,
     41002: Meaning(NeedsOperator, "check SYNCJOB_APPID: WeChat saw none"),
     41004: _CREDENTIALS,
-    40243: Meaning(NeedsOperator, "the AppSecret is frozen; unfreeze it in the console"),
+    40243: Meaning(NeedsOperator, f"the AppSecret is frozen; unfreeze it in the console: {KEYS}"),
     # where the call comes from
-    40164: Meaning(NeedsOperator, "add {ip} to the IP whitelist (开发接口管理 > IP白名单)"),
+    40164: Meaning(
+        NeedsOperator,
+        "add {ip} to the IP whitelist, as administrator or developer of the account; it counts "
+        f"after some minutes: {KEYS}",
+    ),
     89501: Meaning(NeedsOperator, "the account's administrator must confirm {ip} in WeChat"),
     89503: Meaning(NeedsOperator, "the account's administrator must confirm {ip} in WeChat"),
     89506: Meaning(NeedsOperator, "the administrator refused {ip} twice; ask again after 24 hours"),
@@ -81,7 +86,7 @@ MEANINGS: dict[int, Meaning] = {
     48001: Meaning(
         NeedsOperator,
         "the account may not use this API: it must be certified (微信认证), or its platform must "
-        "grant user management",
+        f"grant user management; what it may: {PERMISSIONS}",
     ),
     48004: Meaning(
         NeedsOperator, "the API is barred for irregularities; see the console's notices"

@@ -22,6 +22,7 @@ from syncjob.errors import (
     UnexpectedReply,
     WeChatError,
     WeChatUnavailable,
+    in_one_line,
 )
 from syncjob.model import MalformedReply, Traffic
 from syncjob.wechat.decoding import decode, errcode_of
@@ -165,7 +166,7 @@ class Transport:
             "Asking again. attempt=%d wait=%.1fs reason=%s",
             state.attempt_number + 1,
             state.upcoming_sleep,
-            " ".join(str(_error(state)).split()),
+            in_one_line(_error(state)),
         )
 
     def _send(

@@ -1,0 +1,69 @@
+"""What `syncjob simulate` changes in the settings of the commands that it runs.
+
+It marks their environment, and the mark goes wherever the environment goes: through a shell script,
+`sh -c` and a second shell. Nothing here touches a database; see `database.schema.require_only`.
+"""
+
+from collections.abc import Mapping
+
+from syncjob.errors import RehearsalRefused
+
+MARK = "SYNCJOB_SIMULATED"
+ANYWAY = "anyway"
+# A settings file is the real job's as a rule, and a rehearsal must reach nobody by it.
+_REACHES_OTHERS = frozenset(
+    {
+        "SYNCJOB_METRICS_FILE",
+        "SYNCJOB_ON_FAILURE",
+        "SYNCJOB_WEBHOOK_URL",
+        "SYNCJOB_WEBHOOK_URL_FILE",
+    }
+)
+_DATABASE = frozenset({"SYNCJOB_DATABASE_URL", "SYNCJOB_DATABASE_URL_FILE"})
+
+
+def is_simulated(environ: Mapping[str, str]) -> bool:
+    """Tell whether the command runs against the simulator."""
+    return bool(environ.get(MARK, "").strip())
+
+
+def account_of(environ: Mapping[str, str]) -> str | None:
+    """Return the AppID that the simulator serves, the only one that may be in the database.
+
+    None: there is no simulator, or the operator has said that any database will do.
+    """
+    mark = environ.get(MARK, "").strip()
+    return None if mark in ("", ANYWAY) else mark
+
+
+def usable(environ: Mapping[str, str], file: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of the file without those that a rehearsal must not use.
+
+    Metrics and notices always; the database too, if the file names another account.
+    """
+    if not is_simulated(environ):
+        return dict(file)
+    left_out = _REACHES_OTHERS
+    account = account_of(environ)
+    if account is not None and file.get("SYNCJOB_APPID", account).strip() != account:
+        left_out |= _DATABASE
+    return {name: value for name, value in file.items() if name not in left_out}
+
+
+def require_no_default(environ: Mapping[str, str]) -> None:
+    """Raise RehearsalRefused if the default database would be used in a rehearsal."""
+    if is_simulated(environ):
+        raise RehearsalRefused(
+            "SYNCJOB_DATABASE_URL is not set, and under syncjob simulate there is no default; "
+            "expected a database of its own, such as sqlite:///rehearsal.db"
+        )
+
+
+def require_account(environ: Mapping[str, str], appid: str) -> None:
+    """Raise RehearsalRefused in a rehearsal with another account than the simulator's."""
+    account = account_of(environ)
+    if account not in (None, appid):
+        raise RehearsalRefused(
+            f"SYNCJOB_APPID is {appid!r}, and syncjob simulate serves {account}; expected that, "
+            "or none"
+        )
