@@ -3,7 +3,9 @@
 One engine per process. Nothing above this folder sees SQLAlchemy or a driver.
 """
 
+import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from syncjob.interruption import interruption
 
 if TYPE_CHECKING:
     import sqlite3  # one megabyte that PostgreSQL's users do without
+
+# It says what it does with a statement that a signal ends; what comes of that we say ourselves.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 # What the driver is told unless the URL says otherwise: a server that vanishes is noticed within a
 # minute, in the middle of a statement too.
@@ -36,6 +41,8 @@ TIMEOUTS = {
 }
 SQLITE_OPTIONS = frozenset({"cache", "mode", "uri"})
 BUSY_TIMEOUT = 30_000  # milliseconds that SQLite waits for another program's write to end
+# How long SQLite waits for that at a time: meanwhile Python hears no signal.
+DEAF_FOR = 200  # milliseconds
 # Pages of SQLite's log between two checkpoints: 64 MB. Rows come in no order, so that each group
 # of them changes the same pages again; at a checkpoint these are written, and awaited, once.
 CHECKPOINT_EVERY = 16_000
@@ -144,8 +151,22 @@ def _prepare_sqlite(connection: "sqlite3.Connection", _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that means to write takes the lock at once: one that starts by reading and
     # then finds the lock taken cannot wait for it, SQLite fails it on the spot.
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    session: Any = connection.connection.driver_connection
+    if not connection.get_execution_options().get("writes", False):
+        session.execute("BEGIN")
+        return
+    until = time.monotonic() + BUSY_TIMEOUT / 1000
+    session.execute(f"PRAGMA busy_timeout = {min(BUSY_TIMEOUT, DEAF_FOR)}")
+    try:
+        while True:
+            try:
+                session.execute("BEGIN IMMEDIATE")
+                return
+            except session.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() >= until:
+                    raise
+    finally:
+        session.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -19,6 +20,7 @@ from syncjob.errors import (
     WeChatError,
     exit_code_of,
 )
+from syncjob.interruption import interruption
 from syncjob.model import Account, Command, Run
 from syncjob.sync.background import Background
 from syncjob.sync.bounds import Bounds
@@ -79,30 +81,35 @@ def run_job(
     ended the run early, after recording it. `on_run` gets the run as it began, and as it ended if
     that could be recorded; `watch` is told of each step.
     """
-    run = store.start_run(
-        account.id,
-        plan.command,
-        holder=this_process(),
-        abandon_after=ABANDON_AFTER,
-        is_dead=is_dead,
-    )
-    on_run(run)
-    logger.info("Started a run. run=%d command=%s appid=%s", run.id, run.command, account.appid)
+    with ExitStack() as starting:
+        # A signal that comes now ends a run that has a row: it is to be recorded there.
+        starting.enter_context(interruption.deferred())
+        run = store.start_run(
+            account.id,
+            plan.command,
+            holder=this_process(),
+            abandon_after=ABANDON_AFTER,
+            is_dead=is_dead,
+        )
+        on_run(run)
+        started = starting.pop_all()
     try:
+        started.close()
+        logger.info("Started a run. run=%d command=%s appid=%s", run.id, run.command, account.appid)
         with Heartbeat(store, run.id, interval=ABANDON_AFTER.total_seconds() / BEATS):
             if plan.probe_after:
                 probe(store, client, account, failures=plan.probe_after)
             # Read again: another run may have ended a backfill just before this one began.
             _work(store, client, run, store.save_account(account.appid), plan, watch)
-        run = store.finish_run(run.id, "succeeded", client.traffic, exit_code=ExitCode.DONE)
+        with interruption.deferred():
+            run = store.finish_run(run.id, "succeeded", client.traffic, exit_code=ExitCode.DONE)
+            on_run(run)
     except RunLost:
         raise  # the row is another's now
     except (Exception, KeyboardInterrupt) as error:
-        ended = _record_end(store, client, run, error)
-        if ended is not None:
-            on_run(ended)
+        if run.status == "running":
+            _record_end(store, client, run, error, on_run)
         raise
-    on_run(run)
     logger.info(
         "Finished the run. run=%d pages=%d openids=%d new=%d returned=%d enriched=%d skipped=%d "
         "calls=%d retries=%d",
@@ -221,26 +228,36 @@ def _sweep(
     return swept
 
 
-def _record_end(store: Store, client: WeChatClient, run: Run, error: BaseException) -> Run | None:
+def _record_end(
+    store: Store,
+    client: WeChatClient,
+    run: Run,
+    error: BaseException,
+    on_run: Callable[[Run], object],
+) -> None:
     """Record the end as well as can be: what ended the run matters more than that it is recorded.
 
     If the database is what failed, the next run finds this process dead and says so in its place.
     """
     of_wechat = error if isinstance(error, WeChatError) else None
+    ended = None
     try:
-        return store.finish_run(
-            run.id,
-            "interrupted" if isinstance(error, KeyboardInterrupt) else "failed",
-            client.traffic,
-            errcode=None if of_wechat is None else of_wechat.errcode,
-            message="; ".join(_words(error).splitlines()),
-            rid=None if of_wechat is None else of_wechat.rid,
-            exit_code=exit_code_of(error),
-            exhausted=error.cgi_path if isinstance(error, QuotaExhausted) else None,
-        )
-    except SyncjobError as failure:
-        logger.warning("Could not record the end of the run. run=%d reason=%s", run.id, failure)
-        return None
+        with interruption.deferred():
+            ended = store.finish_run(
+                run.id,
+                "interrupted" if isinstance(error, KeyboardInterrupt) else "failed",
+                client.traffic,
+                errcode=None if of_wechat is None else of_wechat.errcode,
+                message="; ".join(_words(error).splitlines()),
+                rid=None if of_wechat is None else of_wechat.rid,
+                exit_code=exit_code_of(error),
+                exhausted=error.cgi_path if isinstance(error, QuotaExhausted) else None,
+            )
+            on_run(ended)
+    except (SyncjobError, KeyboardInterrupt) as failure:
+        if ended is None:
+            reason = "no time is left" if isinstance(failure, KeyboardInterrupt) else failure
+            logger.warning("Could not record the end of the run. run=%d reason=%s", run.id, reason)
 
 
 def _words(error: BaseException) -> str:
