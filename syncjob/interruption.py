@@ -84,6 +84,7 @@ class Interruption:
             over.set()
             os.close(told)  # which ends the thread
             watch.join()
+            os.close(heard)
             self._forget()
 
         return stop
@@ -183,13 +184,12 @@ class Interruption:
         last_words: Callable[[str], object],
     ) -> None:
         """Wait for a signal; repeat it while that helps, and end the process when it has not."""
-        with suppress(OSError), open(heard, "rb", buffering=0) as pipe:
-            while number := pipe.read(1):
-                # A command that is run under `simulate` ends by itself: the handlers are others.
-                if signal.getsignal(number[0]) == self._handle:
-                    break
-            else:
-                return
+        while number := os.read(heard, 1):
+            # A command that is run under `simulate` ends by itself: the handlers are others.
+            if signal.getsignal(number[0]) == self._handle:
+                break
+        else:
+            return
         end_at = time.monotonic() + END_AT
         while not over.wait(REPEAT_EVERY):
             now = time.monotonic()

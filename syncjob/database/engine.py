@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_
 from syncjob.database.failures import translated
 from syncjob.errors import DatabaseError, SettingsError
 from syncjob.interruption import interruption
+from syncjob.limits import Overdue, within
 
 if TYPE_CHECKING:
     import sqlite3  # one megabyte that PostgreSQL's users do without
@@ -33,6 +35,7 @@ POSTGRESQL_OPTIONS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
+CONNECT_LIMIT = 60.0  # seconds, with all hosts and addresses, and name servers
 # What a session sets unless the role, the database or the URL has: nobody waits for us for ever.
 TIMEOUTS = {
     "lock_timeout": "30s",
@@ -68,6 +71,7 @@ def open_engine(
         return engine
     url = url.set(query={**POSTGRESQL_OPTIONS, "application_name": name[:63], **url.query})
     engine = create_engine(url, hide_parameters=True)
+    event.listen(engine, "do_connect", _connect_postgresql)
     if timeouts:
         event.listen(engine, "connect", _set_timeouts)
     return engine
@@ -125,6 +129,16 @@ def _require_file(url: URL, *, create: bool) -> None:
             f"the database file {str(path)!r} cannot be opened: {error.strerror}; "
             "check the path and the rights of the user that runs syncjob"
         ) from None
+
+
+def _connect_postgresql(
+    dialect: Any, _record: object, arguments: Any, options: dict[str, Any]
+) -> Any:
+    # A name server that does not answer would hold the thread, which would hear no signal.
+    try:
+        return within(CONNECT_LIMIT, partial(dialect.connect, *arguments, **options))
+    except Overdue:
+        raise dialect.loaded_dbapi.OperationalError("connection timeout expired") from None
 
 
 def _set_timeouts(connection: Any, _record: object) -> None:
