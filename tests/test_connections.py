@@ -5,7 +5,6 @@ import threading
 
 import pytest
 
-from syncjob.wechat.deadlines import Deadlines
 from syncjob.wechat.exchange import Exchange
 from tests.loopback import answering
 
@@ -51,17 +50,3 @@ def test_a_connection_that_is_kept_is_closed_with_the_exchange() -> None:
         one.close()
         server.join(5)
     assert rest == [b""]
-
-
-def test_a_call_that_is_overdue_before_it_has_a_connection_is_cut_off_with_it() -> None:
-    """A name server may take its time; the socket that comes of it would wait for ever."""
-    ours, theirs = socket.socketpair()
-    deadlines = Deadlines(silence=0.01, whole=0.01)
-    with ours, theirs, deadlines.of_this_call() as call:
-        over = threading.Event()
-        while not call.is_overdue:
-            over.wait(0.005)
-        ours.settimeout(5)
-        deadlines.sent_over(ours)
-        assert ours.recv(1) == b""
-    deadlines.close()

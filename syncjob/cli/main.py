@@ -1,11 +1,9 @@
 """The command line: options in, one call, words and an exit code out. No logic of the job."""
 
 import logging
-import signal
 import sys
 import traceback
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 import click
@@ -73,15 +71,26 @@ for command in COMMANDS:
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
     collect_less()
-    sys.exit(run(sys.argv[1:]))
+    interruption.listen(_last_words)
+    try:
+        code = _run(sys.argv[1:])
+        interruption.exit_with(code)
+    except KeyboardInterrupt:  # which came in the moment before
+        interruption.exit_with(code := int(ExitCode.TRY_AGAIN_LATER))
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
+    """Run the command line in this process; return its exit code."""
+    stop = interruption.listen(_last_words)
+    try:
+        return _run(arguments)
+    finally:
+        stop()
+
+
+def _run(arguments: list[str]) -> int:
     """Run the command line; return its exit code, any error said in words on stderr."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    # One that is ignored already stays so: that is what nohup means.
-    heeded = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, _interrupt) for number in heeded}
     forget_call()
     try:
         code = cli.main(arguments, prog_name="syncjob", standalone_mode=False)
@@ -102,13 +111,10 @@ def run(arguments: list[str]) -> int:
             "please report it, with what -vv shows"
         )
         return int(ExitCode.FAILED)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    interruption.arrive(signal.Signals(number).name)
+def _last_words(signal: str) -> None:
+    _say(f"stopped by {signal}; what did not end in time was left, the next run goes on")
 
 
 def _say(words: str) -> None:

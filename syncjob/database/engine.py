@@ -3,9 +3,12 @@
 One engine per process. Nothing above this folder sees SQLAlchemy or a driver.
 """
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc
@@ -16,9 +19,13 @@ from syncjob.database.sqlite_files import require_file
 from syncjob.database.urls import parse
 from syncjob.errors import DatabaseError
 from syncjob.interruption import interruption
+from syncjob.limits import Overdue, within
 
 if TYPE_CHECKING:
     import sqlite3  # one megabyte that PostgreSQL's users do without
+
+# It says what it does with a statement that a signal ends; what comes of that we say ourselves.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 # What the driver is told unless the URL says otherwise: a server that vanishes is noticed within a
 # minute, in the middle of a statement too.
@@ -29,7 +36,10 @@ POSTGRESQL_OPTIONS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
+CONNECT_LIMIT = 60.0  # seconds, with all hosts and addresses, and name servers
 BUSY_TIMEOUT = 30_000  # milliseconds that SQLite waits for another program's write to end
+# How long SQLite waits for that at a time: meanwhile Python hears no signal.
+DEAF_FOR = 200  # milliseconds
 # Pages of SQLite's log between two checkpoints: 64 MB. Rows come in no order, so that each group
 # of them changes the same pages again; at a checkpoint these are written, and awaited, once.
 CHECKPOINT_EVERY = 16_000
@@ -60,6 +70,7 @@ def open_engine(
         connect_args={**options, **sessions.CONNECT_ARGS},
         use_native_hstore=False,  # asks for what we have no column of
     )
+    event.listen(engine, "do_connect", _connect_postgresql)
     event.listen(engine, "begin", sessions.begin(timeouts=timeouts))
     return engine
 
@@ -73,6 +84,16 @@ def place_of(connection: Connection) -> str:
     schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
     of = "" if schema in ("public", None) else f", schema {schema}"
     return f"PostgreSQL, {info.dbname} on {info.host}:{info.port}{of}"
+
+
+def _connect_postgresql(
+    dialect: Any, _record: object, arguments: Any, options: dict[str, Any]
+) -> Any:
+    # A name server that does not answer would hold the thread, which would hear no signal.
+    try:
+        return within(CONNECT_LIMIT, partial(dialect.connect, *arguments, **options))
+    except Overdue:
+        raise dialect.loaded_dbapi.OperationalError("connection timeout expired") from None
 
 
 def _prepare_sqlite(connection: "sqlite3.Connection", _record: object) -> None:
@@ -90,8 +111,22 @@ def _prepare_sqlite(connection: "sqlite3.Connection", _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that means to write takes the lock at once: one that starts by reading and
     # then finds the lock taken cannot wait for it, SQLite fails it on the spot.
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    session: Any = connection.connection.driver_connection
+    if not connection.get_execution_options().get("writes", False):
+        session.execute("BEGIN")
+        return
+    until = time.monotonic() + BUSY_TIMEOUT / 1000
+    session.execute(f"PRAGMA busy_timeout = {min(BUSY_TIMEOUT, DEAF_FOR)}")
+    try:
+        while True:
+            try:
+                session.execute("BEGIN IMMEDIATE")
+                return
+            except session.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() >= until:
+                    raise
+    finally:
+        session.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
 
 
 @contextmanager

@@ -12,11 +12,14 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception_type,
+    stop_any,
     stop_before_delay,
     wait_random_exponential,
 )
+from tenacity.stop import stop_base
 
 from syncjob.errors import DatabaseError
+from syncjob.interruption import interruption
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +89,7 @@ def _patient(method: Callable[..., Any], passing: type[Undone] = Undone) -> Call
         retrying = Retrying(
             retry=retry_if_exception_type(passing),
             wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE),
-            stop=stop_before_delay(PATIENCE),
+            stop=stop_any(stop_before_delay(PATIENCE), _TooLate()),
             before_sleep=_say,
             sleep=time.sleep,
             reraise=True,
@@ -94,6 +97,13 @@ def _patient(method: Callable[..., Any], passing: type[Undone] = Undone) -> Call
         return retrying(attempt_again)
 
     return step
+
+
+class _TooLate(stop_base):
+    """Ends the attempts where a signal leaves no time for the next pause."""
+
+    def __call__(self, state: RetryCallState) -> bool:
+        return interruption.left(state.upcoming_sleep) < state.upcoming_sleep
 
 
 def _say(state: RetryCallState) -> None:

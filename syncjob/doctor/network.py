@@ -5,11 +5,13 @@ import statistics
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 from syncjob.config import Settings
 from syncjob.doctor.findings import Finding, fault, note, ok, told, unchecked, warning
 from syncjob.errors import SettingsError
+from syncjob.limits import Overdue, within
 from syncjob.model import span_in_words
 from syncjob.wechat.decoding import decode
 from syncjob.wechat.exchange import Answer, Broken, Exchange, instant_of
@@ -42,11 +44,13 @@ def _look(exchange: Exchange, url: str, database_now: datetime | None) -> Iterat
         yield note("proxy", f"WeChat is asked through {exchange.proxy}, as the environment says")
     else:
         try:
-            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except OSError as error:
+            look_up = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+            found = within(LONGEST, look_up)
+        except (OSError, Overdue) as error:
+            late = f"no name server answers within {LONGEST:.0f} s"
             yield fault(
                 "dns",
-                f"{host} cannot be resolved: {error.strerror}",
+                f"{host} cannot be resolved: {getattr(error, 'strerror', late)}",
                 "check /etc/resolv.conf and SYNCJOB_API_URL",
             )
             return

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from syncjob.commands import run_command
 from syncjob.config import NoticeSettings, Secret, WebhookFormat
 from syncjob.errors import SettingsError, SyncjobError
 from syncjob.notices.forms import body_of, form_of, refusal_in, without_key
@@ -52,12 +53,11 @@ class NoticeCommand:
             "SYNCJOB_ERRCODE": "" if notice.errcode is None else str(notice.errcode),
         }
         try:
-            done = subprocess.run(  # noqa: S603 - the operator's own words; no shell sees them
+            code = run_command(
                 self._words,
-                input=told,
-                env={**self._environ, **variables},
                 timeout=COMMAND_TIMEOUT,
-                check=False,
+                stdin=told,
+                environ={**self._environ, **variables},
             )
         except FileNotFoundError:
             raise NotTold(f"the command was not found: {self._words[0]}") from None
@@ -65,8 +65,8 @@ class NoticeCommand:
             raise NotTold(f"the command cannot be run: {error.strerror}") from None
         except subprocess.TimeoutExpired:
             raise NotTold(f"the command did not end within {COMMAND_TIMEOUT:.0f} s") from None
-        if done.returncode != 0:
-            raise NotTold(f"the command ended with exit code {done.returncode}")
+        if code != 0:
+            raise NotTold(f"the command ended with exit code {code}")
 
 
 class Webhook:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from syncjob.interruption import interruption
+
 T = TypeVar("T")
 
 
@@ -36,7 +38,7 @@ class Background:
 
     def stop(self, *, wait: float = 0) -> None:
         """Begin nothing more, and wait up to `wait` seconds for what has begun."""
-        until = time.monotonic() + wait
+        until = time.monotonic() + interruption.left(wait)
         self._stopped.set()
         for _ in self._threads:
             self._jobs.put(None)

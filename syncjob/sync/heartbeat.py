@@ -7,6 +7,9 @@ from typing import Self
 
 from syncjob.database.store import Store
 from syncjob.errors import RunLost, SyncjobError, in_one_line
+from syncjob.interruption import interruption
+
+PATIENCE = 5.0  # seconds that the end of a run waits for the last beat
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class Heartbeat:
         traceback: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(interruption.left(PATIENCE))
 
     def _beat(self) -> None:
         while not self._stop.wait(self._interval):

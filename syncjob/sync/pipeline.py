@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from syncjob.errors import SyncjobError, WeChatError
+from syncjob.interruption import interruption
 from syncjob.model import Answers, UnionidConflict
 from syncjob.sync.ask import ask, settle
 from syncjob.sync.background import Background
@@ -272,7 +273,7 @@ class ConcurrentPipeline(Pipeline):
             self._closed = True
             self._answered.notify_all()
         for storer in self._storers:
-            storer.join(STORING_PATIENCE)
+            storer.join(interruption.left(STORING_PATIENCE))
 
 
 def open_pipeline(

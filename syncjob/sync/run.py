@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -21,6 +22,7 @@ from syncjob.errors import (
     exit_code_of,
     in_one_line,
 )
+from syncjob.interruption import interruption
 from syncjob.model import Account, Command, Run, next_sweep_in_words
 from syncjob.sync.background import Background
 from syncjob.sync.bounds import Bounds
@@ -87,32 +89,37 @@ def run_job(
     ended the run early, after recording it. `on_run` gets the run as it began, and as it ended if
     that could be recorded; `watch` is told of each step.
     """
-    run = store.start_run(
-        account.id,
-        plan.command,
-        holder=this_process(),
-        abandon_after=ABANDON_AFTER,
-        is_dead=is_dead,
-    )
-    on_run(run)
-    logger.info("Started a run. run=%d command=%s appid=%s", run.id, run.command, account.appid)
+    with ExitStack() as starting:
+        # A signal that comes now ends a run that has a row: it is to be recorded there.
+        starting.enter_context(interruption.deferred())
+        run = store.start_run(
+            account.id,
+            plan.command,
+            holder=this_process(),
+            abandon_after=ABANDON_AFTER,
+            is_dead=is_dead,
+        )
+        on_run(run)
+        started = starting.pop_all()
     try:
+        started.close()
+        logger.info("Started a run. run=%d command=%s appid=%s", run.id, run.command, account.appid)
         with Heartbeat(store, run.id, interval=ABANDON_AFTER.total_seconds() / BEATS):
             if plan.probe_after:
                 probe(store, client, account, failures=plan.probe_after)
             # Read again: another run may have ended a backfill just before this one began.
             _work(store, client, run, store.save_account(account.appid), plan, watch)
-        run = store.finish_run(run.id, "succeeded", client.traffic, exit_code=ExitCode.DONE)
+        with interruption.deferred():
+            run = store.finish_run(run.id, "succeeded", client.traffic, exit_code=ExitCode.DONE)
+            on_run(run)
     except RunLost:
         raise  # the row is another's now
     except (Exception, KeyboardInterrupt) as error:
-        ended = _record_end(store, client, run, error)
-        if ended is not None:
-            on_run(ended)
-            if isinstance(error, Exception):
+        if run.status == "running":
+            is_recorded = _record_end(store, client, run, error, on_run)
+            if is_recorded and isinstance(error, Exception):
                 _prune(store, run, plan)
         raise
-    on_run(run)
     _prune(store, run, plan)
     logger.info(
         "Finished the run. run=%d pages=%d openids=%d new=%d returned=%d enriched=%d skipped=%d "
@@ -265,27 +272,39 @@ def _prune(store: Store, run: Run, plan: Plan) -> None:
         prune(store, run.account_id, plan.keep_runs, failures=plan.probe_after)
 
 
-def _record_end(store: Store, client: WeChatClient, run: Run, error: BaseException) -> Run | None:
+def _record_end(
+    store: Store,
+    client: WeChatClient,
+    run: Run,
+    error: BaseException,
+    on_run: Callable[[Run], object],
+) -> bool:
     """Record the end as well as can be: what ended the run matters more than that it is recorded.
 
-    If the database is what failed, the next run finds this process dead and says so in its place.
+    Returns whether it is. If the database is what failed, the next run finds this process dead and
+    says so in its place.
     """
     of_wechat = error if isinstance(error, WeChatError) else None
+    ended = None
     try:
-        return store.finish_run(
-            run.id,
-            "interrupted" if isinstance(error, KeyboardInterrupt) else "failed",
-            client.traffic,
-            errcode=None if of_wechat is None else of_wechat.errcode,
-            message=in_one_line(_words(error)),
-            rid=None if of_wechat is None else of_wechat.rid,
-            exit_code=exit_code_of(error),
-            exhausted=error.cgi_path if isinstance(error, QuotaExhausted) else None,
-        )
-    except SyncjobError as failure:
-        reason = in_one_line(failure)
-        logger.warning("Could not record the end of the run. run=%d reason=%s", run.id, reason)
-        return None
+        with interruption.deferred():
+            ended = store.finish_run(
+                run.id,
+                "interrupted" if isinstance(error, KeyboardInterrupt) else "failed",
+                client.traffic,
+                errcode=None if of_wechat is None else of_wechat.errcode,
+                message=in_one_line(_words(error)),
+                rid=None if of_wechat is None else of_wechat.rid,
+                exit_code=exit_code_of(error),
+                exhausted=error.cgi_path if isinstance(error, QuotaExhausted) else None,
+            )
+            on_run(ended)
+    except (SyncjobError, KeyboardInterrupt) as failure:
+        if ended is None:
+            has_time = isinstance(failure, SyncjobError)
+            reason = in_one_line(failure) if has_time else "no time is left"
+            logger.warning("Could not record the end of the run. run=%d reason=%s", run.id, reason)
+    return ended is not None
 
 
 def _words(error: BaseException) -> str:

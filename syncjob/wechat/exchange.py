@@ -17,11 +17,12 @@ import urllib3
 
 from syncjob import __version__
 from syncjob.errors import SettingsError, SyncjobError
-from syncjob.wechat.connections import WatchedAdapter
-from syncjob.wechat.deadlines import Call, Deadlines
+from syncjob.limits import Overdue, within
+from syncjob.wechat.connections import Call, OneAddressAdapter
+from syncjob.wechat.kept import Limit
 
-# At DEBUG it logs each URL, and with it the token, for whoever listens to all loggers.
-logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+# It logs URLs, and with them the token: at DEBUG each, and as a warning that of a broken header.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 CONNECT_TIMEOUT = 5.0
 # Ten times what the longest answer has: ten thousand OpenIDs, or a hundred users with every field.
@@ -65,16 +66,19 @@ class Exchange:
     `timeout`: the seconds that a whole answer may take, once there is a connection. Redirects are
     not followed, certificates are verified; proxies and a private CA come from the usual variables
     of the environment.
+
+    Each call keeps its own limit, which nothing can take from it: over a connection that is open by
+    the timeout of its socket (kept.py); a first one, with name servers, proxies and handshakes, is
+    made by a thread that nobody waits for any longer than that.
     """
 
     def __init__(self, base_url: str, *, timeout: float, threads: int = 1) -> None:
         self._base_url = base_url
-        self._timeout = (CONNECT_TIMEOUT, None)
+        self._timeout = timeout
         self._seconds = CONNECT_TIMEOUT + timeout
-        self._deadlines = Deadlines(silence=timeout, whole=self._seconds)
         # The adapter below a session, since a session would look up the environment's proxies and
         # certificates for every call, which costs as much as the call.
-        self._adapter = WatchedAdapter(self._deadlines, pool_maxsize=threads)
+        self._adapter = OneAddressAdapter(pool_maxsize=threads)
         self._forms: dict[tuple[str, str], _Form] = {}
         with requests.Session() as session:
             found = session.merge_environment_settings(base_url, {}, None, None, None)
@@ -90,7 +94,6 @@ class Exchange:
     def close(self) -> None:
         """Close all connections."""
         self._adapter.close()
-        self._deadlines.close()
 
     def send(
         self, method: str, path: str, params: dict[str, str] | None, body: dict[str, Any] | None
@@ -106,43 +109,52 @@ class Exchange:
         query = f"?{urlencode(params)}" if params else ""
         # Some endpoints refuse Chinese written as \uXXXX, as requests would write it.
         content = None if body is None else msgspec.json.encode(body)
-        with self._deadlines.of_this_call() as call:
-            try:
-                response = self._adapter.ask_kept(method, form.on_wire(query, content))
-                if response is None:  # all are in use, or closed
-                    response = self._adapter.send(
-                        form.prepared(query, content),
-                        stream=True,
-                        timeout=self._timeout,
-                        proxies=self._proxies,
-                        verify=self._verify,
-                    )
-                call.begin_answer()
-                content = _read(response)
-            except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
-                raise SettingsError(
-                    "the address, or the proxy (HTTPS_PROXY …), cannot be used; "
-                    "expected http://host:port"
-                ) from None
-            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                # The error's own text holds the URL, and so the token.
-                raise (self._overdue(call) or _broken(error)) from None
-            except OSError as error:  # requests looks for the file before it connects
-                raise SettingsError(
-                    "the certificates of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE cannot be read: "
-                    f"{error}"
-                ) from None
-            overdue = self._overdue(call)  # an answer without a length may end anywhere
-            if overdue is not None:
-                raise overdue
-        headers = response.headers
-        return Answer(response.status, content, _retry_after(headers), headers.get("date"))
+        limit = Limit(silence=self._timeout, whole=self._seconds)
+        try:
+            response = self._adapter.ask_kept(method, form.on_wire(query, content), limit)
+            if response is None:  # all are in use, or closed
+                return self._send_first(form.prepared(query, content))
+            limit.begin_answer()
+            return _answer(response)
+        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
+            raise SettingsError(
+                "the address, or the proxy (HTTPS_PROXY …), cannot be used; "
+                "expected http://host:port"
+            ) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            # The error's own text holds the URL, and so the token.
+            late = self._late(is_answered=limit.is_answered) if limit.is_over else None
+            raise (late or _broken(error)) from None
+        except OSError as error:  # requests looks for the file before it connects
+            raise SettingsError(
+                f"the certificates of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE cannot be read: {error}"
+            ) from None
 
-    def _overdue(self, call: Call) -> Broken | None:
-        """Return what to say of a call that was cut off."""
-        if not call.is_overdue:
-            return None
-        if not call.is_answered:
+    def _send_first(self, request: requests.PreparedRequest) -> Answer:
+        """Send a request over a connection that requests and urllib3 make, or have."""
+        call = Call()
+
+        def send() -> Answer:
+            response = self._adapter.send_for(
+                call,
+                request,
+                stream=True,
+                timeout=(CONNECT_TIMEOUT, self._timeout),
+                proxies=self._proxies,
+                verify=self._verify,
+            )
+            call.is_answered = True
+            return _answer(response)
+
+        try:
+            return within(self._seconds, send)
+        except Overdue:
+            call.cut_off()
+            raise self._late(is_answered=call.is_answered) from None
+
+    def _late(self, *, is_answered: bool) -> Broken:
+        """Return what to say of a call that took too long."""
+        if not is_answered:
             return Broken("no answer within the time allowed")
         return Broken(f"the answer took longer than {self._seconds:g} s")
 
@@ -182,14 +194,15 @@ def _headers_of(body: bytes | None) -> dict[str, str]:
     }
 
 
-def _read(response: Any) -> bytes:
-    """Read the whole body, and no more of it than an answer can have."""
+def _answer(response: Any) -> Answer:
+    """Read the whole answer, and no more of it than one can have."""
     content: bytes = response.read(LONGEST_ANSWER + 1, decode_content=True)
     if len(content) > LONGEST_ANSWER:
         response.close()
         raise Broken(f"the answer is longer than {LONGEST_ANSWER >> 20} MiB")
     response.release_conn()
-    return content
+    headers = response.headers
+    return Answer(response.status, content, _retry_after(headers), headers.get("date"))
 
 
 def _retry_after(headers: Any) -> float | None:

@@ -7,6 +7,7 @@ comes. Any other (in chunks, compressed, of unknown length) is theirs again, fro
 
 import http.client
 import io
+import time
 from typing import Any
 
 import requests
@@ -15,6 +16,43 @@ from urllib3.exceptions import ProtocolError
 
 PIECE = 64 * 1024  # bytes asked of a socket at once: an answer about a hundred people has fewer
 LONGEST_HEAD = 16 * 1024
+# A socket's timeout is changed only where it would be off by more: to change it is a system call.
+INEXACT = 0.5  # seconds
+
+
+class Limit:
+    """How long one call may take: `silence` until an answer begins, `whole` in all (seconds)."""
+
+    def __init__(self, *, silence: float, whole: float) -> None:
+        self.silence = silence
+        self._end = time.monotonic() + whole
+        self._due = self._end
+        self.is_over = False
+        self.is_answered = False
+
+    def sent(self) -> None:
+        """Note that the request is sent."""
+        self._due = min(self._end, time.monotonic() + self.silence)
+
+    def begin_answer(self) -> None:
+        """Note that the head of the answer is read."""
+        self.is_answered = True
+        self._due = self._end
+
+    def receive(self, sock: Any, most: int) -> bytes:
+        """Return what comes next, `most` bytes at most; raise TimeoutError once it is time."""
+        while True:
+            left = self._due - time.monotonic()
+            if left <= 0:
+                self.is_over = True
+                raise TimeoutError
+            if left < sock.gettimeout() - INEXACT:
+                sock.settimeout(left)
+            try:
+                received: bytes = sock.recv(most)
+                return received
+            except TimeoutError:
+                pass  # of the socket: it may be that of an earlier moment
 
 
 class PlainAnswer:
@@ -24,10 +62,17 @@ class PlainAnswer:
     """
 
     def __init__(
-        self, connection: Any, pool: Any, status: int, headers: dict[str, str], begun: bytes
+        self,
+        connection: Any,
+        pool: Any,
+        limit: Limit,
+        status: int,
+        headers: dict[str, str],
+        begun: bytes,
     ) -> None:
         self.status = status
         self.headers = headers
+        self._limit = limit
         self._connection = connection
         self._pool = pool
         self._length = int(headers["content-length"])
@@ -40,7 +85,7 @@ class PlainAnswer:
         left = length - len(self._begun)
         try:
             while left > 0:
-                piece = self._connection.sock.recv(min(left, PIECE))
+                piece = self._limit.receive(self._connection.sock, min(left, PIECE))
                 if not piece:
                     raise ProtocolError("the connection was closed")
                 pieces.append(piece)
@@ -64,24 +109,27 @@ class PlainAnswer:
         self._pool._put_conn(self._connection)
 
 
-def ask(connection: Any, pool: Any, method: str, request: bytes) -> Any:
+def ask(connection: Any, pool: Any, method: str, request: bytes, limit: Limit) -> Any:
     """Send a request over an open connection of the pool; return the answer, its head read.
 
     Raises requests' ConnectionError, as it does where no answer comes, the connection closed.
     """
     sock = connection.sock
     try:
+        if sock.gettimeout() != limit.silence:
+            sock.settimeout(limit.silence)
         sock.sendall(request)
-        begun = sock.recv(PIECE)
+        limit.sent()
+        begun = limit.receive(sock, PIECE)
         while (end := begun.find(b"\r\n\r\n")) < 0 and len(begun) < LONGEST_HEAD:
-            piece = sock.recv(PIECE)
+            piece = limit.receive(sock, PIECE)
             if not piece:
                 break
             begun += piece
         plain = _plain(begun[:end]) if end >= 0 else None
         if plain is not None:
-            return PlainAnswer(connection, pool, *plain, begun[end + 4 :])
-        return _any(connection, pool, method, begun)
+            return PlainAnswer(connection, pool, limit, *plain, begun[end + 4 :])
+        return _any(connection, pool, method, begun, limit)
     except BaseException as error:
         connection.close()
         pool._put_conn(connection)
@@ -117,9 +165,9 @@ def _plain(head: bytes) -> tuple[int, dict[str, str]] | None:
     return (int(status), headers) if is_plain else None
 
 
-def _any(connection: Any, pool: Any, method: str, begun: bytes) -> HTTPResponse:
+def _any(connection: Any, pool: Any, method: str, begun: bytes, limit: Limit) -> HTTPResponse:
     """Return an answer that begins with these bytes as http.client and urllib3 read it."""
-    sock: Any = _Begun(connection.sock, begun)
+    sock: Any = _Begun(connection.sock, begun, limit)
     answer = http.client.HTTPResponse(sock, method=method)
     try:
         answer.begin()
@@ -141,11 +189,13 @@ def _any(connection: Any, pool: Any, method: str, begun: bytes) -> HTTPResponse:
 
 
 class _Begun(io.RawIOBase):
-    """A socket to read from, behind bytes that were read from it before."""
+    """A socket to read from in time, behind bytes that were read from it before."""
 
-    def __init__(self, sock: Any, begun: bytes) -> None:
+    def __init__(self, sock: Any, begun: bytes, limit: Limit) -> None:
         self._begun = begun
-        self._rest = sock.makefile("rb", buffering=0)
+        self._sock = sock
+        self._held = sock.makefile("rb", buffering=0)  # until when the socket is not really closed
+        self._limit = limit
 
     def makefile(self, mode: str) -> io.BufferedReader:
         """Return the file that http.client makes of a socket."""
@@ -157,13 +207,12 @@ class _Begun(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> Any:
         """Read what was read before, and then on."""
-        if not self._begun:
-            return self._rest.readinto(buffer)
-        size = min(len(buffer), len(self._begun))
-        buffer[:size], self._begun = self._begun[:size], self._begun[size:]
-        return size
+        read = self._begun[: len(buffer)] or self._limit.receive(self._sock, len(buffer))
+        self._begun = self._begun[len(read) :]
+        buffer[: len(read)] = read
+        return len(read)
 
     def close(self) -> None:
         """Close the file, not the socket of a connection that is kept."""
-        self._rest.close()
+        self._held.close()
         super().close()

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from typing import Any, Protocol
 
+from syncjob.commands import run_command
 from syncjob.errors import NeedsOperator
 from syncjob.model import AccessToken, MalformedReply
 from syncjob.wechat.endpoint import Endpoint
@@ -131,9 +132,7 @@ class TokenCommand:
         try:
             # A file, not a pipe: a child of the command's own may keep a pipe open for ever.
             with tempfile.TemporaryFile() as output:
-                done = subprocess.run(  # noqa: S603 - the operator's own words; no shell sees them
-                    self._words, stdout=output, timeout=COMMAND_TIMEOUT, check=False
-                )
+                code = run_command(self._words, timeout=COMMAND_TIMEOUT, stdout=output)
                 output.seek(0)
                 said = output.read(LONGEST_OUTPUT)
         except FileNotFoundError:
@@ -142,8 +141,8 @@ class TokenCommand:
             raise NeedsOperator(f"{name} cannot be run: {error.strerror}") from None
         except subprocess.TimeoutExpired:
             raise NeedsOperator(f"{name} did not end within {COMMAND_TIMEOUT:.0f} s") from None
-        if done.returncode != 0:
-            raise NeedsOperator(f"{name} ended with exit code {done.returncode}")
+        if code != 0:
+            raise NeedsOperator(f"{name} ended with exit code {code}")
         return _from_text(said.decode("utf-8", "replace"), name)
 
 
