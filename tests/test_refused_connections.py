@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -135,10 +136,8 @@ def test_the_cure_is_that_of_the_servers_reason(
     """Whatever language the server speaks, and whatever words are in the names."""
     with refusing(message, severity=severity) as port:
         said = say(f"postgresql://job:{CANARY}@127.0.0.1:{port}/crm")
-    assert said == (
-        f"syncjob: the database 127.0.0.1:{port}/crm cannot be used: {severity}: {message}; "
-        f"{cure}\n"
-    )
+    where = f"the database 127.0.0.1:{port}/crm"
+    assert said == f"syncjob: {where} cannot be used: {severity}: {message}; {cure}\n"
 
 
 def test_a_refusal_in_another_language_that_passes_is_waited_for(
@@ -159,9 +158,7 @@ def test_names_do_not_choose_the_cure(say: Callable[..., str]) -> None:
     """A database, a user or a file may be called like a cause."""
     name = "timeout does not exist: connection refused"
     with refusing(f'password authentication failed for user "{name}"') as port:
-        said = say(
-            f"postgresql://{name.replace(' ', '%20').replace(':', '%3A')}@127.0.0.1:{port}/x"
-        )
+        said = say(f"postgresql://{quote(name)}@127.0.0.1:{port}/x")
     assert said.endswith(f"; {CURES['28']}\n")
 
 
@@ -305,7 +302,7 @@ def test_a_real_server_refuses_with_these_words(
     nothing = url.set(database="no_such_database").render_as_string(hide_password=False)
     assert CURES["3D000"] in say(nothing)
     if os.geteuid() == 0 and str(url.query.get("host", "")).startswith("/"):
-        own = url.set(username=None, password=None).render_as_string(hide_password=False)
+        own = f"postgresql:///{url.database}?host={url.query['host']}"
         assert 'role "root" does not exist; ' + CONNECTION_CURES["root"] in say(own)
 
 

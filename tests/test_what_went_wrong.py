@@ -9,6 +9,7 @@ import pytest
 
 import syncjob.errors
 from syncjob.database.failures import CURES, SQLITE_CURES
+from syncjob.database.refusals import CONNECTION_CURES
 from syncjob.errors import ExitCode, SyncjobError
 from syncjob.wechat.errcodes import AT_THE_TOKEN_ENDPOINTS, MEANINGS, Meaning
 from syncjob.wechat.exchange import _broken
@@ -127,7 +128,9 @@ def test_every_error_of_the_source_is_on_the_page() -> None:
         assert int(EXIT_CODES[name]) in under, f"{name}: {text}"
 
 
-@pytest.mark.parametrize("cure", [*CURES.values(), *SQLITE_CURES.values()])
+@pytest.mark.parametrize(
+    "cure", [*CURES.values(), *SQLITE_CURES.values(), *CONNECTION_CURES.values()]
+)
 def test_every_cure_of_a_database_is_on_the_page(cure: str) -> None:
     """With the words it is printed with."""
     assert ("Exit code 4: the database", cure) in messages(PAGES["English"])

@@ -43,7 +43,7 @@ REFUSALS = (
 # libpq's own, anchored, since the names in them are anybody's.
 OF_LIBPQ = (
     (r"(connection )?timeout expired", "timeout"),
-    (r"failed to resolve host|could not translate host name", "dns"),
+    (r"failed to resolve host|could not translate host name|\[Errno -\d+\] ", "dns"),
     (r"could not (get|determine) home directory", "home"),
     (r"root certificate file .* does not exist|could not read root certificate file", "ca"),
     (r"private key file .* (has group or world access|must be owned)", "key rights"),
@@ -72,7 +72,7 @@ SYSTEM = {
     os.strerror(errno.ETIMEDOUT): "timeout",
     os.strerror(errno.EACCES): "socket rights",
 }
-RUN_AS = "run it as the user of the job, for example: runuser -u syncjob -- syncjob …"
+RUN_AS = "run it as the user of the job, for example: runuser -u syncjob -- syncjob doctor"
 CONNECTION_CURES = {
     "unreached": "is the server up? Check host and port of SYNCJOB_DATABASE_URL",
     "no socket": "is the server up, and its socket there? Name the folder with host=/FOLDER",
@@ -121,7 +121,10 @@ def is_of_connecting(error: Any) -> bool:
     if getattr(error, "sqlstate", None):
         return False
     return str(error).startswith(
-        ("connection failed: ", "connection is bad: ", "connection timeout", "failed to resolve")
+        (
+            *("connection failed: ", "connection is bad: ", "connection timeout"),
+            *("failed to resolve", "[Errno -"),
+        )
     )
 
 

@@ -9,7 +9,6 @@ from sqlalchemy import URL
 
 from syncjob.errors import DatabaseError, SettingsError
 
-EXPECTED = "expected sqlite:////path/to/file.db"
 OPTIONS = {"mode": ("ro", "rw", "rwc"), "cache": ("private",), "uri": ("true", "1")}
 # SQLite's own, that would lose or hide what other programs write.
 HARMFUL = {"immutable", "nolock", "vfs", "psow", "modeof"}
@@ -25,19 +24,23 @@ def parse_sqlite(database_url: str) -> URL:
     options = _options(query)
     if not rest.startswith("sqlite:///"):
         raise SettingsError(
-            f"SYNCJOB_DATABASE_URL names no SQLite file; {EXPECTED} (three slashes before a path "
-            "from the folder that syncjob is started in)"
+            "SYNCJOB_DATABASE_URL names no SQLite file; expected sqlite:////path/to/file.db "
+            "(three slashes before a path from the folder that syncjob is started in)"
         )
     name = rest.removeprefix("sqlite:///")
     if name.startswith("file:"):  # SQLite's own URIs begin so
         name = re.sub("^//(localhost)?(?=/)", "", name.removeprefix("file:"))
     if not name or name == ":memory:" or "\0" in unquote(name):
-        raise SettingsError(f"SYNCJOB_DATABASE_URL names no SQLite file; {EXPECTED}")
+        raise SettingsError(
+            "SYNCJOB_DATABASE_URL names no SQLite file; expected sqlite:////path/to/file.db"
+        )
     if os.name != "nt" and re.match(r"[A-Za-z]:[\\/]|\\\\", name):
-        raise SettingsError(f"SYNCJOB_DATABASE_URL names a file of Windows; {EXPECTED}")
+        raise SettingsError(
+            "SYNCJOB_DATABASE_URL names a file of Windows; expected sqlite:////path/to/file.db"
+        )
     if name.startswith("~"):
         raise SettingsError(
-            f"SYNCJOB_DATABASE_URL begins with ~, which only a shell knows; {EXPECTED}"
+            "SYNCJOB_DATABASE_URL begins with ~, which only a shell knows; expected sqlite:////path/to/file.db"
         )
     path = name if Path(name).exists() else unquote(name)
     if not options:
