@@ -9,10 +9,12 @@ import pytest
 
 import syncjob.errors
 from syncjob.database.failures import CURES, SQLITE_CURES
+from syncjob.database.poolers import MESSAGES
 from syncjob.errors import ExitCode, SyncjobError
 from syncjob.wechat.errcodes import AT_THE_TOKEN_ENDPOINTS, MEANINGS, Meaning
 from syncjob.wechat.exchange import _broken
 
+POOLER_CURES = sorted({cure for _, _, cure in MESSAGES if cure})
 ROOT = Path(__file__).parent.parent
 PAGES = {
     "English": (ROOT / "docs/what-went-wrong.md").read_text("utf-8"),
@@ -127,7 +129,7 @@ def test_every_error_of_the_source_is_on_the_page() -> None:
         assert int(EXIT_CODES[name]) in under, f"{name}: {text}"
 
 
-@pytest.mark.parametrize("cure", [*CURES.values(), *SQLITE_CURES.values()])
+@pytest.mark.parametrize("cure", [*CURES.values(), *SQLITE_CURES.values(), *POOLER_CURES])
 def test_every_cure_of_a_database_is_on_the_page(cure: str) -> None:
     """With the words it is printed with."""
     assert ("Exit code 4: the database", cure) in messages(PAGES["English"])
