@@ -42,7 +42,7 @@ $(VENV)/installed: pyproject.toml
 demo: setup ## See the job work: 23 000 made-up followers into a SQLite file
 	@$(BIN)/python examples/demo.py
 
-test: setup ## Run all tests, on SQLite and on a real PostgreSQL
+test: setup ## Run all tests, on SQLite, PostgreSQL and, where it is installed, PgBouncer
 	$(BIN)/python -m pytest --numprocesses auto --quiet
 
 lowest: $(LOWEST)/installed ## Run the main tests on the lowest versions that pyproject.toml allows

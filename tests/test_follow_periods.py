@@ -10,6 +10,8 @@ import pytest
 from syncjob.database.store import Store, open_store
 from syncjob.model import Account, Allowance, Answers, FollowerPage, Run, Traffic, UserInfo
 
+pytestmark = pytest.mark.pooled
+
 Query = Callable[..., list[Any]]
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -6,10 +6,14 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from syncjob.simulator import Request
 from tests.conftest import World
 from tests.test_runs import SYNCJOB, ago, start
 from tests.test_sync_job import assert_equals_truth
+
+pytestmark = pytest.mark.pooled
 
 Query = Callable[..., list[Any]]
 

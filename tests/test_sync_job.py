@@ -11,6 +11,8 @@ from syncjob.database.tables import followers as followers_table
 from syncjob.simulator import Simulator
 from tests.conftest import World
 
+pytestmark = pytest.mark.pooled
+
 Query = Callable[..., list[Any]]
 
 PROFILE = ("nickname", "sex", "language", "city", "province", "country", "headimgurl", "unionid")

@@ -20,6 +20,8 @@ from syncjob.model import (
     user_infos_from_json,
 )
 
+pytestmark = pytest.mark.pooled
+
 Query = Callable[..., list[Any]]
 
 AWKWARD = (

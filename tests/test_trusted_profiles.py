@@ -11,6 +11,8 @@ from syncjob.model import shown
 from tests.conftest import World
 from tests.test_sync_job import assert_equals_truth
 
+pytestmark = pytest.mark.pooled
+
 Query = Callable[..., list[Any]]
 
 

@@ -10,6 +10,8 @@ from syncjob.database.store import Store
 from syncjob.model import Answers, FollowerPage, Traffic
 from tests.conftest import World
 
+pytestmark = pytest.mark.pooled
+
 Query = Callable[..., list[Any]]
 
 

@@ -9,11 +9,13 @@ import pytest
 
 import syncjob.errors
 from syncjob.database.failures import CURES, SQLITE_CURES
+from syncjob.database.poolers import MESSAGES
 from syncjob.database.refusals import CONNECTION_CURES
 from syncjob.errors import ExitCode, SyncjobError
 from syncjob.wechat.errcodes import AT_THE_TOKEN_ENDPOINTS, MEANINGS, Meaning
 from syncjob.wechat.exchange import _broken
 
+POOLER_CURES = sorted({cure for _, _, cure in MESSAGES if cure})
 ROOT = Path(__file__).parent.parent
 PAGES = {
     "English": (ROOT / "docs/what-went-wrong.md").read_text("utf-8"),
@@ -129,7 +131,7 @@ def test_every_error_of_the_source_is_on_the_page() -> None:
 
 
 @pytest.mark.parametrize(
-    "cure", [*CURES.values(), *SQLITE_CURES.values(), *CONNECTION_CURES.values()]
+    "cure", [*CURES.values(), *SQLITE_CURES.values(), *CONNECTION_CURES.values(), *POOLER_CURES]
 )
 def test_every_cure_of_a_database_is_on_the_page(cure: str) -> None:
     """With the words it is printed with."""

@@ -37,7 +37,7 @@ REFUSALS = (
     (r"(no such database|database .* does not exist)", "3D000"),
     (r"role .* (does not exist|is not permitted)", "28000"),
     (r"permission denied for database", "42501"),
-    (r"unsupported startup parameter", "options"),
+    (r"unsupported startup parameter|.*support command-line options", "options"),
     (r".*\bUTF8\b", "encoding"),
 )
 # libpq's own, anchored, since the names in them are anybody's.

@@ -81,7 +81,7 @@ class Staged:
         """Execute a statement that reads these `columns` of `told`."""
         values = dict(values or {})
         if self._parameters:
-            statement = statement.add_cte(_cte(columns))
+            statement = _with_rows(statement, columns)
             names = ("rows", "separator", "absent", *columns)
             values |= {f"told_{name}": self._parameters[name] for name in names}
         return self._connection.execute(statement, values, execution_options=options)
@@ -133,6 +133,11 @@ _WRITE_JSON: Mapping[str, Callable[[Any], str]] = {
 
 # Two characters that no text has as a rule: ASCII's own for what they do here.
 _MARKS = ("\x1f", "\x1e")
+
+
+@lru_cache(maxsize=16)  # so that SQLAlchemy knows those again that are kept
+def _with_rows(statement: Any, columns: tuple[str, ...]) -> Any:
+    return statement.add_cte(_cte(columns))
 
 
 @lru_cache(maxsize=8)
