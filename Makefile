@@ -25,7 +25,7 @@ AUDIT  := build/audit
 LOWEST_TESTS := $(patsubst %,tests/test_%.py,transport kept_connections hostile_server told model cli sync_job schema)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lowest soak kill-matrix fuzz fault-matrix bench check audit format clean
+.PHONY: help setup demo test lowest soak kill-matrix fuzz fault-matrix stop-table bench check audit format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -70,6 +70,10 @@ fault-matrix: setup ## Play each fault at each endpoint, once, in a burst and fo
 		--junitxml build/fault-matrix.xml
 	@grep -oE 'name="searched" value="[0-9]+"' build/fault-matrix.xml | tr -dc '0-9\n' \
 		| awk '{ sum += $$1 } END { print sum " bytes searched for canaries in " NR " runs" }'
+
+stop-table: setup ## Send SIGTERM in every state, on both databases; print the seconds to the end
+	$(BIN)/python -m pytest --numprocesses auto --quiet tests/test_stopping.py --junitxml build/stopping.xml
+	@$(BIN)/python tests/stop_table.py build/stopping.xml
 
 bench: $(BENCH)/installed ## Measure syncjob beside its peers: N=200000 LATENCY=50 CONCURRENCY=32
 	@$(BENCH)/bin/python -m benchmarks --scenario $(SCENARIO) --followers $(N) --latency $(LATENCY) \

@@ -67,13 +67,13 @@ class Interruption:
         self._forget()
         # One that is ignored already stays so: that is what nohup means.
         handled = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
-        heard, told = os.pipe()
-        os.set_blocking(told, False)
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
         over = threading.Event()
-        arguments = (heard, over, threading.get_ident(), last_words)
+        arguments = (reader, over, threading.get_ident(), last_words)
         watch = threading.Thread(target=self._watch, args=arguments, name="stop", daemon=True)
         watch.start()
-        wakeup = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         before = {one: signal.signal(one, self._handle) for one in handled}
 
         def stop() -> None:
@@ -82,9 +82,9 @@ class Interruption:
                 signal.signal(one, handler)
             signal.set_wakeup_fd(wakeup)
             over.set()
-            os.close(told)  # which ends the thread
+            os.close(writer)  # which ends the thread
             watch.join()
-            os.close(heard)
+            os.close(reader)
             self._forget()
 
         return stop
@@ -178,13 +178,13 @@ class Interruption:
 
     def _watch(
         self,
-        heard: int,
+        reader: int,
         over: threading.Event,
         main_thread: int,
         last_words: Callable[[str], object],
     ) -> None:
         """Wait for a signal; repeat it while that helps, and end the process when it has not."""
-        while number := os.read(heard, 1):
+        while number := os.read(reader, 1):
             # A command that is run under `simulate` ends by itself: the handlers are others.
             if signal.getsignal(number[0]) == self._handle:
                 break

@@ -14,23 +14,23 @@ from typing import Self
 from sqlalchemy import make_url
 
 PATIENCE = 30.0  # seconds
-# In PYTHONPATH of a process: these functions do not return, and sit in C where no signal is heard.
-DEAF = """
+# In PYTHONPATH of a process: these functions do not return, and sit in C where no signal is handled.
+STUCK = """
 import ctypes, os, socket
 
-def deaf(*arguments, **options):
-    open(os.environ["DEAF_FILE"], "w").close()
+def stuck(*arguments, **options):
+    open(os.environ["STUCK_FILE"], "w").close()
     lock, library = ctypes.create_string_buffer(256), ctypes.CDLL(None)
     library.pthread_mutex_lock(lock)
     library.pthread_mutex_lock(lock)
 
-if os.environ["DEAF"] == "names":
+if os.environ["STUCK"] == "names":
     really = socket.getaddrinfo
     socket.getaddrinfo = lambda host, *arguments, **options: (
-        deaf() if str(host).endswith(".invalid") else really(host, *arguments, **options)
+        stuck() if str(host).endswith(".invalid") else really(host, *arguments, **options)
     )
 else:
-    socket.gethostname = deaf
+    socket.gethostname = stuck
 """
 
 

@@ -1,44 +1,86 @@
-"""Signals: an exception at once, but never within a transaction."""
+"""Signals: an exception at once, but not within a transaction, unless that does not end."""
 
+import os
+import signal
 import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 
 from syncjob.errors import Interrupted
-from syncjob.interruption import Interruption
+from syncjob.interruption import TRANSACTION, WAIT_UNTIL, interruption
 
 
-def test_a_signal_raises_at_once() -> None:
+@pytest.fixture(autouse=True)
+def _listening() -> Iterator[None]:
+    """Signals are handled as by a command."""
+    stop = interruption.listen(lambda name: None)
+    yield
+    stop()
+
+
+def send(number: int = signal.SIGTERM) -> None:
+    """Send this process a signal."""
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_raises_at_once(number: signal.Signals) -> None:
     """Outside of what is deferred a signal is an exception where it arrives."""
-    with pytest.raises(Interrupted, match="SIGTERM"):
-        Interruption().arrive("SIGTERM")
+    with pytest.raises(Interrupted, match=number.name):
+        send(number)
 
 
 def test_a_signal_waits_for_the_end_of_what_is_deferred() -> None:
     """Within it, even nested, nothing is torn; it raises at the end."""
-    interruption, done = Interruption(), []
+    done = []
     with pytest.raises(Interrupted, match="SIGINT"), interruption.deferred():
         with interruption.deferred():
-            interruption.arrive("SIGINT")
+            send(signal.SIGINT)
             done.append("inner")
         done.append("outer")
     assert done == ["inner", "outer"]
 
 
-def test_a_second_signal_is_ignored_at_first_and_then_raises_wherever_it_is() -> None:
-    """While the end is recorded it is ignored; later it means that something hangs."""
-    interruption = Interruption()
-    with interruption.deferred(), pytest.raises(Interrupted, match="SIGTERM"):
-        interruption.arrive("SIGINT")
-        interruption.arrive("SIGTERM")
-        interruption.GRACE = -1  # time passes
-        interruption._until = 0
-        interruption.arrive("SIGTERM")
+def test_what_is_deferred_for_too_long_is_interrupted() -> None:
+    """A transaction of a database that has fallen silent would keep the process for minutes."""
+    began = time.monotonic()
+    with pytest.raises(Interrupted, match="SIGTERM"), interruption.deferred():
+        send()
+        threading.Event().wait(30)
+    assert TRANSACTION <= time.monotonic() - began < TRANSACTION + 2
+
+
+def test_a_signal_that_comes_again_changes_nothing() -> None:
+    """Systemd, a terminal and a person may all send one: the first has begun the end."""
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        send()
+    send(signal.SIGINT)
+    send(signal.SIGTERM)
+    with interruption.deferred():  # as the run's end is recorded
+        send(signal.SIGHUP)
+
+
+def test_after_a_signal_waits_are_short() -> None:
+    """So that time is left to record the end."""
+    assert interruption.left(60) == 60
+    with pytest.raises(Interrupted):
+        send()
+    assert 0 < interruption.left(60) <= WAIT_UNTIL
+    assert interruption.left(0.1) == 0.1
+
+
+def test_a_signal_wins_over_what_fails_in_the_same_moment() -> None:
+    """The run was interrupted, whatever else ends its transaction."""
+    with pytest.raises(Interrupted), interruption.deferred():
+        send()
+        raise ValueError
 
 
 def test_other_threads_neither_wait_nor_raise() -> None:
     """A thread's transactions do not keep the main thread from being interrupted."""
-    interruption, inside, leave = Interruption(), threading.Event(), threading.Event()
+    inside, leave = threading.Event(), threading.Event()
 
     def work() -> None:
         with interruption.deferred():
@@ -49,6 +91,15 @@ def test_other_threads_neither_wait_nor_raise() -> None:
     thread.start()
     inside.wait()
     with pytest.raises(Interrupted):
-        interruption.arrive("SIGINT")
+        send()
     leave.set()
     thread.join()
+
+
+def test_a_signal_is_forgotten_with_its_command() -> None:
+    """The next one of this process has all its time, and its own signal."""
+    with pytest.raises(Interrupted):
+        send()
+    assert interruption.has_come
+    interruption.listen(lambda name: None)()
+    assert not interruption.has_come

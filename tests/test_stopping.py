@@ -25,7 +25,7 @@ from syncjob.database.store import open_store
 from syncjob.simulator import Account, Simulator
 from syncjob.sync.holder import this_process
 from tests.conftest import Databases
-from tests.hangs import DEAF, DatabaseProxy, Speaker, full_pipe, wait_until
+from tests.hangs import STUCK, DatabaseProxy, Speaker, full_pipe, wait_until
 from tests.processes import heeding_signals
 
 LONGEST = 5.0  # seconds from the signal to the end
@@ -45,6 +45,7 @@ class Stage:
         self.own_url = self.url
         self.simulator = Simulator(Account(300, 1), page_size=100)
         self.report = folder / "report.json"
+        self.afterwards = stack.enter_context(ExitStack())  # when the process has ended
         self._said = ""
         self._variables = {
             "SYNCJOB_API_URL": stack.enter_context(self.simulator.serving()),
@@ -132,10 +133,10 @@ class Stage:
         """Return the last one's rows; whoever is in the block holds the locks of these."""
         return _holding(self.own_url, statements)
 
-    def deaf(self, what: str) -> None:
-        """Let the process meet C code that hears no signal: of `names`, or elsewhere."""
-        (self.folder / "sitecustomize.py").write_text(DEAF)
-        self.set(PYTHONPATH=str(self.folder), DEAF=what, DEAF_FILE=str(self.folder / "deaf"))
+    def stuck(self, what: str) -> None:
+        """Let the process meet C code that no signal interrupts: of `names`, or elsewhere."""
+        (self.folder / "sitecustomize.py").write_text(STUCK)
+        self.set(PYTHONPATH=str(self.folder), STUCK=what, STUCK_FILE=str(self.folder / "stuck"))
 
     def await_file(self, name: str) -> None:
         """Wait until there is such a file, and something in it if the name ends with `.txt`."""
@@ -274,7 +275,7 @@ def _suspended(stage: Stage) -> None:
             )
             parent = Path(f"/proc/{rows[0][0]}/stat").read_text().rpartition(")")[2].split()[1]
             for process in (int(parent), *(pid for (pid,) in rows)):
-                stage.stack.callback(os.kill, process, signal.SIGCONT)
+                stage.afterwards.callback(os.kill, process, signal.SIGCONT)
                 os.kill(process, signal.SIGSTOP)
             came.set()
 
@@ -439,25 +440,25 @@ def _retry_after(stage: Stage) -> None:
 
 @state("no name server answers for WeChat", databases=("sqlite",), recorded="interrupted")
 def _no_names(stage: Stage) -> None:
-    stage.deaf("names")
+    stage.stuck("names")
     stage.set(SYNCJOB_API_URL="http://wechat.invalid")
     stage.start("sync")
-    stage.await_file("deaf")
+    stage.await_file("stuck")
 
 
 @state("no name server answers for the database", databases=("postgresql",))
 def _no_names_for_database(stage: Stage) -> None:
-    stage.deaf("names")
+    stage.stuck("names")
     stage.url = "postgresql://database.invalid/crm"
     stage.start("sync")
-    stage.await_file("deaf")
+    stage.await_file("stuck")
 
 
-@state("the main thread hears nothing", databases=("sqlite",))
-def _deaf(stage: Stage) -> None:
-    stage.deaf("everything")
+@state("the main thread is stuck in C", databases=("sqlite",))
+def _stuck(stage: Stage) -> None:
+    stage.stuck("everything")
     stage.start("sync")
-    stage.await_file("deaf")
+    stage.await_file("stuck")
 
 
 # --- tokens -------------------------------------------------------------------------------------
@@ -534,10 +535,10 @@ def _webhook(stage: Stage) -> None:
 
 @state("no name server answers for a webhook", databases=("sqlite",))
 def _webhook_without_a_name(stage: Stage) -> None:
-    stage.deaf("names")
+    stage.stuck("names")
     stage.set(SYNCJOB_WEBHOOK_URL="http://bot.invalid/hook")
     stage.start("notify")
-    stage.await_file("deaf")
+    stage.await_file("stuck")
 
 
 @state("a notice command hangs", recorded="failed", code=3, databases=("sqlite",))
@@ -586,7 +587,7 @@ COMMANDS = {
     "doctor": ("doctor", "--offline"),
     "quota": ("quota",),
     "unfollows": ("unfollows",),
-    "unfollows approve": ("unfollows", "approve", "--yes"),
+    "unfollows approve": ("unfollows", "approve"),
     "migrate": ("migrate",),
 }
 
@@ -625,7 +626,7 @@ def _approve_waits(stage: Stage) -> None:
     stage.stack.enter_context(
         stage.holding("BEGIN", "LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
     )
-    stage.start("unfollows", "approve", "--yes")
+    stage.start("unfollows", "approve")
     _await_lock(stage)
 
 
@@ -639,10 +640,10 @@ def _doctor(stage: Stage) -> None:
 
 @state("doctor: no name server answers", databases=("sqlite",))
 def _doctor_without_names(stage: Stage) -> None:
-    stage.deaf("names")
+    stage.stuck("names")
     stage.set(SYNCJOB_API_URL="http://wechat.invalid")
     stage.start("doctor")
-    stage.await_file("deaf")
+    stage.await_file("stuck")
 
 
 @state("plan: WeChat says nothing", databases=("sqlite",))
@@ -681,6 +682,7 @@ def test_sigterm_ends_the_process_in_every_state(
     code = stage.process.wait(30)
     seconds = time.monotonic() - began
     stage.await_end()
+    stage.afterwards.close()
     for what, value in (("state", name), ("database", kind), ("seconds", f"{seconds:.2f}")):
         record_property(what, value)
     assert code == case.code, stage.said

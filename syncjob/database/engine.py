@@ -38,8 +38,8 @@ POSTGRESQL_OPTIONS = {
 }
 CONNECT_LIMIT = 60.0  # seconds, with all hosts and addresses, and name servers
 BUSY_TIMEOUT = 30_000  # milliseconds that SQLite waits for another program's write to end
-# How long SQLite waits for that at a time: meanwhile Python hears no signal.
-DEAF_FOR = 200  # milliseconds
+# How long SQLite waits for that at a time: Python handles no signal meanwhile.
+BUSY_SLICE = 200  # milliseconds
 # Pages of SQLite's log between two checkpoints: 64 MB. Rows come in no order, so that each group
 # of them changes the same pages again; at a checkpoint these are written, and awaited, once.
 CHECKPOINT_EVERY = 16_000
@@ -89,7 +89,7 @@ def place_of(connection: Connection) -> str:
 def _connect_postgresql(
     dialect: Any, _record: object, arguments: Any, options: dict[str, Any]
 ) -> Any:
-    # A name server that does not answer would hold the thread, which would hear no signal.
+    # A name server that does not answer would hold this thread in C, where no signal is handled.
     try:
         return within(CONNECT_LIMIT, partial(dialect.connect, *arguments, **options))
     except Overdue:
@@ -116,7 +116,7 @@ def _begin_sqlite(connection: Connection) -> None:
         session.execute("BEGIN")
         return
     until = time.monotonic() + BUSY_TIMEOUT / 1000
-    session.execute(f"PRAGMA busy_timeout = {min(BUSY_TIMEOUT, DEAF_FOR)}")
+    session.execute(f"PRAGMA busy_timeout = {min(BUSY_TIMEOUT, BUSY_SLICE)}")
     try:
         while True:
             try:

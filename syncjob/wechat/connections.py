@@ -86,6 +86,11 @@ class OneAddressAdapter(HTTPAdapter):
             self._pool = super().get_connection_with_tls_context(*arguments, **options)
         return self._pool
 
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Verify whoever speaks TLS; requests leaves out a proxy to an address without it."""
+        url = "https:" if conn.scheme == "https" else url
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+
     def request_url(self, request: Any, proxies: Any) -> str:
         """Return what to ask for: the whole URL of a proxy that passes it on, else its path."""
         target = super().request_url(request, proxies)
