@@ -56,11 +56,14 @@ def test_an_appid_and_a_secret_are_enough() -> None:
         probe_after=3,
         timeout=30.0,
         metrics_file=None,
+        keep_runs=timedelta(days=400),
     )
 
 
 TAKEN: list[tuple[str, str, str, object]] = [
     ("SYNCJOB_SWEEP_MAX_AGE", "12h", "sweep_max_age", timedelta(hours=12)),
+    ("SYNCJOB_KEEP_RUNS", "30d", "keep_runs", timedelta(days=30)),
+    ("SYNCJOB_KEEP_RUNS", "off", "keep_runs", None),
     ("SYNCJOB_MAX_DRIFT", "5%", "max_drift", Allowance(0, 0.05)),
     ("SYNCJOB_MAX_UNFOLLOW", "20", "max_unfollow", Allowance(20, 0.0)),
     ("SYNCJOB_MAX_UNFOLLOW", "20, 2.5 %", "max_unfollow", Allowance(20, 0.025)),

@@ -1,5 +1,6 @@
 """Since when somebody follows: bounds that hold, return visits, and the views made of them."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -219,12 +220,13 @@ def test_the_count_of_a_day_is_a_range_where_the_bounds_leave_one(story: Story) 
     story.at(6).sweep("oA", "oC", "oD")
     story.gone("oB")
 
-    def count(hour: float) -> tuple[int, int]:
+    def count(hour: float) -> tuple[int, int | None]:
         found = story.store.count_at(story.account.id, START + hour * HOUR)
         return found.at_least, found.at_most
 
-    assert count(-6) == (0, 1)  # C may have followed for ever
-    assert count(0) == (2, 3)  # A and B did, C may have
+    # Before the first sweep was sealed others may have followed, who left.
+    assert count(-6) == (0, None)
+    assert count(0) == (2, None)  # A and B did
     assert count(3) == (2, 4)  # B may have left, D may have come
     assert count(6) == (3, 3)
 
@@ -244,9 +246,11 @@ def test_status_at_a_day(
     story.answer("oB", datetime(2025, 10, 31, 16, 1, tzinfo=UTC))
     story.store.close()
     assert run(["status", "--at", "2025-10-31"]) == 0
-    assert capsys.readouterr().out == "2025-10-31: 1 followed\n"
-    assert run(["status", "--at", "2025-11-01", "--json"]) == 0
-    assert capsys.readouterr().out == '{"date": "2025-11-01", "at_least": 2, "at_most": 2}\n'
+    assert capsys.readouterr().out.startswith("2025-10-31: at least 1 followed; who left before ")
+    for day, most in (("2025-11-01", None), ("2026-11-02", 2)):
+        assert run(["status", "--at", day, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["date"], told["at_least"], told["at_most"]) == (day, 2, most)
     assert run(["status", "--at", "2999-01-01"]) == 2
     assert "has not come yet" in capsys.readouterr().err
 

@@ -24,6 +24,8 @@ from syncjob.database.dialects import insert
 from syncjob.database.tables import api_calls, api_errors, quotas, runs, sweeps
 from syncjob.model import QuotaState, QuotaUse, ToldQuota, Traffic, quota_day
 
+FEW = 100  # runs that are named one by one
+
 
 def count(connection: Connection, run_id: int, traffic: Traffic) -> None:
     """Record how many calls a run has sent until now; what is recorded never falls."""
@@ -127,10 +129,13 @@ def get_uses(connection: Connection, clock: DatabaseClock, account_id: int) -> l
 def get_calls(connection: Connection, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
     """Return what each of the runs has called, by endpoint."""
     found: dict[int, dict[str, int]] = {run_id: {} for run_id in run_ids}
+    those = api_calls.c.run_id.in_(run_ids)
+    if len(run_ids) > FEW:
+        # Of a long history there are more than a statement takes parameters.
+        those = api_calls.c.run_id.between(min(run_ids), max(run_ids))
     statement = (
         select(api_calls.c.run_id, api_calls.c.cgi_path, func.sum(api_calls.c.calls))
-        # Not one by one: of a long history there are more than a statement takes parameters.
-        .where(api_calls.c.run_id.between(min(run_ids, default=0), max(run_ids, default=0)))
+        .where(those)
         .group_by(api_calls.c.run_id, api_calls.c.cgi_path)
     )
     for run_id, cgi_path, calls in connection.execute(statement):

@@ -33,7 +33,10 @@ def prune(store: Store, account_id: int, keep: timedelta, *, failures: int) -> N
             if not step:
                 break
             deleted += step
-    except SyncjobError as error:
-        logger.warning("Old runs could not be deleted. reason=%s", in_one_line(error))
+    except Exception as error:  # noqa: BLE001 - the run matters more
+        # Of others not the text, which may hold anything.
+        is_ours = isinstance(error, SyncjobError)
+        reason = in_one_line(error) if is_ours else type(error).__name__
+        logger.warning("Old runs could not be deleted. reason=%s", reason)
     if deleted:
         logger.info("Deleted old runs and sweeps. rows=%d", deleted)
