@@ -1,6 +1,6 @@
 """The values that the layers hand to each other."""
 
-from syncjob.model.cleaning import BIGINT
+from syncjob.model.cleaning import BIGINT, integer
 from syncjob.model.health import Blocker, Health
 from syncjob.model.pseudonyms import fingerprint, key_hashes, shown
 from syncjob.model.quota import (
@@ -90,6 +90,7 @@ __all__ = [
     "UserInfo",
     "documented_user_infos",
     "fingerprint",
+    "integer",
     "key_hashes",
     "next_sweep_in_words",
     "quota_day",
