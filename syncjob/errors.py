@@ -79,6 +79,10 @@ class UnexpectedReply(WeChatError):
     """WeChat said something this version does not know how to act on."""
 
 
+class ForeignReply(UnexpectedReply):
+    """Look at what stands between: JSON came, at every attempt, and it is not in WeChat's form."""
+
+
 class NeedsOperator(WeChatError):
     """Only a person can mend this: credentials, IP whitelist, permission, state of the account."""
 

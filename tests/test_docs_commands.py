@@ -27,7 +27,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 RUN = [page for page in PAGES if "```console\n" in page.read_text("utf-8")]
 
-APPID = "wx0123456789abcdef"
+# What the pages show; the job refuses it, so that nobody runs it by a copy that was not edited.
+SHOWN_APPID = "wx0123456789abcdef"
+APPID = "wx5d1f0a2b3c4e6978"
 SECRET = "0123456789abcdef0123456789abcdef"
 
 # What changes the machine: it installs software.
@@ -122,6 +124,7 @@ class Stage:
             ),
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
+            "SYNCJOB_CONFIG": "",  # this machine's own settings file is not of the page
             "SYNCJOB_API_URL": url,
             "PGHOST": self._server.host or str(self._server.query.get("host", "")),
             "PGPORT": str(self._server.port or ""),
@@ -135,7 +138,7 @@ class Stage:
     def run(self, command: str) -> tuple[str, int]:
         """Run a command of a page, its paths and databases replaced by ours, and back."""
         assert self._terminal is not None
-        command = re.sub(r" -[goO] syncjob\b", "", command)
+        command = re.sub(r" -[goO] syncjob\b", "", command).replace(SHOWN_APPID, APPID)
         for name in re.findall(r"createdb (?:-\S+ )*(\w+)", command):
             if name not in self._databases:
                 self._databases[name] = f"{name}_{uuid4().hex[:8]}"
@@ -154,6 +157,7 @@ class Stage:
         for name, ours in self._databases.items():
             told = told.replace(ours, name)
         told = told.replace("(127.0.0.1, json)", "(qyapi.weixin.qq.com, wecom)")  # of `be_told`
+        told = told.replace(APPID, SHOWN_APPID)
         return told.replace(f"{self.folder}/etc", "/etc/syncjob"), code
 
     def close(self) -> None:
@@ -186,8 +190,11 @@ class Stage:
         """Name the account and the database in the settings that were just copied."""
         file = self.folder / "etc" / "syncjob.toml"
         text = file.read_text().replace("/etc/syncjob", f"{self.folder}/etc")
+        assert f'SYNCJOB_APPID = "{SHOWN_APPID}"' in text
+        text = text.replace(SHOWN_APPID, APPID)
         file.write_text(text.replace("/var/lib/syncjob", f"{self.folder}/lib"))
-        assert f'SYNCJOB_APPID = "{APPID}"' in text
+        # Where it is on a machine of the reader's it is found by itself.
+        assert self.run(f"export SYNCJOB_CONFIG={file}") == ("", 0)
 
     def reset_secret(self) -> None:
         """Let somebody press the button in the console."""
@@ -284,7 +291,7 @@ def test_the_commands_of_the_page_run(stage: Stage, page: Path) -> None:
             continue
         if step.kind == "file":
             path = stage.folder / "work" / step.name
-            path.write_text(step.text, "utf-8")
+            path.write_text(step.text.replace(SHOWN_APPID, APPID), "utf-8")
             continue
         bare = re.sub(r"\s+# .*", "", step.text)
         if bare in left_out:

@@ -748,9 +748,95 @@ def test_a_line_of_cron_and_a_timer_are_seen(
         assert (cure == "systemctl start syncjob.timer") == (expected == "WARNING")
 
 
+@pytest.mark.parametrize(
+    ("line", "is_cut"),
+    [
+        ("7 * * * * me SYNCJOB_DATABASE_URL=postgresql://u:p%40@h/c syncjob sync", True),
+        (r"7 * * * * me SYNCJOB_DATABASE_URL=postgresql://u:p\%40@h/c syncjob sync", False),
+        ('7 * * * * me syncjob sync >>/var/log/syncjob-$(date +"%F").log', True),
+        (r'7 * * * * me syncjob sync >>/var/log/syncjob-$(date +"\%F").log', False),
+        ("SYNCJOB_DATABASE_URL=postgresql://u:p%40@h/c\n7 * * * * me syncjob sync", False),
+        ("7 * * * * me backup $(date +%F)\n8 * * * * me syncjob sync", False),
+        ("# 7 * * * * me syncjob sync %\n8 * * * * me syncjob sync", False),
+    ],
+)
+def test_a_percent_sign_that_cron_takes_for_a_lines_end_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, is_cut: bool
+) -> None:
+    """Half of the command would run, with the other half on its stdin; the line is not shown."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    cron = tmp_path / "etc/cron.d/jobs"
+    cron.parent.mkdir(parents=True)
+    cron.write_text(line + "\n")
+    warnings = [(what, cure) for level, what, cure in schedule(tmp_path) if level == "WARNING"]
+    assert len(warnings) == is_cut
+    for what, cure in warnings:
+        assert "/etc/cron.d/jobs has a %" in what
+        assert r"write \% for each" in cure
+        assert "p%40" not in what + cure
+
+
+@pytest.mark.parametrize("place", ["syncjob.service", "syncjob.service.d/url.conf"])
+@pytest.mark.parametrize(
+    ("line", "is_wrong"),
+    [
+        ("Environment=SYNCJOB_DATABASE_URL=postgresql://u:p%40@h/c", True),
+        ('Environment="SYNCJOB_DATABASE_URL=postgresql:///c?options=-csearch_path%3Dx"', True),
+        ("Environment=SYNCJOB_DATABASE_URL=postgresql://u:p%%40@h/c", False),
+        ("Environment=SYNCJOB_DATABASE_URL=postgresql://u:p%%%40@h/c", True),
+        ("Environment=SYNCJOB_APPSECRET_FILE=%d/appsecret SYNCJOB_CONFIG=/etc/syncjob/%i", False),
+        ("# Environment=SYNCJOB_DATABASE_URL=postgresql://u:p%40@h/c", False),
+    ],
+)
+def test_a_percent_sign_that_systemd_takes_for_a_specifier_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, line: str, is_wrong: bool
+) -> None:
+    """systemd would pass over the whole variable, or put a folder's name into it."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    unit = tmp_path / "etc/systemd/system" / place
+    unit.parent.mkdir(parents=True)
+    unit.write_text(f"[Service]\n{line}\n")
+    warnings = [(what, cure) for level, what, cure in schedule(tmp_path) if level == "WARNING"]
+    assert len(warnings) == is_wrong
+    for what, cure in warnings:
+        assert f"/etc/systemd/system/{place} has a %" in what
+        assert "write %% for each" in cure
+
+
+def test_the_units_of_deploy_have_no_such_sign(tmp_path: Path) -> None:
+    """What the manual tells to install."""
+    folder = tmp_path / "etc/systemd/system"
+    folder.mkdir(parents=True)
+    for path in (Path(__file__).parent.parent / "deploy").glob("*.service"):
+        (folder / path.name).write_text(path.read_text())
+    assert not [what for level, what, _ in schedule(tmp_path) if level == "WARNING"]
+
+
 def test_in_a_pod_the_cluster_is_the_schedule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing on the machine itself starts it."""
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     assert schedule(tmp_path) == [("NOTE", "this is a pod: its CronJob starts it", "")]
+
+
+def test_doctor_says_which_settings_file_was_read(healthy: World, doctor: Doctor) -> None:
+    """Or that none was, and where one was looked for."""
+    assert "no settings file was named" in str(doctor("--offline")[1])
+    Path("mine.toml").write_text("SYNCJOB_LANG = 'en'")
+    healthy.set(SYNCJOB_CONFIG="mine.toml")
+    assert "with the file mine.toml" in str(doctor("--offline")[1])
+    healthy.set(SYNCJOB_BATCH_SIZE="many")
+    assert "the file mine.toml was read" in str(doctor("--offline")[1])
+
+
+def test_an_appid_of_an_unusual_form_and_quotation_marks_are_said(
+    healthy: World, doctor: Doctor
+) -> None:
+    """Neither is a fault."""
+    healthy.set(SYNCJOB_APPID="'gh_0123'", SYNCJOB_LANG='"en"')
+    _, found = doctor("--offline")
+    the_one(found, "warning", "'gh_0123', and an AppID is wx and 16 hexadecimal digits", "开发密钥")
+    said = str(found)
+    assert "SYNCJOB_LANG stands in quotation marks" in said
+    assert "SYNCJOB_APPID stands in quotation marks" in said

@@ -200,7 +200,7 @@ def test_a_user_is_read_in_every_shape(entry: dict[str, Any], read: UserInfo) ->
 
 FIELDS: list[tuple[str, object, object]] = [
     ("subscribe", 2, None),
-    ("subscribe", True, None),
+    ("subscribe", True, 1),
     ("nickname", "a\0b", "ab"),
     ("nickname", "\0", ""),
     ("nickname", "a\ud83db", "ab"),

@@ -113,6 +113,7 @@ def test_a_database_with_another_account_is_refused_and_left_as_it_is(
         "sh -c 'syncjob sync'",
         "sh job.sh",
         "env SYNCJOB_CONFIG=own.toml syncjob sync",
+        "env -u SYNCJOB_CONFIG syncjob sync",
         "sh -c 'export SYNCJOB_CONFIG=own.toml; cd .; exec syncjob sync'",
         "syncjob sync --config own.toml",
         "syncjob --config own.toml backfill",

@@ -60,7 +60,8 @@ def _common_options() -> list[click.Option]:
             metavar="FILE",
             expose_value=False,
             callback=_keep_config,
-            help="A TOML file with settings (or SYNCJOB_CONFIG); the environment wins over it.",
+            help="A TOML file with settings (or SYNCJOB_CONFIG; else /etc/syncjob/syncjob.toml, if "
+            "it is there); the environment wins over it.",
         ),
         click.Option(
             ["--log-format"],

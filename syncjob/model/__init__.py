@@ -1,6 +1,6 @@
 """The values that the layers hand to each other."""
 
-from syncjob.model.cleaning import BIGINT
+from syncjob.model.cleaning import BIGINT, integer
 from syncjob.model.health import Blocker, Health, Pooling
 from syncjob.model.prefixes import common_prefix
 from syncjob.model.pseudonyms import fingerprint, key_hashes, shown
@@ -93,6 +93,7 @@ __all__ = [
     "common_prefix",
     "documented_user_infos",
     "fingerprint",
+    "integer",
     "key_hashes",
     "next_sweep_in_words",
     "quota_day",

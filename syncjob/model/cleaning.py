@@ -54,15 +54,33 @@ def cleaned(value: Any, levels: int = DEEPEST) -> Any:
 
 
 def integer(value: object, *, within: range = BIGINT, default: Any = None) -> Any:
-    """Read a number that some endpoints send as a string; what no column can hold is absent."""
+    """Read a whole number, in whatever type; what no column can hold is absent.
+
+    Some endpoints send strings, and gateways between make of 1 and 0 what their language has: true
+    and false, 1.0, "1.0", "true".
+    """
     if type(value) is not int:
-        if not isinstance(value, str | float):
-            return default
         try:
-            value = int(value)
+            value = _whole(value)
         except (ValueError, OverflowError):
             return default
     return value if value in within else default
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str):
+        text = value.strip().lower()
+        if text in ("true", "false"):
+            return int(text == "true")
+        try:
+            return int(text)
+        except ValueError:
+            value = float(text)
+    if not isinstance(value, float) or not value.is_integer():
+        raise ValueError
+    return int(value)
 
 
 def integers(value: object) -> list[int] | None:

@@ -36,10 +36,12 @@ class FollowerPage:
         list and " " for an empty next_openid
         (developers.weixin.qq.com/doc/service/api/usermanage/userinfo/api_getfans).
         """
-        # `{}` must not be read as the end of the list: an end says at least one of these.
-        if not body.keys() & {"total", "count", "data", "next_openid"}:
-            raise MalformedReply("a list page without total, count, data and next_openid")
         data = body.get("data") or {}
+        # `{}`, or the `data` of somebody else's wrapper, must not be read as the end of the list:
+        # an end says at least one of these.
+        lists = isinstance(data, dict) and isinstance(data.get("openid"), list)
+        if not lists and not body.keys() & {"total", "count", "next_openid"}:
+            raise MalformedReply("a list page without total, count, data and next_openid")
         listed = (data.get("openid") or []) if isinstance(data, dict) else None
         next_openid = body.get("next_openid") or ""
         if not isinstance(listed, list) or not isinstance(next_openid, str):

@@ -74,14 +74,16 @@ class Walk:
             watch=self.watch,
             empty=empty,
         )
+        repetition = _Repetition()
         while (arrived := arrivals.take(sweep)) is not None:
+            hint = repetition.hint_of(sweep.pages + 1, arrived.page)
             saved = self._save(sweep, arrived)
             sweep = saved.sweep
             if _is_end(arrived.page, arrived.cursor, saved):
-                return self._end(sweep, whole)
+                return self._end(sweep, whole, hint)
             fault = _fault(arrived.page, arrived.cursor, saved)
             if fault is not None:
-                return self._discard(sweep, fault)
+                return self._discard(sweep, fault + hint)
         return SweepEnd(None, False, open=True)
 
     def _save(self, sweep: Sweep, arrived: Arrived) -> PageSaved:
@@ -112,10 +114,10 @@ class Walk:
             self.people.put_listed(saved.due)
         return saved
 
-    def _end(self, sweep: Sweep, whole: bool) -> SweepEnd:
+    def _end(self, sweep: Sweep, whole: bool, hint: str) -> SweepEnd:
         fault = _disagreement(sweep, self.rules)
         if fault is not None:
-            return self._discard(sweep, fault)
+            return self._discard(sweep, fault + hint)
         sealed = self.store.seal_sweep(self.run.id, sweep, self.rules.max_unfollow)
         logger.info(
             "Sealed the sweep. sweep=%d pages=%d not_listed=%d parked=%s",
@@ -130,6 +132,26 @@ class Walk:
         logger.info("Discarded the sweep. sweep=%d reason=%s", sweep.id, fault)
         self.store.discard_sweep(self.run.id, sweep.id, fault)
         return SweepEnd(fault, False)
+
+
+class _Repetition:
+    """Recognizes an answer that comes again whatever it is asked for: then it is not WeChat's.
+
+    In WeChat's lists no page comes twice; a cache that does not look at the query, or a proxy that
+    drops it, sends the first page for every cursor.
+    """
+
+    def __init__(self) -> None:
+        self._pages: dict[int, FollowerPage] = {}  # the first and the latest of this run, by number
+
+    def hint_of(self, number: int, page: FollowerPage) -> str:
+        """Say which page this one repeats, to go behind a fault; "" if it repeats none."""
+        same = [n for n, other in self._pages.items() if other.openids == page.openids]
+        first = next(iter(self._pages.items()), (number, page))
+        self._pages = {first[0]: first[1], number: page}
+        if not same or not page.openids:
+            return ""
+        return f"; page {number} is page {same[0]} again: a cache or a proxy that drops the query?"
 
 
 def _is_end(page: FollowerPage, cursor: str, saved: PageSaved) -> bool:

@@ -27,22 +27,41 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-USER_GET = Endpoint(method="GET", path="/cgi-bin/user/get", parse=FollowerPage.from_json)
-USER_INFO = Endpoint(method="GET", path="/cgi-bin/user/info", parse=user_info_from_json)
+USER_GET = Endpoint(
+    method="GET",
+    path="/cgi-bin/user/get",
+    parse=FollowerPage.from_json,
+    keys=frozenset({"total", "count", "next_openid"}),
+)
+USER_INFO = Endpoint(
+    method="GET",
+    path="/cgi-bin/user/info",
+    parse=user_info_from_json,
+    keys=frozenset({"openid", "subscribe"}),
+)
 USER_INFO_BATCHGET = Endpoint(
     method="POST",
     path="/cgi-bin/user/info/batchget",
     parse=user_infos_from_json,
+    keys=frozenset({"user_info_list"}),
     documented=documented_user_infos,
     # One that is garbled twice is garbled by a text in it: time to look for whose.
     garbled_attempts=2,
 )
 # What it says is good to know and no more: asked once.
 QUOTA_GET = Endpoint(
-    method="POST", path="/cgi-bin/openapi/quota/get", parse=ToldQuota.from_json, attempts=1
+    method="POST",
+    path="/cgi-bin/openapi/quota/get",
+    parse=ToldQuota.from_json,
+    keys=frozenset({"quota"}),
+    attempts=1,
 )
 RID_GET = Endpoint(
-    method="POST", path="/cgi-bin/openapi/rid/get", parse=ToldRequest.from_json, attempts=1
+    method="POST",
+    path="/cgi-bin/openapi/rid/get",
+    parse=ToldRequest.from_json,
+    keys=frozenset({"request"}),
+    attempts=1,
 )
 
 

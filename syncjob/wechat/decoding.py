@@ -1,9 +1,10 @@
 """What came back over the network, before it is known what it means."""
 
 import json
+import re
 from typing import Any
 
-from syncjob.model import BIGINT
+from syncjob.model import integer
 
 
 def decode(content: bytes) -> Any:
@@ -18,10 +19,25 @@ def decode(content: bytes) -> Any:
         return None
 
 
+def is_foreign(answer: dict[str, Any], keys: frozenset[str]) -> bool:
+    """Tell JSON of another program's: something in it, but no errcode and none of the `keys`.
+
+    Gateways wrap what they pass on, as in {"code": 0, "data": {…}}, and so they do with errors of
+    their own. An empty object may be anybody's.
+    """
+    return bool(keys) and bool(answer) and not answer.keys() & (keys | {"errcode"})
+
+
+def shown_keys(answer: dict[str, Any]) -> str:
+    """Name an object's keys, as far as they are plain words: anything else may be a secret."""
+    plain = [key for key in answer if re.fullmatch(r"[A-Za-z_]{1,20}", key)]
+    return ", ".join(plain[:5]) or "…"
+
+
 def errcode_of(answer: Any) -> int:
-    """Return the errcode, 0 for none: successes carry none at all, and some SDKs met strings."""
-    try:
-        errcode = int(answer.get("errcode") or 0) if isinstance(answer, dict) else 0
-    except (TypeError, ValueError, OverflowError):
-        return -1
-    return errcode if errcode in BIGINT else -1
+    """Return the errcode, 0 for none: successes carry none at all, and some SDKs met strings.
+
+    -1 (WeChat is busy) for one that is no number.
+    """
+    said = answer.get("errcode") if isinstance(answer, dict) else None
+    return int(integer(said, default=-1)) if said else 0

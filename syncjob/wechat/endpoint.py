@@ -18,6 +18,8 @@ class Endpoint(Generic[T]):
     reads an answer that is as documented faster, from its bytes, and returns None for every other.
     `garbled_attempts` is how often an answer of WeChat's own that is no JSON is worth asking for,
     `attempts` any other.
+    `keys` are those of which every good answer has at least one: JSON with none of them, and no
+    errcode, is not WeChat's.
     With `bare`, an answer that is no JSON object is taken for the value of that key. Where an
     endpoint `issues_tokens`, some errcodes mean something else.
     """
@@ -25,6 +27,7 @@ class Endpoint(Generic[T]):
     method: str
     path: str
     parse: Callable[[dict[str, Any]], T]
+    keys: frozenset[str] = frozenset()
     documented: Callable[[bytes], T | None] | None = None
     garbled_attempts: int = ATTEMPTS
     attempts: int = ATTEMPTS

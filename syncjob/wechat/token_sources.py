@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from syncjob.commands import run_command
 from syncjob.errors import NeedsOperator
-from syncjob.model import AccessToken, MalformedReply
+from syncjob.model import AccessToken, MalformedReply, integer
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.transport import Transport
 
@@ -21,10 +21,9 @@ def _from_answer(answer: dict[str, Any]) -> AccessToken:
     value, expires_in = answer.get("access_token"), answer.get("expires_in")
     if not isinstance(value, str) or not _is_token(value):
         raise MalformedReply("no usable access_token")
-    try:
-        seconds = None if expires_in is None else int(expires_in)
-    except (TypeError, ValueError, OverflowError):
-        raise MalformedReply("an expires_in that is no number") from None
+    seconds = integer(expires_in)
+    if seconds is None and expires_in is not None:
+        raise MalformedReply("an expires_in that is no number")
     # Two hours at most is what is documented; a day leaves room for a change of that.
     return AccessToken(value, None if seconds is None else max(0, min(seconds, 86_400)))
 
@@ -34,14 +33,15 @@ def _is_token(value: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9_.~+/=!|:-]+", value) is not None
 
 
+KEYS = frozenset({"access_token", "expires_in"})
 STABLE_TOKEN = Endpoint(
-    method="POST", path="/cgi-bin/stable_token", parse=_from_answer, issues_tokens=True
+    method="POST", path="/cgi-bin/stable_token", parse=_from_answer, keys=KEYS, issues_tokens=True
 )
 CLASSIC_TOKEN = Endpoint(
-    method="GET", path="/cgi-bin/token", parse=_from_answer, issues_tokens=True
+    method="GET", path="/cgi-bin/token", parse=_from_answer, keys=KEYS, issues_tokens=True
 )
 TOKEN_SERVER = Endpoint(
-    method="GET", path="", parse=_from_answer, bare="access_token", issues_tokens=True
+    method="GET", path="", parse=_from_answer, keys=KEYS, bare="access_token", issues_tokens=True
 )
 
 

@@ -16,6 +16,7 @@ from tenacity.stop import stop_base
 
 from syncjob.errors import (
     AnswerUnreadable,
+    ForeignReply,
     QuotaExhausted,
     QuotaReserved,
     SettingsError,
@@ -25,7 +26,7 @@ from syncjob.errors import (
     in_one_line,
 )
 from syncjob.model import MalformedReply, Traffic
-from syncjob.wechat.decoding import decode, errcode_of
+from syncjob.wechat.decoding import decode, errcode_of, is_foreign, shown_keys
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.errcodes import error_of, meaning_of
 from syncjob.wechat.exchange import Answer, Broken, Exchange
@@ -44,12 +45,18 @@ T = TypeVar("T")
 
 
 class _Passing(Exception):
-    """A failure that may pass: `error` is what it is when it does not; `wait` at least (s)."""
+    """A failure that may pass: `error` is what it is when it does not; `wait` at least (s).
 
-    def __init__(self, error: WeChatError, *, wait: float = 0) -> None:
+    `if_always` is what it is when every attempt ended so.
+    """
+
+    def __init__(
+        self, error: WeChatError, *, wait: float = 0, if_always: WeChatError | None = None
+    ) -> None:
         super().__init__(str(error))
         self.error = error
         self.wait = wait
+        self.if_always = if_always
 
 
 class Transport:
@@ -118,6 +125,13 @@ class Transport:
                     return read
             return self._read(endpoint, answer, {**(params or {}), **(body or {})})
 
+        endings: list[WeChatError | None] = []
+
+        def ending(passing: _Passing) -> WeChatError:
+            """Return what the attempts come to, the last of which was that."""
+            always = endings[-1] if all(endings) else None
+            return always or passing.error
+
         def counted(*, has_waited: bool = False) -> T:
             try:
                 return attempt(has_waited=has_waited)
@@ -125,6 +139,7 @@ class Transport:
                 raise
             except _Passing as passing:
                 self._tally.fail(endpoint.path, passing.error.errcode)
+                endings.append(passing.if_always)
                 raise
             except WeChatError as error:
                 self._tally.fail(endpoint.path, error.errcode)
@@ -134,7 +149,7 @@ class Transport:
             return counted()
         except _Passing as passing:
             if not self._patient:
-                raise passing.error from None
+                raise ending(passing) from None
             failed_first = [passing]  # which is the first of the attempts
 
         def attempt_again() -> T:
@@ -153,7 +168,7 @@ class Transport:
         try:
             return retrying(attempt_again)
         except _Passing as passing:
-            raise passing.error from None
+            raise ending(passing) from None
 
     def _wait(self, state: RetryCallState) -> float:
         error = _error(state)
@@ -208,7 +223,16 @@ class Transport:
             return endpoint.parse(said)
         except MalformedReply as malformed:
             words = f"{self._named(endpoint)} answered {malformed}; the next run goes on"
-            raise _Passing(WeChatUnavailable(words)) from None
+            foreign = self._foreign(endpoint, said) if is_foreign(said, endpoint.keys) else None
+            raise _Passing(WeChatUnavailable(words), if_always=foreign) from None
+
+    def _foreign(self, endpoint: Endpoint[T], said: dict[str, Any]) -> WeChatError:
+        return ForeignReply(
+            f"{self._named(endpoint)} answered JSON that is not in WeChat's form (it has "
+            f"{shown_keys(said)}), at {self._host}: the answer came through a gateway that wraps "
+            "it, or that answers itself\n"
+            "have it pass on WeChat's own JSON unchanged, or name another address"
+        )
 
     def _not_an_answer(self, endpoint: Endpoint[T], answer: Answer) -> Exception:
         status = answer.status
