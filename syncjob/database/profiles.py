@@ -69,9 +69,11 @@ def save(
     """Store answers of `subscribe: 1`: the profiles, and what they say of follow periods.
 
     Unless `confirmed`, those whose unionid is in conflict are left out, and the conflicts
-    returned. Lets those that are stored out of quarantine, and takes them off the candidates. Whom
-    a held page lists is added; see `pages.add` for the order. To add all of them `plainly` is a
-    quarter cheaper, an IntegrityError if one is there already, and NotPlain if one is in conflict.
+    returned; and nothing is stored of whoever is marked as gone, since that was answered after
+    these. A confirmed answer subscribes them again. Lets those that are stored out of quarantine,
+    and takes them off the candidates. Whom a held page lists is added; see `pages.add` for the
+    order. To add all of them `plainly` is a quarter cheaper, an IntegrityError if one is there
+    already, and NotPlain if one is in conflict.
     """
     by_openid = {info.openid: info for info in infos}
     if not by_openid:
@@ -84,7 +86,7 @@ def save(
     # Nearly always no answer contradicts what is stored, which is seen while writing.
     has_another_owner, waits = connection.execute(_look(), {"account": account_id}).one()
     shared = not confirmed and (has_another_owner or unionids.are_repeated(infos))
-    execute = partial(_execute, connection, clock, account_id, held.sweep_id)
+    execute = partial(_execute, connection, clock, account_id, held.sweep_id, confirmed=confirmed)
     if shared and plainly:
         raise NotPlain
     if shared or execute(upsert=not plainly) < len(infos):
@@ -93,7 +95,7 @@ def save(
             left_out = {conflict.openid for conflict in conflicts}
             infos = [info for info in infos if info.openid not in left_out]
             stage(connection, infos, held.pages)
-        _archive_periods(connection, account_id)
+        _archive_periods(connection, account_id, confirmed=confirmed)
         execute(upsert=True, contradicting=True)
     if waits:
         _let_out(connection, account_id, infos)
@@ -128,10 +130,12 @@ def _is_return(answered: Any) -> ColumnElement[bool]:
     )
 
 
-def _archive_periods(connection: Connection, account_id: int) -> None:
+def _archive_periods(connection: Connection, account_id: int, *, confirmed: bool) -> None:
     """Keep the periods that ended: as they were noted, or, if not, before the new ones began."""
     stored = select(_is_return(told.c)).where(
-        followers.c.account_id == account_id, followers.c.openid == told.c.openid
+        followers.c.account_id == account_id,
+        followers.c.openid == told.c.openid,
+        or_(followers.c.subscribe, literal(confirmed)),
     )
     returned = list(connection.scalars(select(told.c.openid).where(looked_up(stored).is_(True))))
     if not returned:
@@ -168,6 +172,7 @@ def _archive_periods(connection: Connection, account_id: int) -> None:
             else_=later(connection.dialect, following_at, followers.c.followed_after),
         ),
         func.coalesce(followers.c.unfollowed_before, told.c.subscribe_time),
+        func.coalesce(followers.c.unsubscribe_reason, literal("answered")),
     ).where(
         followers.c.account_id == account_id,
         followers.c.openid == told.c.openid,
@@ -175,7 +180,7 @@ def _archive_periods(connection: Connection, account_id: int) -> None:
         told.c.openid.in_(openid_rows(connection, returned)),
     )
     columns = ["account_id", "openid", "followed_after", "followed_before"]
-    columns += ["unfollowed_after", "unfollowed_before"]
+    columns += ["unfollowed_after", "unfollowed_before", "unsubscribe_reason"]
     connection.execute(insert(past_follow_periods).from_select(columns, ended))
 
 
@@ -186,15 +191,17 @@ def _execute(
     sweep_id: int,
     *,
     upsert: bool,
+    confirmed: bool,
     contradicting: bool = False,
 ) -> int:
     """Write the staged answers into followers; return how many were written.
 
     With `upsert` also into rows that are there, but not into those that they contradict, unless
-    `contradicting`. Without, a row that is there is an IntegrityError.
+    `contradicting`; and into those of people who are marked as gone only if `confirmed` as well.
+    Without, a row that is there is an IntegrityError.
     """
     _, now = clock.parameter()
-    statement = _statement(connection.dialect, clock, upsert, contradicting)
+    statement = _statement(connection.dialect, clock, upsert, contradicting, confirmed)
     values = {"account": account_id, "sweep": sweep_id, **now}
     return connection.execute(
         statement, values, execution_options={"preserve_rowcount": True}
@@ -202,7 +209,9 @@ def _execute(
 
 
 @lru_cache(maxsize=16)  # making it costs as much as executing it for a hundred
-def _statement(dialect: Dialect, clock: DatabaseClock, upsert: bool, contradicting: bool) -> Any:
+def _statement(
+    dialect: Dialect, clock: DatabaseClock, upsert: bool, contradicting: bool, confirmed: bool
+) -> Any:
     """Return an INSERT, or an upsert: PostgreSQL may plan an UPDATE of the staged rows badly.
 
     (It knows nothing of how many there are; that costs ten times as much.)
@@ -251,13 +260,21 @@ def _statement(dialect: Dialect, clock: DatabaseClock, upsert: bool, contradicti
             answered.subscribe_time,
             case((returned, now), else_=followers.c.followed_before),
         ),
+        # Together, or the database refuses: who is not subscribed has an end.
+        "subscribe": True,
+        "unsubscribed_at": None,
+        "unsubscribe_reason": None,
         "unfollowed_after": None,
         "unfollowed_before": None,
+        "list_contradicted_at": None,
     }
+    where: ColumnElement[bool] | None = followers.c.subscribe.is_(True)
+    if not contradicting:
+        where = and_(followers.c.subscribe.is_(True), not_(or_(another_unionid, returned)))
+    elif confirmed:
+        where = None
     return statement.on_conflict_do_update(
-        index_elements=["account_id", "openid"],
-        set_=values,
-        where=None if contradicting else not_(or_(another_unionid, returned)),
+        index_elements=["account_id", "openid"], set_=values, where=where
     )
 
 

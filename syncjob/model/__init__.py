@@ -20,7 +20,6 @@ from syncjob.model.records import (
     Allowance,
     Answers,
     AnswersSaved,
-    Candidate,
     Command,
     FollowerCount,
     HeldPages,
@@ -30,7 +29,6 @@ from syncjob.model.records import (
     RunStatus,
     Standing,
     Sweep,
-    SweepSealed,
     SweepStatus,
     Totals,
     Traffic,
@@ -44,6 +42,13 @@ from syncjob.model.replies import (
     ToldRequest,
 )
 from syncjob.model.spans import span_in_words
+from syncjob.model.unfollows import (
+    Candidate,
+    ProofsSaved,
+    SweepSealed,
+    Unanswered,
+    UnsubscribeReason,
+)
 from syncjob.model.user_info import (
     UserInfo,
     documented_user_infos,
@@ -71,6 +76,7 @@ __all__ = [
     "HeldPages",
     "MalformedReply",
     "PageSaved",
+    "ProofsSaved",
     "QuotaState",
     "QuotaUse",
     "Refusal",
@@ -86,7 +92,9 @@ __all__ = [
     "ToldRequest",
     "Totals",
     "Traffic",
+    "Unanswered",
     "UnionidConflict",
+    "UnsubscribeReason",
     "UserInfo",
     "documented_user_infos",
     "fingerprint",
