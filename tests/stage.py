@@ -63,6 +63,7 @@ class History:
         self.account = Account(followers, clock=self.clock, **account)
         self.simulator = Simulator(self.account, **switches)
         self.deeds = Deeds(self.simulator, timeless)
+        self.simulator.on_request = self._asked
         self.sound = True  # False from a failure on
         self._plan = Plan(**plan)
         self._quiet = quiet
@@ -115,6 +116,9 @@ class History:
         outcome = self._run_once(replace(self._plan, **plan), self.database.store, self._moment)
         after = self._read()
         check_run(before, after, self.account, self.deeds.lags)
+        self.database.figures["ended refused"] += len(
+            [row for row in after.followers.values() if row["unsubscribe_reason"] == "refused"]
+        )
         drift = self._plan.rules.max_drift
         check_sealed(after, drift.count, drift.share)
         if outcome == "UnfollowsParked":
@@ -222,6 +226,12 @@ class History:
         self._moments += 1
         for name, k in due:
             self.do(name, k)
+
+    def _asked(self, request: Any) -> None:
+        """What user/info says of somebody, the request tells once it is answered."""
+        if request.endpoint == "user/info":
+            asked = self.deeds.lags.asked[request.params.get("openid", "")]
+            asked.append((self.clock.now, request))
 
     def _heard(self, method: str, arguments: Any, answer: Any) -> None:
         if isinstance(answer, FollowerPage):

@@ -112,6 +112,7 @@ WRONG = {
     "an account twice": "INSERT INTO accounts (appid) SELECT appid FROM accounts",
     "a follower twice": "INSERT INTO followers (account_id, openid) "
     "SELECT account_id, openid FROM followers",
+    "a follower who is gone, and no end": "UPDATE followers SET subscribe = false",
 }
 
 
