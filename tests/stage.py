@@ -116,9 +116,6 @@ class History:
         outcome = self._run_once(replace(self._plan, **plan), self.database.store, self._moment)
         after = self._read()
         check_run(before, after, self.account, self.deeds.lags)
-        self.database.figures["ended refused"] += len(
-            [row for row in after.followers.values() if row["unsubscribe_reason"] == "refused"]
-        )
         drift = self._plan.rules.max_drift
         check_sealed(after, drift.count, drift.share)
         if outcome == "UnfollowsParked":
@@ -130,7 +127,8 @@ class History:
             assert replace(after, at=0) == replace(self._overtaken, at=0), "a lost run wrote"
         assert replace(self._read("bystander"), at=0) == replace(self._bystander, at=0)
         gone = before.subscribed - after.subscribed
-        self.database.figures.update(runs=1, unfollows=len(gone))
+        refused = [o for o in gone if after.followers[o]["unsubscribe_reason"] == "refused"]
+        self.database.figures.update(runs=1, unfollows=len(gone), refused=len(refused))
         self.database.figures[f"ended {outcome}"] += 1
         self.sound = True
         return outcome
