@@ -11,9 +11,9 @@ from typing import Self
 from sqlalchemy import Engine, select
 
 from syncjob.database import (
+    absence,
     access_tokens,
     accounts,
-    evidence,
     followers,
     notices,
     pages,
@@ -153,12 +153,12 @@ class Archive:
     def get_unanswered(self, account_id: int, *, limit: int) -> list[Unanswered]:
         """Return some of the missing of whom WeChat does not say whether they follow."""
         with reading(self._engine) as connection:
-            return evidence.get_unanswered(connection, account_id, limit)
+            return absence.get_unanswered(connection, account_id, limit)
 
     def count_unanswered(self, account_id: int) -> tuple[int, int]:
         """Return how many of these there are, and of how many of them it refuses to speak."""
         with reading(self._engine) as connection:
-            return evidence.count(connection, account_id)
+            return absence.count(connection, account_id)
 
     def get_open_sweep(self, account_id: int) -> Sweep | None:
         """Return the sweep whose next page is still to be asked for, if there is one."""

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from syncjob.database import evidence
+from syncjob.database import absence
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert_new, openid_array, openid_rows
 from syncjob.database.followers import is_brought, is_due, is_seen, last_sealed_at
@@ -101,7 +101,7 @@ def save(
     """
     if not openids:
         return Listed(brought, brought, 0, ())
-    evidence.forget_listed(connection, sweep.account_id, openids)
+    absence.forget_listed(connection, sweep.account_id, openids)
     number = sweep.pages + 1
     rows = _stored(
         connection,

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, func, select, text
 
-from syncjob.database import evidence, quotas, runs, sweeps, unfollows
+from syncjob.database import absence, quotas, runs, sweeps, unfollows
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import UTCDateTime
 from syncjob.database.followers import backfill_started_at, is_unenriched
@@ -44,7 +44,7 @@ def get_status(connection: Connection, clock: DatabaseClock, account: Account) -
     quarantined = connection.execute(
         select(func.count()).where(quarantine.c.account_id == account.id)
     ).scalar_one()
-    unanswered, refused = evidence.count(connection, account.id)
+    unanswered, refused = absence.count(connection, account.id)
     ended = runs.get_latest(connection, account.id, runs_table.c.status != "running", limit=1)
     running = runs.get_running(connection, account.id)
     shown = [run.id for run in (running, *ended[:1]) if run is not None]

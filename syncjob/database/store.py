@@ -10,7 +10,7 @@ from functools import partial
 from sqlalchemy import ColumnElement, Connection, false
 
 from syncjob.database import (
-    evidence,
+    absence,
     pages,
     profiles,
     quarantine,
@@ -150,9 +150,9 @@ class Store(Sweeping):
     ) -> ProofsSaved:
         """Decide candidates as WeChat says: gone, still following, or not decided.
 
-        `refusing` are those of the refused of whom WeChat does not speak; whoever that has lasted
-        for long enough about is marked as gone (see `evidence`). As with `save_answers`, nothing is
-        stored of those whose unionid is in conflict.
+        `refusing` are those whom WeChat refuses to speak of; who was missing and refused for long
+        enough is marked as gone (see `absence`). As with `save_answers`, nothing is stored of those
+        whose unionid is in conflict.
         """
         failed = [refusal.openid for refusal in answers.refused]
         silent = [*answers.missing, *(openid for openid in failed if openid not in refusing)]
@@ -185,13 +185,13 @@ class Store(Sweeping):
         failed = [refusal.openid for refusal in answers.refused]
         # That they are missing is news: however long they have been in quarantine for something
         # else, the pauses begin again.
-        new = evidence.get_new(connection, account_id, failed)
+        new = absence.get_new(connection, account_id, failed)
         quarantine.restart(connection, account_id, new)
         for refusal in answers.refused:
             quarantine.put(connection, self._clock, account_id, refusal)
         refused = list(refusing)
-        evidence.note_unanswered(connection, account_id, silent=silent, refused=refused)
-        ended = evidence.get_ended(connection, account_id, refused)
+        absence.note_unanswered(connection, account_id, silent=silent, refused=refused)
+        ended = absence.get_ended(connection, account_id, refused)
         return self._mark_gone(connection, account_id, ended, reason="refused")
 
     def _save(

@@ -91,7 +91,7 @@ followers = Table(
     # twice. Behind the sweep's cursor, or NULL, that page is not stored yet.
     Column("first_sweep_id", BigInteger),
     Column("first_page", Integer),
-    # Why the latest period ended: answered (subscribe: 0), or refused (see database/evidence.py).
+    # Why the latest period ended: answered (subscribe: 0), or refused (see database/absence.py).
     Column("unsubscribe_reason", Text),
     # WeChat said that they had left while its list still had them: the list is not believed again
     # for a day.

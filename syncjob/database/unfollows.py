@@ -17,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from syncjob.database import evidence
+from syncjob.database import absence
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert, later, openid_rows
 from syncjob.database.followers import is_seen, last_sealed_at
@@ -67,7 +67,7 @@ def add_candidates(
         )
         .values(undecided=True)
     ).rowcount
-    evidence.let_wait(connection, clock, sweep)
+    absence.let_wait(connection, clock, sweep)
     to_ask = and_(candidates.c.account_id == account_id, not_(candidates.c.undecided))
     count, suspicious = connection.execute(
         select(func.count(), func.count().filter(not_(candidates.c.approved))).where(to_ask)
@@ -126,7 +126,7 @@ def unpark(connection: Connection, account_id: int, *, approve: bool) -> None:
     if approve:
         _approve(connection, account_id)
     else:
-        evidence.reject(connection, account_id)
+        absence.reject(connection, account_id)
 
 
 def _approve(connection: Connection, account_id: int) -> None:
@@ -140,7 +140,7 @@ def _approve(connection: Connection, account_id: int) -> None:
 
 def drop_candidates(connection: Connection, account_id: int, openids: Sequence[str]) -> None:
     """These are decided."""
-    connection.execute(delete(candidates).where(evidence.is_of(connection, account_id, openids)))
+    connection.execute(delete(candidates).where(absence.is_of(connection, account_id, openids)))
 
 
 def mark_gone(
@@ -154,7 +154,7 @@ def mark_gone(
 ) -> int:
     """Mark those who are gone, and for which reason; return how many that are.
 
-    `answered`: user/info said `subscribe: 0` just now; `refused`: see `evidence`. The follow period
+    `answered`: user/info said `subscribe: 0` just now; `refused`: see `absence`. The follow period
     ends between the last sweep that had them and now. Whoever was only listed again, and never
     confirmed, is put back to the end that was known. Where the answer `contradicts_list`, that is
     noted, so that the list is not believed again at once.

@@ -35,20 +35,6 @@ def ask(client: WeChatClient, openids: Sequence[str]) -> Answers:
     return answers
 
 
-def ask_each(client: WeChatClient, openids: Sequence[str]) -> Answers:
-    """Return what user/info says of each of the OpenIDs: for those about whom batchget does not.
-
-    Where that answer does not decide either, they are refused: it is the last word.
-    """
-    answers = Answers()
-    for openid in openids:
-        _ask_alone(client, openid, answers)
-    reason = "WeChat's answer does not say whether they follow"
-    answers.refused.extend(Refusal(openid, None, reason) for openid in answers.missing)
-    answers.missing.clear()
-    return answers
-
-
 def settle(
     client: WeChatClient, asked: Mapping[str, UserInfo], conflicts: Sequence[UnionidConflict]
 ) -> Answers:
@@ -60,13 +46,21 @@ def settle(
     answers = Answers()
     for conflict in conflicts:
         openid = conflict.openid
-        answer = Answers()
-        _ask_alone(client, openid, answer)
-        for info in answer.following:
-            if openid in asked and info.unionid != conflict.told:
-                answer.refused.append(Refusal(openid, None, _disagreement(conflict, info.unionid)))
-                answer.following.clear()
-            elif info.unionid != conflict.stored:
+        try:
+            info = client.get_user_info(openid)
+        except (InvalidOpenID, NoSuchUser) as error:
+            reason = "WeChat refuses it by itself"
+            answers.refused.append(Refusal(openid, error.errcode, reason))
+            continue
+        if info.openid != openid or info.subscribe is None:
+            answers.missing.append(openid)
+        elif not info.subscribe:
+            answers.gone.append(openid)
+        elif openid in asked and info.unionid != conflict.told:
+            answers.refused.append(Refusal(openid, None, _disagreement(conflict, info.unionid)))
+        else:
+            answers.following.append(info)
+            if info.unionid != conflict.stored:
                 logger.info(
                     "A unionid is not what it was, or not alone; user/info confirms it. "
                     "openid=%s unionid=%s stored=%s",
@@ -74,7 +68,6 @@ def settle(
                     shown(info.unionid or ""),
                     shown(conflict.stored or ""),
                 )
-        answers.extend(answer)
     return answers
 
 
@@ -135,10 +128,7 @@ def _sort(
         answers.following.extend(following)
     answers.missing.extend(missing)
     for openid in doubtful:
-        followed = len(answers.following)
         _ask_alone(client, openid, answers)
-        if len(answers.following) > followed:
-            logger.info("A batch called a follower unfollowed. openid=%s", shown(openid))
 
 
 def _ask_alone(client: WeChatClient, openid: str, answers: Answers) -> None:
@@ -150,6 +140,7 @@ def _ask_alone(client: WeChatClient, openid: str, answers: Answers) -> None:
     if info.openid != openid or info.subscribe is None:
         answers.missing.append(openid)
     elif info.subscribe:
+        logger.info("A batch called a follower unfollowed. openid=%s", shown(openid))
         answers.following.append(info)
     else:
         answers.gone.append(openid)

@@ -4,7 +4,7 @@ import logging
 
 from syncjob.database.store import Store
 from syncjob.model import Answers, Run, UnionidConflict
-from syncjob.sync.ask import ask_each
+from syncjob.sync.alone import ask_each
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import CHUNK
 from syncjob.sync.pipeline import open_pipeline
@@ -27,7 +27,7 @@ def prove_unfollows(
 
     `subscribe: 0`: gone. `subscribe: 1`: the list lags behind. Anything else: not decided, and
     asked again, by user/info alone, if the next sweep does not list them either; after a pause
-    if WeChat refuses. Where it refuses for long enough (`database/evidence.py`), they are gone.
+    if WeChat refuses. Where it refuses for long enough (`database/absence.py`), they are gone.
     """
 
     def save(answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
