@@ -12,6 +12,7 @@ from tests.truth import Lags
 
 DAY = 86_400
 MOST_EVER = 60  # people in a history
+REFUSALS = (40003, 43004, 46004, 50005, 65302)
 WAITS = (7, 70, 3_700, 30_000, DAY + 60, 8 * DAY)
 
 
@@ -88,6 +89,18 @@ class Deeds:
     def poison(self, k: int) -> None:
         """Every answer about someone is 40003."""
         self._each(k, None, self.account.poison)
+
+    def refuse(self, k: int) -> None:
+        """WeChat refuses to speak of someone, by both endpoints or by user/info alone."""
+        errcode, batches = REFUSALS[k % len(REFUSALS)], k % 3 > 0
+        self._each(k, None, lambda openid: self.account.refuse(openid, errcode, batches=batches))
+
+    def vanish(self, k: int) -> None:
+        """WeChat refuses to speak of someone whom the list does not show, gone or not."""
+        if k % 2:
+            self._each(k, True, self.account.unfollow, self.account.refuse)
+        else:
+            self._each(k, True, self._lagging(self.account.hide), self.account.refuse)
 
     def garble(self, k: int) -> None:
         """Every answer about someone is unreadable."""

@@ -63,6 +63,7 @@ class History:
         self.account = Account(followers, clock=self.clock, **account)
         self.simulator = Simulator(self.account, **switches)
         self.deeds = Deeds(self.simulator, timeless)
+        self.simulator.on_request = self._asked
         self.sound = True  # False from a failure on
         self._plan = Plan(**plan)
         self._quiet = quiet
@@ -127,7 +128,8 @@ class History:
             assert replace(after, at=0) == replace(self._overtaken, at=0), "a lost run wrote"
         assert replace(self._read("bystander"), at=0) == replace(self._bystander, at=0)
         gone = before.subscribed - after.subscribed
-        self.database.figures.update(runs=1, unfollows=len(gone))
+        refused = [o for o in gone if after.followers[o]["unsubscribe_reason"] == "refused"]
+        self.database.figures.update(runs=1, unfollows=len(gone), refused=len(refused))
         self.database.figures[f"ended {outcome}"] += 1
         self.sound = True
         return outcome
@@ -246,6 +248,12 @@ class History:
         self._moments += 1
         for name, k in due:
             self.do(name, k)
+
+    def _asked(self, request: Any) -> None:
+        """What user/info says of somebody, the request tells once it is answered."""
+        if request.endpoint == "user/info":
+            asked = self.deeds.lags.asked[request.params.get("openid", "")]
+            asked.append((self.clock.now, request))
 
     def _heard(self, method: str, arguments: Any, answer: Any) -> None:
         if isinstance(answer, FollowerPage):

@@ -7,17 +7,21 @@ import venv
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import BindParameter, bindparam, create_engine, make_url, text
 from sqlalchemy.exc import IntegrityError
 
+from syncjob.database.column_types import UTCDateTime
+from syncjob.database.engine import open_engine, reading, writing
 from syncjob.database.ownership import VERSION_TABLE
 from syncjob.database.schema import CURRENT_REVISION, migrations_folder, upgrade
 from syncjob.database.tables import metadata
@@ -168,6 +172,7 @@ WRONG = {
     "an account twice": "INSERT INTO accounts (appid) SELECT appid FROM accounts",
     "a follower twice": "INSERT INTO followers (account_id, openid) "
     "SELECT account_id, openid FROM followers",
+    "a follower who is gone, and no end": "UPDATE followers SET subscribe = false",
 }
 
 
@@ -182,6 +187,64 @@ def test_the_database_itself_refuses_what_may_not_be(query: Query, statement: st
     query("INSERT INTO followers (account_id, openid) SELECT id, 'oA' FROM accounts")
     with pytest.raises(IntegrityError):
         query(statement)
+
+
+def test_rows_that_the_check_would_refuse_are_repaired(databases: Databases) -> None:
+    """Whoever was gone without an end gets one, not before they came; all others stay as they are.
+
+    A late answer could make such rows, until revision 0008.
+    """
+    url = databases.make_empty()
+    engine = open_engine(url, create=True, timeouts=False)
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+
+    def day(name: str, number: int | None) -> BindParameter[Any]:
+        at = None if number is None else datetime(2026, 1, number, tzinfo=UTC)
+        return bindparam(name, at, type_=UTCDateTime)
+
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0007")
+        connection.execute(text("INSERT INTO accounts (appid) VALUES ('wx1')"))
+        for openid, subscribe, gone_at, since, until in (
+            ("oThere", True, None, 1, None),
+            ("oListedAgain", True, None, 1, 2),
+            ("oGone", False, 3, 1, 3),
+            ("oNoEnd", False, 3, 1, None),
+            ("oCameLater", False, 3, 4, None),
+            ("oNothing", False, None, None, None),
+        ):
+            connection.execute(
+                text(
+                    "INSERT INTO followers (account_id, openid, subscribe, unsubscribed_at, "
+                    "followed_before, unfollowed_before, first_seen_at) "
+                    "SELECT id, :openid, :subscribe, :gone_at, :since, :until, :seen FROM accounts"
+                ).bindparams(
+                    day("gone_at", gone_at),
+                    day("since", since),
+                    day("until", until),
+                    day("seen", 1),
+                    openid=openid,
+                    subscribe=subscribe,
+                )
+            )
+    upgrade(url)
+    days = text(
+        "SELECT openid, CAST(substr(CAST(unfollowed_before AS text), 10, 1) AS integer), "
+        "unsubscribe_reason FROM follow_periods"
+    )
+    with reading(engine) as connection:
+        found = {row[0]: tuple(row[1:]) for row in connection.execute(days)}
+    engine.dispose()
+    assert found == {
+        "oThere": (None, None),
+        "oListedAgain": (2, "answered"),
+        "oGone": (3, "answered"),
+        "oNoEnd": (3, "answered"),
+        "oCameLater": (4, "answered"),
+        "oNothing": (1, "answered"),
+    }
 
 
 @pytest.fixture(scope="module")

@@ -183,7 +183,8 @@ def test_a_follower_who_returns_is_subscribed_again(
     wechat.run("sync")
     (openid, first_seen_at), *_ = query("SELECT openid, first_seen_at FROM followers")
     query(
-        "UPDATE followers SET subscribe = false, unsubscribed_at = first_seen_at WHERE openid = :o",
+        "UPDATE followers SET subscribe = false, unsubscribed_at = first_seen_at, "
+        "unfollowed_before = first_seen_at WHERE openid = :o",
         o=openid,
     )
 

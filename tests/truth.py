@@ -3,6 +3,7 @@
 Each check raises AssertionError with words that name the person by number of following.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from syncjob.database.tables import (
 from syncjob.simulator import Account
 
 BOUNDS = ("followed_after", "followed_before", "unfollowed_after", "unfollowed_before")
+REFUSALS = (40003, 43004, 46004, 50005, 65302)
 PROFILE = ("nickname", "sex", "language", "city", "province", "country", "headimgurl", "unionid")
 PROFILE += ("remark", "groupid", "tagid_list", "subscribe_scene", "qr_scene", "qr_scene_str")
 
@@ -32,6 +34,7 @@ _periods = table(
     column("account_id"),
     column("openid"),
     *(column(name, UTCDateTime) for name in BOUNDS),
+    column("unsubscribe_reason"),
 )
 # What a person or WeChat can change about a row.
 TOLD = (*PROFILE, "subscribe", "subscribe_time", "extra")
@@ -96,12 +99,14 @@ def read_tables(engine: Engine, appid: str, at: float) -> Tables:
 class Lags:
     """What the list has said of whom and when: where it lags behind the truth, so may the bounds.
 
-    `listings` are the moments at which an answer that was then stored listed the person; `people`
+    `listings` are the moments at which an answer that was then stored listed the person; `asked`
+    those at which user/info was asked about them, with the request; `people`
     are those whom the list was ever told to hide or to keep; `short` tells whether it was ever cut
     or led in circles.
     """
 
     listings: dict[str, list[float]] = field(default_factory=dict)
+    asked: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     people: set[str] = field(default_factory=set)
     short: bool = False
 
@@ -112,13 +117,13 @@ class Lags:
 
 def check_run(before: Tables, after: Tables, account: Account, lags: Lags) -> None:
     """Check what no run may ever do, however it went and ended."""
-    check_followers(before, after, account)
+    check_followers(before, after, account, lags)
     check_states(after)
     for openid, recorded in after.periods.items():
         check_periods(openid, recorded, account, lags)
 
 
-def check_followers(before: Tables, after: Tables, account: Account) -> None:
+def check_followers(before: Tables, after: Tables, account: Account, lags: Lags) -> None:
     """Check that no row vanished, nobody was wrongly marked as gone, and nothing is wrong."""
     assert before.followers.keys() <= after.followers.keys(), "a row vanished"
     for openid, row in after.followers.items():
@@ -129,6 +134,9 @@ def check_followers(before: Tables, after: Tables, account: Account) -> None:
                 f"{who}: a wrong unionid"
             )
         assert (row["unsubscribed_at"] is None) == row["subscribe"], f"{who}: unsubscribed_at"
+        assert row["subscribe"] or row["unfollowed_before"], f"{who}: gone, and no end"
+        ended = row["unfollowed_before"] is not None
+        assert (row["unsubscribe_reason"] is not None) == ended, f"{who}: unsubscribe_reason"
         if old is not None:
             moved = [name for name in TOLD if old[name] != row[name]]
             if moved:
@@ -136,8 +144,32 @@ def check_followers(before: Tables, after: Tables, account: Account) -> None:
             assert row["first_seen_at"] == old["first_seen_at"], f"{who}: first_seen_at moved"
             erased = [name for name in PROFILE if old[name] is not None and row[name] is None]
             assert not erased, f"{who}: {erased} erased"
-        if not row["subscribe"] and (old is None or old["subscribe"]):
+        if not row["subscribe"] and row["unsubscribe_reason"] == "refused":
+            if old is None or old["subscribe"]:
+                check_refused(openid, row, after, account, lags)
+        elif not row["subscribe"] and (old is None or old["subscribe"]):
             assert was_gone(account, openid, before.at, after.at), f"{who}: a false unfollow"
+
+
+def check_refused(openid: str, row: Row, tables: Tables, account: Account, lags: Lags) -> None:
+    """Check that three sealed sweeps over a day missed them, WeChat refusing after each."""
+    end = _unix(row["changed_at"])
+    listed = max((at for at in lags.listings.get(openid, []) if at <= end), default=0.0)
+    missed = [
+        (_unix(sweep["started_at"]), _unix(sweep["finished_at"]))
+        for sweep in tables.sweeps
+        if sweep["status"] == "sealed" and listed <= _unix(sweep["started_at"]) <= end
+    ]
+    asked = [(at, request.errcode) for at, request in lags.asked[openid] if at <= end]
+    refused = []
+    for number, (started, finished) in enumerate(missed):
+        until = missed[number + 1][1] if number + 1 < len(missed) else end
+        if any(finished <= at <= until and errcode in REFUSALS for at, errcode in asked):
+            refused.append(started)
+    who = named(account, openid)
+    words = f"{who}: ended as refused: listed {listed}, missed by {missed}, asked {asked}"
+    assert len(refused) >= 3, words
+    assert refused[-1] - refused[0] >= 24 * 3600, words
 
 
 def check_sealed(tables: Tables, count: int, share: float) -> None:
@@ -180,14 +212,18 @@ def check_states(tables: Tables) -> None:
 def check_periods(openid: str, recorded: list[Row], account: Account, lags: Lags) -> None:
     """Check that the bounds of each recorded period hold instants of true ones, in their order."""
     true = account.periods(openid)
-    told = [[_unix(row[name]) for name in BOUNDS] for row in recorded]
+    told = [
+        [*(_unix(row[name]) for name in BOUNDS), row["unsubscribe_reason"] == "refused"]
+        for row in recorded
+    ]
     told.sort(key=lambda row: (row[1], row[3] or float("inf")))
     who = named(account, openid)
     words = f"{who}: recorded {told}, true {true}, listed {lags.listings.get(openid)}"
     ends = [row[3] for row in told]
     assert None not in ends[:-1], f"an open period before the last: {words}"
     first = 0
-    for followed_after, followed_before, unfollowed_after, unfollowed_before in told:
+    stayed = None  # number of the period that goes on although one was recorded as ended
+    for followed_after, followed_before, unfollowed_after, unfollowed_before, refused in told:
         starts = [
             number
             for number, (since, _) in enumerate(true)
@@ -195,6 +231,7 @@ def check_periods(openid: str, recorded: list[Row], account: Account, lags: Lags
             and since <= followed_before
             and (
                 followed_after is None
+                or number == stayed
                 or (
                     followed_after <= _shown_from(openid, since, lags)
                     and (followed_after != followed_before or since == followed_after)
@@ -215,6 +252,13 @@ def check_periods(openid: str, recorded: list[Row], account: Account, lags: Lags
                 or unfollowed_after <= _shown_until(openid, number, true, lags)
             )
         ]
+        stayed = None
+        if refused and not ends:
+            # Of whom WeChat refuses to speak nobody can know whether they are still there.
+            follows = [n for n in starts if true[n][1] is None or true[n][1] > unfollowed_before]
+            assert follows, f"neither there nor gone within the bounds: {words}"
+            first = stayed = follows[0]
+            continue
         assert ends, f"no true unfollow within the bounds: {words}"
         first = ends[0] + 1
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
@@ -114,7 +114,8 @@ def fill_totals(is_sqlite: bool) -> None:
 
 
 def create_views(is_sqlite: bool) -> None:
-    op.execute("DROP VIEW daily_follower_changes")
+    if is_sqlite:  # PostgreSQL replaces it, so that views of others that read it may stay
+        op.execute("DROP VIEW daily_follower_changes")
     op.execute(
         """
         CREATE VIEW account_history AS
@@ -134,8 +135,9 @@ def daily_follower_changes(is_sqlite: bool, *, complete: bool) -> str:
         since = day.format("h.complete_since")
         column = f", coalesce(d.date > {since}, false) AS complete"
         join = "LEFT JOIN account_history h ON h.account_id = d.account_id"
+    create = "CREATE OR REPLACE VIEW" if complete and not is_sqlite else "CREATE VIEW"
     return f"""
-        CREATE VIEW daily_follower_changes AS
+        {create} daily_follower_changes AS
         WITH changes AS (
             SELECT account_id, {day.format("followed_before")} AS date,
                    1 AS followed, 0 AS unfollowed

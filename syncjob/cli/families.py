@@ -78,6 +78,8 @@ class Families:
                 "Of these, so many that a person decides.",
                 status.candidates if status.account.parked_at is not None else 0,
             ),
+            "unfollows_unanswered": ("Missing, asked about in vain.", status.unanswered),
+            "unfollows_refused": ("Of these WeChat refuses to speak.", status.refused),
             "backfill_open": ("1 while a backfill is under way.", status.account.backfilling),
         }
         for name, (text, value) in waiting.items():

@@ -5,9 +5,7 @@ from typing import Any
 
 from syncjob.cli.report import plain, run_as_json
 from syncjob.model import (
-    Account,
     AccountStatus,
-    Candidate,
     FollowerCount,
     QuotaUse,
     Run,
@@ -58,6 +56,8 @@ def status_in_words(
         )
     elif status.candidates:
         lines.append(("unfollows", f"{status.candidates:,} to be asked about by the next run"))
+    if status.unanswered:
+        lines.append(("unanswered", _unanswered_in_words(status.unanswered, status.refused)))
     used_up = [use.cgi_path for use in status.quotas if use.exhausted_at is not None]
     if used_up:
         lines.append(
@@ -103,6 +103,8 @@ def status_as_json(
         "unenriched": status.unenriched,
         "quarantined": status.quarantined,
         "unfollow_candidates": status.candidates,
+        "unfollows_unanswered": status.unanswered,
+        "unfollows_refused": status.refused,
         "unfollows_parked_at": _iso(status.account.parked_at),
         "backfill_started_at": _iso(status.account.backfill_started_at),
         "backfill_finished_at": _iso(status.account.backfill_finished_at),
@@ -179,39 +181,6 @@ def runs_in_words(runs: list[Run]) -> str:
     return "\n".join(lines)
 
 
-def candidates_in_words(account: Account, count: int, sample: list[Candidate]) -> str:
-    """Return how many seem to have left, whether that is parked, and some of them."""
-    if not count:
-        return "Nobody waits to be asked about."
-    if account.parked_at is None:
-        head = f"{count:,} are missing from WeChat's list; the next run asks about each of them."
-    else:
-        head = (
-            f"PARKED since {_minute(account.parked_at)}: {count:,} are missing from the list.\n"
-            "Nobody was marked as gone. Look into the console (用户管理): did so many leave?\n"
-            "  yes: syncjob unfollows approve    no: syncjob unfollows reject"
-        )
-    lines = [head]
-    if sample:
-        lines += ["", f"{'openid':<30}{'last known to follow':<22}{'followed since':<22}"]
-    for candidate in sample:
-        since = _minute(candidate.subscribe_time)
-        lines.append(
-            f"{candidate.openid:<30}{_minute(candidate.following_at):<22}{since:<22}".rstrip()
-        )
-    return "\n".join(lines)
-
-
-def candidates_as_json(account: Account, count: int, sample: list[Candidate]) -> dict[str, Any]:
-    """Return the same for `json.dumps`."""
-    return {
-        "appid": account.appid,
-        "parked_at": _iso(account.parked_at),
-        "candidates": count,
-        "sample": [plain(candidate) for candidate in sample],
-    }
-
-
 def _run_as_json(run: Run | None, status: AccountStatus) -> dict[str, Any] | None:
     return None if run is None else run_as_json(run, status.account.appid, status.calls[run.id])
 
@@ -259,6 +228,12 @@ def _sweep_in_words(open_sweep: Sweep | None, sealed: Sweep | None) -> str:
             f"{sealed.openids:,} listed, WeChat said {_total(sealed)}"
         )
     return "none yet"
+
+
+def _unanswered_in_words(count: int, refused: int) -> str:
+    of_these = "" if refused == count else f"of {refused:,} of them "
+    refuses = f", {of_these}WeChat refuses to speak" if refused else ", without an answer"
+    return f"{count:,} missing from the list{refuses}; see: syncjob unfollows"
 
 
 def _pages(count: int) -> str:

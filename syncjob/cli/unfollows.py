@@ -1,7 +1,6 @@
 """The command that shows parked unfollows and takes the operator's decision."""
 
 import json
-from typing import Any
 
 import click
 
@@ -36,22 +35,29 @@ def unfollows(context: click.Context, as_json: bool, sample: int) -> None:
     When WeChat's list suddenly lacks many followers, nobody is marked as gone: they are parked
     (SYNCJOB_MAX_UNFOLLOW), and every run ends with exit code 6, until you approve or reject, or
     until a later sweep lists them again.
+
+    Of some WeChat refuses to speak. They are asked about again after growing pauses, and are
+    marked as gone when it has refused after three whole sweeps without them, over a day at least.
     """
     if context.invoked_subcommand is not None:
         return
-    from syncjob.cli.render import candidates_as_json, candidates_in_words
+    from syncjob.cli.missing import Missing, missing_as_json, missing_in_words
 
     with open_account(context) as (store, account):
         if account is None:
             click.echo("{}" if as_json else "No run yet. Start with: syncjob sync")
             return
-        count = store.count_candidates(account.id)
-        found = store.get_candidates(account.id, after="", limit=sample) if sample else []
+        found = Missing(
+            account,
+            store.count_candidates(account.id),
+            store.get_candidates(account.id, after="", limit=sample) if sample else [],
+            *store.count_unanswered(account.id),
+            store.get_unanswered(account.id, limit=sample) if sample else [],
+        )
     if as_json:
-        told: dict[str, Any] = candidates_as_json(account, count, found)
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(missing_as_json(found), indent=2, ensure_ascii=False))
     else:
-        click.echo(candidates_in_words(account, count, found))
+        click.echo(missing_in_words(found))
 
 
 @unfollows.command(

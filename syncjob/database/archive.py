@@ -11,6 +11,7 @@ from typing import Self
 from sqlalchemy import Engine, select
 
 from syncjob.database import (
+    absence,
     access_tokens,
     accounts,
     followers,
@@ -39,6 +40,7 @@ from syncjob.model import (
     Standing,
     Sweep,
     Totals,
+    Unanswered,
 )
 
 
@@ -184,6 +186,16 @@ class Archive:
         """Return how many candidates wait, parked or to be asked about."""
         with reading(self._engine) as connection:
             return unfollows.count_candidates(connection, account_id)
+
+    def get_unanswered(self, account_id: int, *, limit: int) -> list[Unanswered]:
+        """Return some of the missing of whom WeChat does not say whether they follow."""
+        with reading(self._engine) as connection:
+            return absence.get_unanswered(connection, account_id, limit)
+
+    def count_unanswered(self, account_id: int) -> tuple[int, int]:
+        """Return how many of these there are, and of how many of them it refuses to speak."""
+        with reading(self._engine) as connection:
+            return absence.count(connection, account_id)
 
     def get_open_sweep(self, account_id: int) -> Sweep | None:
         """Return the sweep whose next page is still to be asked for, if there is one."""

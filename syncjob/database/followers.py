@@ -229,7 +229,10 @@ def is_due(clock: DatabaseClock, account_id: int) -> ColumnElement[bool]:
 
 
 def _waits(clock: DatabaseClock) -> ColumnElement[bool]:
-    """In quarantine, or a candidate: those are asked about apart, and not at all while parked."""
+    """In quarantine, or a candidate: those are asked about apart, and not at all while parked.
+
+    A candidate who was asked about in vain stays one, until a page lists them.
+    """
     quarantined = exists().where(
         quarantine.c.account_id == followers.c.account_id,
         quarantine.c.openid == followers.c.openid,
@@ -238,6 +241,6 @@ def _waits(clock: DatabaseClock) -> ColumnElement[bool]:
     candidate = exists().where(
         unfollow_candidates.c.account_id == followers.c.account_id,
         unfollow_candidates.c.openid == followers.c.openid,
-        not_(unfollow_candidates.c.undecided),
+        or_(not_(unfollow_candidates.c.undecided), unfollow_candidates.c.attempts > 0),
     )
     return or_(quarantined, candidate)

@@ -1,6 +1,7 @@
 """Statements that store one page of the follower list. Each runs inside a store's transaction."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -12,6 +13,7 @@ from sqlalchemy import (
     and_,
     any_,
     cast,
+    false,
     func,
     literal,
     not_,
@@ -21,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from syncjob.database import absence
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert_new, openid_array, openid_rows
 from syncjob.database.failures import require_stored
@@ -32,6 +35,8 @@ FAR = 1 << 30  # behind every page
 # OpenIDs at once, of those that are looked up while answers fill the memory: the room that a whole
 # page takes on its way, PostgreSQL's library never gives back, on any connection.
 LOOKED_UP = 2_000
+# How long an answer counts for more than the list that contradicts it.
+CONTRADICTED_FOR = timedelta(days=1)
 
 
 class Listed(NamedTuple):
@@ -97,13 +102,14 @@ def save(
     """
     if not openids:
         return Listed(brought, brought, 0, ())
+    absence.forget_listed(connection, sweep.account_id, openids)
     number = sweep.pages + 1
     rows = _stored(
         connection,
         sweep.account_id,
         openids,
         openid=followers.c.openid,
-        gone=followers.c.subscribe.is_(False),
+        gone=and_(followers.c.subscribe.is_(False), not_(_is_contradicted(clock))),
         due=is_due(clock, sweep.account_id),
         brought=is_brought(sweep),
         page=func.coalesce(followers.c.first_page, FAR),
@@ -139,6 +145,18 @@ def save(
         due = list(connection.scalars(select(rows.c.openid).where(rows.c.due)))
     new = brought + known.new
     return Listed(new + seen, new, returned, due)
+
+
+def _is_contradicted(clock: DatabaseClock) -> ColumnElement[bool]:
+    """Return the condition of somebody about whom the list is not to be believed for now.
+
+    WeChat's answer said that they had left while the list still had them. It may go on to list
+    them, for ever or until they are back: it is believed again, and WeChat asked, once a day.
+    """
+    # One from the future, of before a clock was set back, says nothing of today.
+    at = followers.c.list_contradicted_at
+    lasts = and_(at > clock.now(-CONTRADICTED_FOR), at <= clock.now())
+    return func.coalesce(lasts, false())
 
 
 def _look(connection: Connection, rows: Subquery, number: int) -> _Known:
@@ -236,8 +254,9 @@ def _subscribe_again(
 ) -> int:
     """Subscribe again those marked as gone whom this sweep has not listed before; count them.
 
-    They are due for enrichment: only WeChat's answer opens another follow period, since the list
-    may lag behind. Whom this sweep has brought is marked on an answer that is as new as the list.
+    But for those about whom the list is not to be believed. The others are due for enrichment: only
+    WeChat's answer opens another follow period, since the list may lag behind. Whom this sweep has
+    brought is marked on an answer that is as new as the list.
     """
     statement = (
         update(followers)
@@ -246,6 +265,7 @@ def _subscribe_again(
             followers.c.openid.in_(openid_rows(connection, openids)),
             not_(is_brought(sweep)),
             not_(is_seen(sweep)),
+            not_(_is_contradicted(clock)),
         )
         .values(subscribe=True, unsubscribed_at=None, enriched_at=None, changed_at=clock.now())
     )

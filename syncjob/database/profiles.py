@@ -70,9 +70,11 @@ def save(
     """Store answers of `subscribe: 1`: the profiles, and what they say of follow periods.
 
     Unless `confirmed`, those whose unionid is in conflict are left out, and the conflicts
-    returned. Lets those that are stored out of quarantine, and takes them off the candidates. Whom
-    a held page lists is added; see `pages.add` for the order. To add all of them `plainly` is a
-    quarter cheaper, an IntegrityError if one is there already, and NotPlain if one is in conflict.
+    returned; and nothing is stored of whoever is marked as gone, since that was answered after
+    these. A confirmed answer subscribes them again. Lets those that are stored out of quarantine,
+    and takes them off the candidates. Whom a held page lists is added; see `pages.add` for the
+    order. To add all of them `plainly` is a quarter cheaper, an IntegrityError if one is there
+    already, and NotPlain if one is in conflict.
     """
     by_openid = {info.openid: info for info in infos}
     if not by_openid:
@@ -86,7 +88,9 @@ def save(
     look = staged.execute(_look(), {"account": account_id}, columns=("openid", "unionid"))
     has_another_owner, waits = tuple(look.one())
     shared = not confirmed and (has_another_owner or unionids.are_repeated(infos))
-    write = partial(_write, connection.dialect, clock, account_id, held.sweep_id)
+    write = partial(
+        _write, connection.dialect, clock, account_id, held.sweep_id, confirmed=confirmed
+    )
     if shared and plainly:
         raise NotPlain
     if shared or write(staged, upsert=not plainly) < len(infos):
@@ -96,9 +100,10 @@ def save(
             infos = [info for info in infos if info.openid not in left_out]
             staged = Staged(connection, infos, held.pages)
         if infos:
-            _archive_periods(connection, staged, account_id)
+            _archive_periods(connection, staged, account_id, confirmed=confirmed)
             written = write(staged, upsert=True, contradicting=True)
-            require_stored(followers.name, written, len(infos))
+            left_alone = 0 if confirmed else _count_gone(staged, account_id)
+            require_stored(followers.name, written, len(infos) - left_alone)
     if waits:
         _let_out(connection, account_id, infos)
     return conflicts
@@ -132,10 +137,14 @@ def _is_return(answered: Any) -> ColumnElement[bool]:
     )
 
 
-def _archive_periods(connection: Connection, staged: Staged, account_id: int) -> None:
+def _archive_periods(
+    connection: Connection, staged: Staged, account_id: int, *, confirmed: bool
+) -> None:
     """Keep the periods that ended: as they were noted, or, if not, before the new ones began."""
     stored = select(_is_return(told.c)).where(
-        followers.c.account_id == account_id, followers.c.openid == told.c.openid
+        followers.c.account_id == account_id,
+        followers.c.openid == told.c.openid,
+        or_(followers.c.subscribe, literal(confirmed)),
     )
     when = ("openid", "subscribe_time")
     statement = select(told.c.openid).where(looked_up(stored).is_(True))
@@ -174,6 +183,7 @@ def _archive_periods(connection: Connection, staged: Staged, account_id: int) ->
             else_=later(connection.dialect, following_at, followers.c.followed_after),
         ),
         func.coalesce(followers.c.unfollowed_before, told.c.subscribe_time),
+        func.coalesce(followers.c.unsubscribe_reason, literal("answered")),
     ).where(
         followers.c.account_id == account_id,
         followers.c.openid == told.c.openid,
@@ -181,7 +191,7 @@ def _archive_periods(connection: Connection, staged: Staged, account_id: int) ->
         told.c.openid.in_(openid_rows(connection, returned)),
     )
     columns = ["account_id", "openid", "followed_after", "followed_before"]
-    columns += ["unfollowed_after", "unfollowed_before"]
+    columns += ["unfollowed_after", "unfollowed_before", "unsubscribe_reason"]
     staged.execute(insert(past_follow_periods).from_select(columns, ended), columns=when)
 
 
@@ -193,21 +203,25 @@ def _write(
     staged: Staged,
     *,
     upsert: bool,
+    confirmed: bool,
     contradicting: bool = False,
 ) -> int:
     """Write the staged answers into followers; return how many were written.
 
     With `upsert` also into rows that are there, but not into those that they contradict, unless
-    `contradicting`. Without, a row that is there is an IntegrityError.
+    `contradicting`; and into those of people who are marked as gone only if `confirmed` as well.
+    Without, a row that is there is an IntegrityError.
     """
     _, now = clock.parameter()
-    statement = _statement(dialect, clock, upsert, contradicting)
+    statement = _statement(dialect, clock, upsert, contradicting, confirmed)
     values = {"account": account_id, "sweep": sweep_id, **now}
     return staged.execute(statement, values, preserve_rowcount=True).rowcount
 
 
 @lru_cache(maxsize=16)  # making it costs as much as executing it for a hundred
-def _statement(dialect: Dialect, clock: DatabaseClock, upsert: bool, contradicting: bool) -> Any:
+def _statement(
+    dialect: Dialect, clock: DatabaseClock, upsert: bool, contradicting: bool, confirmed: bool
+) -> Any:
     """Return an INSERT, or an upsert: PostgreSQL may plan an UPDATE of the staged rows badly.
 
     (It may join them with the whole table; that costs ten times as much.)
@@ -256,13 +270,21 @@ def _statement(dialect: Dialect, clock: DatabaseClock, upsert: bool, contradicti
             answered.subscribe_time,
             case((returned, now), else_=followers.c.followed_before),
         ),
+        # Together, or the database refuses: who is not subscribed has an end.
+        "subscribe": True,
+        "unsubscribed_at": None,
+        "unsubscribe_reason": None,
         "unfollowed_after": None,
         "unfollowed_before": None,
+        "list_contradicted_at": None,
     }
+    where: ColumnElement[bool] | None = followers.c.subscribe.is_(True)
+    if not contradicting:
+        where = and_(followers.c.subscribe.is_(True), not_(or_(another_unionid, returned)))
+    elif confirmed:
+        where = None
     return statement.on_conflict_do_update(
-        index_elements=["account_id", "openid"],
-        set_=values,
-        where=None if contradicting else not_(or_(another_unionid, returned)),
+        index_elements=["account_id", "openid"], set_=values, where=where
     )
 
 
@@ -274,6 +296,16 @@ def _new_value(name: str, answered: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.coalesce(func.nullif(answered, literal(0)), column, answered)
     # Operators of the account clear remarks and tags: an empty value is a value.
     return func.coalesce(answered, column)
+
+
+def _count_gone(staged: Staged, account_id: int) -> int:
+    """Return how many of the staged are marked as gone: an unconfirmed answer is not for them."""
+    gone = select(func.count()).where(
+        followers.c.account_id == account_id,
+        followers.c.openid == told.c.openid,
+        followers.c.subscribe.is_(False),
+    )
+    return int(staged.execute(gone, columns=("openid",)).scalar_one())
 
 
 def _let_out(connection: Connection, account_id: int, infos: Sequence[UserInfo]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import Connection, case, delete
+from sqlalchemy import Connection, case, delete, update
 
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert, openid_rows
@@ -30,11 +30,24 @@ def put(connection: Connection, clock: DatabaseClock, account_id: int, refusal: 
                 "reason": statement.excluded.reason,
                 "attempts": quarantine.c.attempts + 1,
                 "next_try_at": case(
+                    (quarantine.c.attempts == 0, statement.excluded.next_try_at),
                     (quarantine.c.attempts == 1, clock.now(timedelta(days=1))),
                     else_=clock.now(timedelta(days=7)),
                 ),
             },
         )
+    )
+
+
+def restart(connection: Connection, account_id: int, openids: Sequence[str]) -> None:
+    """Begin again with the pauses of those of these who are in it."""
+    connection.execute(
+        update(quarantine)
+        .where(
+            quarantine.c.account_id == account_id,
+            quarantine.c.openid.in_(openid_rows(connection, openids)),
+        )
+        .values(attempts=0)
     )
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, func, select, text
 
-from syncjob.database import counts, quotas, runs, sweeps, unfollows
+from syncjob.database import absence, counts, quotas, runs, sweeps, unfollows
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import UTCDateTime
 from syncjob.database.followers import get_prefix, is_unenriched_now
@@ -50,6 +50,7 @@ def get_status(connection: Connection, clock: DatabaseClock, account: Account) -
     quarantined = connection.execute(
         select(func.count()).where(quarantine.c.account_id == account.id)
     ).scalar_one()
+    unanswered, refused = absence.count(connection, account.id)
     running = runs.get_running(connection, account.id)
     last = runs.get_last(connection, account.id)
     asking = last if last is None or not last.idle else runs.get_last_asking(connection, account.id)
@@ -63,6 +64,8 @@ def get_status(connection: Connection, clock: DatabaseClock, account: Account) -
         quarantined=quarantined,
         quotas=quotas.get_uses(connection, clock, account.id),
         candidates=unfollows.count_candidates(connection, account.id),
+        unanswered=unanswered,
+        refused=refused,
         open_sweep=sweeps.get_newest(connection, account.id, "open"),
         sealed_sweep=sweeps.get_newest(connection, account.id, "sealed"),
         running=running,

@@ -4,16 +4,18 @@ The only door to the database for the rest of syncjob. The steps of a run end wi
 `runs.advance`, which fails when the run was declared abandoned and so undoes the whole step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, false
 
 from syncjob.database import (
+    absence,
     pages,
     profiles,
     quarantine,
     runs,
+    sweeps,
     unfollows,
 )
 from syncjob.database.clock import Clock
@@ -25,8 +27,10 @@ from syncjob.model import (
     Answers,
     AnswersSaved,
     HeldPages,
+    ProofsSaved,
     Traffic,
     UnionidConflict,
+    UnsubscribeReason,
 )
 
 NOT_HELD = HeldPages()
@@ -114,7 +118,13 @@ class Store(Sweeping):
             others = [*answers.gone, *(refusal.openid for refusal in answers.refused)]
             pages.add_held(connection, self._clock, account_id, held, others, plainly=plainly)
             conflicts, stored, gone = self._save(
-                connection, account_id, answers, held, confirmed=confirmed, plainly=plainly
+                connection,
+                account_id,
+                answers,
+                held,
+                contradicts_list=sweeps.is_fresh(account_id, run_id),
+                confirmed=confirmed,
+                plainly=plainly,
             )
             for refusal in answers.refused:
                 quarantine.put(connection, self._clock, account_id, refusal)
@@ -143,20 +153,54 @@ class Store(Sweeping):
         answers: Answers,
         traffic: Traffic,
         *,
+        refusing: Collection[str] = (),
         confirmed: bool = False,
-    ) -> list[UnionidConflict]:
+    ) -> ProofsSaved:
         """Decide candidates as WeChat says: gone, still following, or not decided.
 
-        As with `save_answers`, nothing is stored of those whose unionid is in conflict.
+        `refusing` are those whom WeChat refuses to speak of; who was missing and refused for long
+        enough is marked as gone (see `absence`). As with `save_answers`, nothing is stored of those
+        whose unionid is in conflict.
         """
-        undecided = [*answers.missing, *(refusal.openid for refusal in answers.refused)]
+        failed = [refusal.openid for refusal in answers.refused]
+        silent = [*answers.missing, *(openid for openid in failed if openid not in refusing)]
         with writing(self._engine) as connection:
             conflicts, stored, gone = self._save(
                 connection, account_id, answers, NOT_HELD, confirmed=confirmed
             )
-            unfollows.leave_undecided(connection, account_id, undecided)
-            runs.advance(connection, self._clock, run_id, traffic, unfollowed=gone, lagging=stored)
-        return conflicts
+            refused = 0
+            if failed or silent:
+                refused = self._leave_undecided(connection, account_id, answers, silent, refusing)
+            runs.advance(
+                connection,
+                self._clock,
+                run_id,
+                traffic,
+                unfollowed=gone + refused,
+                lagging=stored,
+            )
+        return ProofsSaved(conflicts, refused)
+
+    def _leave_undecided(
+        self,
+        connection: Connection,
+        account_id: int,
+        answers: Answers,
+        silent: Sequence[str],
+        refusing: Collection[str],
+    ) -> int:
+        """Note who was asked about in vain; return how many follow periods that has ended."""
+        failed = [refusal.openid for refusal in answers.refused]
+        # That they are missing is news: however long they have been in quarantine for something
+        # else, the pauses begin again.
+        new = absence.get_new(connection, account_id, failed)
+        quarantine.restart(connection, account_id, new)
+        for refusal in answers.refused:
+            quarantine.put(connection, self._clock, account_id, refusal)
+        refused = list(refusing)
+        absence.note_unanswered(connection, account_id, silent=silent, refused=refused)
+        ended = absence.get_ended(connection, account_id, refused)
+        return self._mark_gone(connection, account_id, ended, reason="refused")
 
     def _save(
         self,
@@ -167,6 +211,7 @@ class Store(Sweeping):
         *,
         confirmed: bool,
         plainly: bool = False,
+        contradicts_list: ColumnElement[bool] | None = None,
     ) -> tuple[list[UnionidConflict], int, int]:
         """Store profiles and unfollows; return conflicts, how many profiles, how many unfollows."""
         following = answers.following
@@ -183,7 +228,10 @@ class Store(Sweeping):
         stored = (
             sum(info.openid not in contested for info in following) if contested else len(following)
         )
-        return conflicts, stored, self._mark_gone(connection, account_id, answers.gone)
+        gone = self._mark_gone(
+            connection, account_id, answers.gone, contradicts_list=contradicts_list
+        )
+        return conflicts, stored, gone
 
     def decide_parked(self, account_id: int, *, approve: bool) -> int:
         """Let the next run ask about the parked candidates, or leave them; return how many."""
@@ -192,8 +240,23 @@ class Store(Sweeping):
             unfollows.unpark(connection, account_id, approve=approve)
             return count
 
-    def _mark_gone(self, connection: Connection, account_id: int, gone: Sequence[str]) -> int:
+    def _mark_gone(
+        self,
+        connection: Connection,
+        account_id: int,
+        gone: Sequence[str],
+        *,
+        reason: UnsubscribeReason = "answered",
+        contradicts_list: ColumnElement[bool] | None = None,
+    ) -> int:
         if not gone:
             return 0
         quarantine.let_out(connection, account_id, gone)
-        return unfollows.mark_gone(connection, self._clock, account_id, gone)
+        return unfollows.mark_gone(
+            connection,
+            self._clock,
+            account_id,
+            gone,
+            reason=reason,
+            contradicts_list=false() if contradicts_list is None else contradicts_list,
+        )

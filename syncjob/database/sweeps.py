@@ -2,10 +2,21 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from syncjob.database.clock import DatabaseClock
-from syncjob.database.tables import sweep_openids, sweeps
+from syncjob.database.tables import runs, sweep_openids, sweeps
 from syncjob.errors import RunLost
 from syncjob.model import Sweep
 
@@ -45,6 +56,13 @@ def get_latest(connection: Connection, account_id: int, limit: int) -> list[Swee
         .limit(limit)
     )
     return [Sweep(*row) for row in rows]
+
+
+def is_fresh(account_id: int, run_id: int) -> ColumnElement[bool]:
+    """Return the condition that the run reads the list, or has read it."""
+    started_at = select(runs.c.started_at).where(runs.c.id == run_id).scalar_subquery()
+    read = or_(sweeps.c.finished_at.is_(None), sweeps.c.finished_at >= started_at)
+    return exists().where(sweeps.c.account_id == account_id, read)
 
 
 def advance(

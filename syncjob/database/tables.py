@@ -96,6 +96,12 @@ followers = Table(
     # twice. Behind the sweep's cursor, or NULL, that page is not stored yet.
     Column("first_sweep_id", BigInteger),
     Column("first_page", Integer),
+    # Why the latest period ended: answered (subscribe: 0), or refused (see database/absence.py).
+    Column("unsubscribe_reason", Text),
+    # WeChat said that they had left while its list still had them: the list is not believed again
+    # for a day.
+    instant("list_contradicted_at"),
+    CheckConstraint("subscribe OR unfollowed_before IS NOT NULL", name="gone_has_an_end"),
 )
 # People are looked up by it, and no two OpenIDs of an account should share one. A hash costs less
 # to keep than a tree, whatever the collation of the database is.
@@ -128,6 +134,7 @@ past_follow_periods = Table(
     instant("followed_before"),
     instant("unfollowed_after"),
     instant("unfollowed_before"),
+    Column("unsubscribe_reason", Text),
     Index(None, "account_id", "openid"),
 )
 
@@ -140,8 +147,16 @@ unfollow_candidates = Table(
     Column("sweep_id", ID, nullable=False),
     # When they certainly still followed, as far as is known.
     instant("following_at"),
-    # Asked, without an answer that decides; or rejected by the operator. The next sweep asks anew.
+    # Asked, without an answer that decides; or rejected by the operator. A later sweep asks again.
     Column("undecided", Boolean(create_constraint=False), nullable=False, server_default=false()),
+    # Since they were last listed: after how many sealed sweeps WeChat was asked about them without
+    # an answer that decides, and after how many of these, the last ones, it refused to speak; when
+    # the first of these began.
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("refusals", Integer, nullable=False, server_default=text("0")),
+    # They were few enough, or the operator approved: they do not park another time.
+    Column("approved", Boolean(create_constraint=False), nullable=False, server_default=false()),
+    instant("missed_since"),
 )
 
 sweeps = Table(

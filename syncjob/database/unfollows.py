@@ -1,6 +1,7 @@
 """Statements on who is gone: candidates, what was found out about them, and the marking itself."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -16,12 +17,13 @@ from sqlalchemy import (
     update,
 )
 
+from syncjob.database import absence
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.dialects import insert, later, openid_rows
 from syncjob.database.followers import is_seen, last_sealed_at
 from syncjob.database.tables import accounts, followers
 from syncjob.database.tables import unfollow_candidates as candidates
-from syncjob.model import Allowance, Candidate, Sweep, SweepSealed
+from syncjob.model import Allowance, Candidate, Sweep, SweepSealed, UnsubscribeReason
 
 
 def add_candidates(
@@ -29,10 +31,12 @@ def add_candidates(
 ) -> SweepSealed:
     """Make candidates of the subscribed whom the sweep, about to be sealed, has not listed.
 
-    More than the allowance parks them, fewer lift a parking. Those of earlier sweeps whom it lists
-    are not asked about any more; but until WeChat's next answer about them nobody knows whether
-    they were away in between, so when they were last known to follow is kept. To be called while
-    the sweep before is still the last sealed one: that one had the new candidates.
+    More than the allowance parks them, fewer lift a parking; whom it let through once, or the
+    operator, is not counted again before they are listed. Whom WeChat has refused to speak of is
+    asked about again after a pause only. Those of earlier sweeps whom it lists are not asked about
+    any more; but until WeChat's next answer about them nobody knows whether they were away in
+    between, so when they were last known to follow is kept. To be called while the sweep before is
+    still the last sealed one: that one had the new candidates.
     """
     account_id = sweep.account_id
     absent = select(
@@ -63,8 +67,14 @@ def add_candidates(
         )
         .values(undecided=True)
     ).rowcount
-    count = count_candidates(connection, account_id)
-    parked = allowance.exceeded_by(count, of=sweep.openids + count)
+    absence.let_wait(connection, clock, sweep)
+    to_ask = and_(candidates.c.account_id == account_id, not_(candidates.c.undecided))
+    count, suspicious = connection.execute(
+        select(func.count(), func.count().filter(not_(candidates.c.approved))).where(to_ask)
+    ).one()
+    parked = allowance.exceeded_by(suspicious, of=sweep.openids + count)
+    if suspicious and not parked:
+        _approve(connection, account_id)
     since = func.coalesce(accounts.c.parked_at, clock.now()) if parked else None
     connection.execute(update(accounts).where(accounts.c.id == account_id).values(parked_at=since))
     return SweepSealed(count, parked, listed_again)
@@ -88,6 +98,7 @@ def get_candidates(
         candidates.c.following_at,
         followers.c.first_seen_at,
         followers.c.subscribe_time,
+        candidates.c.attempts,
     )
     rows = connection.execute(
         select(*columns)
@@ -112,32 +123,41 @@ def get_candidates(
 def unpark(connection: Connection, account_id: int, *, approve: bool) -> None:
     """Let the parked candidates be asked about, or leave them alone until the next sweep."""
     connection.execute(update(accounts).where(accounts.c.id == account_id).values(parked_at=None))
-    if not approve:
-        # Not deleted: that they were not listed still says when they were last known to follow.
-        connection.execute(
-            update(candidates).where(candidates.c.account_id == account_id).values(undecided=True)
-        )
+    if approve:
+        _approve(connection, account_id)
+    else:
+        absence.reject(connection, account_id)
+
+
+def _approve(connection: Connection, account_id: int) -> None:
+    """Do not count those who are to be asked about again, before a page lists them."""
+    connection.execute(
+        update(candidates)
+        .where(candidates.c.account_id == account_id, not_(candidates.c.undecided))
+        .values(approved=True)
+    )
 
 
 def drop_candidates(connection: Connection, account_id: int, openids: Sequence[str]) -> None:
     """These are decided."""
-    connection.execute(delete(candidates).where(_these(connection, account_id, openids)))
-
-
-def leave_undecided(connection: Connection, account_id: int, openids: Sequence[str]) -> None:
-    """These were asked about in vain; the next sweep makes candidates of them again, or not."""
-    connection.execute(
-        update(candidates).where(_these(connection, account_id, openids)).values(undecided=True)
-    )
+    connection.execute(delete(candidates).where(absence.is_of(connection, account_id, openids)))
 
 
 def mark_gone(
-    connection: Connection, clock: DatabaseClock, account_id: int, openids: Sequence[str]
+    connection: Connection,
+    clock: DatabaseClock,
+    account_id: int,
+    openids: Sequence[str],
+    *,
+    reason: UnsubscribeReason,
+    contradicts_list: ColumnElement[bool],
 ) -> int:
-    """Mark those of whom user/info said `subscribe: 0` just now; return how many that are.
+    """Mark those who are gone, and for which reason; return how many that are.
 
-    The follow period ends between the last sweep that had them and now. Whoever was only listed
-    again, and never confirmed, is put back to the end that was known.
+    `answered`: user/info said `subscribe: 0` just now; `refused`: see `absence`. The follow period
+    ends between the last sweep that had them and now. Whoever was only listed again, and never
+    confirmed, is put back to the end that was known. Where the answer `contradicts_list`, that is
+    noted, so that the list is not believed again at once.
     """
     ended = followers.c.unfollowed_before.is_not(None)
     candidate = and_(
@@ -168,8 +188,9 @@ def mark_gone(
                 else_=None,
             ),
             unfollowed_before=func.coalesce(followers.c.unfollowed_before, clock.now()),
-            enriched_at=clock.now(),
+            list_contradicted_at=case((contradicts_list, clock.now()), else_=None),
             changed_at=clock.now(),
+            **_of_reason(clock, reason),
         )
     )
     count = connection.execute(statement).rowcount
@@ -177,6 +198,8 @@ def mark_gone(
     return count
 
 
-def _these(connection: Connection, account_id: int, openids: Sequence[str]) -> ColumnElement[bool]:
-    listed = candidates.c.openid.in_(openid_rows(connection, openids))
-    return and_(candidates.c.account_id == account_id, listed)
+def _of_reason(clock: DatabaseClock, reason: UnsubscribeReason) -> dict[str, Any]:
+    if reason == "answered":
+        return {"unsubscribe_reason": reason, "enriched_at": clock.now()}
+    # An answer about an end that is known already says more than a refusal.
+    return {"unsubscribe_reason": func.coalesce(followers.c.unsubscribe_reason, reason)}

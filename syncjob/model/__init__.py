@@ -21,7 +21,6 @@ from syncjob.model.records import (
     Allowance,
     Answers,
     AnswersSaved,
-    Candidate,
     Command,
     FollowerCount,
     HeldPages,
@@ -31,7 +30,6 @@ from syncjob.model.records import (
     RunStatus,
     Standing,
     Sweep,
-    SweepSealed,
     SweepStatus,
     Totals,
     Traffic,
@@ -45,6 +43,13 @@ from syncjob.model.replies import (
     ToldRequest,
 )
 from syncjob.model.spans import next_sweep_in_words, span_in_words
+from syncjob.model.unfollows import (
+    Candidate,
+    ProofsSaved,
+    SweepSealed,
+    Unanswered,
+    UnsubscribeReason,
+)
 from syncjob.model.user_info import (
     UserInfo,
     documented_user_infos,
@@ -73,6 +78,7 @@ __all__ = [
     "MalformedReply",
     "PageSaved",
     "Pooling",
+    "ProofsSaved",
     "QuotaState",
     "QuotaUse",
     "Refusal",
@@ -88,7 +94,9 @@ __all__ = [
     "ToldRequest",
     "Totals",
     "Traffic",
+    "Unanswered",
     "UnionidConflict",
+    "UnsubscribeReason",
     "UserInfo",
     "common_prefix",
     "documented_user_infos",

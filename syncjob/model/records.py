@@ -117,31 +117,6 @@ class HeldPages:
 
 
 @dataclass(frozen=True, slots=True)
-class SweepSealed:
-    """What sealing a sweep found: subscribed followers whom it did not list, too many or not.
-
-    `listed_again`: followers who had been candidates until now.
-    """
-
-    candidates: int
-    parked: bool
-    listed_again: int
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A subscribed follower whom the last sealed sweep did not list.
-
-    `following_at` is when they certainly still followed, as far as is known.
-    """
-
-    openid: str = field(repr=False)
-    following_at: datetime | None
-    first_seen_at: datetime
-    subscribe_time: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class Refusal:
     """An OpenID that WeChat refused by itself, or whose answer is not to be believed."""
 
@@ -311,6 +286,8 @@ class AccountStatus:
     unenriched: int
     quarantined: int
     candidates: int
+    unanswered: int
+    refused: int  # of these
     quotas: list[QuotaUse]
     open_sweep: Sweep | None
     sealed_sweep: Sweep | None

@@ -55,7 +55,7 @@ class Account:
         self._founders = followers
         self._members = Membership(followers, self._founded_at, clock)
         self._overrides = Overrides(quirk_every)
-        self._poisoned: set[int] = set()
+        self._refused, self._refused_alone = dict[int, int](), dict[int, int]()  # errcodes
         self._forgotten: set[int] = set()
         self._blank: set[int] = set()
         self._unionless: set[int] = set()
@@ -137,7 +137,15 @@ class Account:
 
     def poison(self, openid: str) -> None:
         """Make every batch with this OpenID fail with 40003, and user/info for it too."""
-        self._poisoned.add(self._index(openid))
+        self.refuse(openid)
+
+    def refuse(self, openid: str, errcode: int = 40003, *, batches: bool = True) -> None:
+        """Refuse to speak of the user: user/info, and each batch with them, fails with `errcode`.
+
+        Without `batches` only user/info does; batchget calls the user unfollowed.
+        """
+        index = self._index(openid)
+        (self._refused if batches else self._refused_alone)[index] = errcode
 
     def forget(self, openid: str) -> None:
         """Leave the user out of batchget's answers; user/info still knows them."""
@@ -152,10 +160,12 @@ class Account:
         self._unionless.add(self._index(openid))
 
     def cure(self, openid: str) -> None:
-        """Undo `poison`, `forget`, `blank`, `hide_unionid` and `garble` for the user."""
+        """Undo `poison`, `refuse`, `forget`, `blank`, `hide_unionid` and `garble` for the user."""
         index = self._index(openid)
         self._overrides.garble(index, False)
-        for marked in (self._poisoned, self._forgotten, self._blank, self._unionless):
+        self._refused.pop(index, None)
+        self._refused_alone.pop(index, None)
+        for marked in (self._forgotten, self._blank, self._unionless):
             marked.discard(index)
 
     def openid(self, index: int) -> str:
@@ -231,13 +241,18 @@ class Account:
             or not self.follows(index)
             or index in self._blank
             or index in self._forgotten
+            or index in self._refused_alone
         )
 
-    def refuses(self, openid: str, index: int | None) -> bool:
-        """Tell whether WeChat calls the OpenID invalid: malformed, another account's, poisoned."""
+    def refusal(self, openid: str, index: int | None, *, batch: bool) -> int | None:
+        """Return the errcode with which WeChat refuses to speak of the OpenID, if it does.
+
+        40003 for one that is malformed or another account's.
+        """
         if index is None:
-            return not self._directory.well_formed(openid)
-        return index in self._poisoned
+            return None if self._directory.well_formed(openid) else 40003
+        refused = self._refused.get(index)
+        return refused if batch or refused is not None else self._refused_alone.get(index)
 
     def forgets(self, index: int) -> bool:
         """Tell whether batchget leaves this user out."""
@@ -276,7 +291,8 @@ class Account:
 
     def _plain(self, index: int, openid: str, *, batch: bool) -> str:
         unionid = self._directory.unionid(openid) if self._unionid else None
-        if not self.follows(index) or (batch and index in self._blank):
+        called_gone = batch and (index in self._blank or index in self._refused_alone)
+        if called_gone or not self.follows(index):
             return self._profiles.unfollowed(openid, unionid)
         if batch and index in self._unionless:
             unionid = None

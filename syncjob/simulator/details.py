@@ -25,10 +25,11 @@ def asked_openids(body: bytes) -> tuple[str, ...] | None:
 
 
 def user_info(account: Account, openid: str) -> str | int:
-    """Return the JSON of one user, or 40003 for an OpenID that is malformed or poisoned."""
+    """Return the JSON of one user, or the errcode with which WeChat refuses to speak of them."""
     index = account.find(openid)
-    if account.refuses(openid, index):
-        return 40003
+    refusal = account.refusal(openid, index, batch=False)
+    if refusal is not None:
+        return refusal
     return account.describe(index, openid, batch=False)
 
 
@@ -37,14 +38,16 @@ def batch_info(
 ) -> str | int:
     """Return the JSON of up to 100 users, or an errcode for the batch as a whole.
 
-    One malformed OpenID fails the batch with 40003, and nothing says which it was. Someone
+    One malformed or refused OpenID fails the batch, and nothing says which it was. Someone
     unknown is no error, but an entry with subscribe 0.
     """
     if not 0 < len(openids) <= switches.batch_limit:
         return 40032
     found = [account.find(openid) for openid in openids]
-    if any(account.refuses(openid, index) for openid, index in zip(openids, found, strict=True)):
-        return 40003
+    for openid, index in zip(openids, found, strict=True):
+        refusal = account.refusal(openid, index, batch=True)
+        if refusal is not None:
+            return refusal
     described = [
         None
         if index is not None and account.forgets(index)

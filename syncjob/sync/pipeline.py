@@ -7,7 +7,7 @@ account. What was asked and not stored when a run dies is asked again by the nex
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
@@ -29,6 +29,10 @@ PATIENCE = 1.0
 STORING_PATIENCE = 5.0
 
 
+# What is called about a batch: `ask`, or `ask_each`.
+Question = Callable[[WeChatClient, Sequence[str]], Answers]
+
+
 class Save(Protocol):
     """Stores answers in one transaction; returns the conflicts, of whom it has stored nothing."""
 
@@ -48,13 +52,13 @@ class Pipeline:
         self._batch_size = batch_size
         self._group = Group()
 
-    def put(self, openids: Sequence[str]) -> None:
+    def put(self, openids: Sequence[str], question: Question = ask) -> None:
         """Have these distinct OpenIDs asked about; raise what has failed, if something has.
 
         Nobody is asked about twice at a time: of two answers, an old one might be stored last.
         """
         for start in range(0, len(openids), self._batch_size):
-            self._put_batch(openids[start : start + self._batch_size])
+            self._put_batch(openids[start : start + self._batch_size], question)
 
     def flush(self) -> None:
         """Wait until all that was put is stored; raise what has failed, if something has."""
@@ -81,8 +85,8 @@ class Pipeline:
             raise
         self._close(exc)
 
-    def _put_batch(self, batch: Sequence[str]) -> None:
-        self._group.add(ask(self._client, batch))
+    def _put_batch(self, batch: Sequence[str], question: Question) -> None:
+        self._group.add(question(self._client, batch))
         if self._group.is_due:
             self._store_own()
 
@@ -143,12 +147,12 @@ class ConcurrentPipeline(Pipeline):
         for storer in self._storers:
             storer.start()
 
-    def put(self, openids: Sequence[str]) -> None:
+    def put(self, openids: Sequence[str], question: Question = ask) -> None:
         """Have these distinct OpenIDs asked about; raise what has failed, if something has."""
         with self._changed:
             openids = [openid for openid in openids if openid not in self._underway]
             self._underway.update(dict.fromkeys(openids))
-        super().put(openids)
+        super().put(openids, question)
 
     def flush(self) -> None:
         """Wait until all that was put is stored; raise what has failed, if something has."""
@@ -169,20 +173,20 @@ class ConcurrentPipeline(Pipeline):
         with self._changed:
             self._changed.wait_for(lambda: self._failure or are_stored(), seconds)
 
-    def _put_batch(self, batch: Sequence[str]) -> None:
+    def _put_batch(self, batch: Sequence[str], question: Question) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._failure or self._pending < self._most_pending)
             if self._failure:
                 raise self._failure
             self._pending += 1
-        self._askers.submit(partial(self._ask, batch))
+        self._askers.submit(partial(self._ask, batch, question))
 
-    def _ask(self, batch: Sequence[str]) -> None:
+    def _ask(self, batch: Sequence[str], question: Question) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._failure or self._out < self._most_out)
             self._out += 1
         with self._noting_failure():
-            answers = ask(self._client, batch)
+            answers = question(self._client, batch)
             with self._changed:
                 self._group.add(answers)
                 if self._group.batches == 1 or self._group.is_due or self._is_all_answered:
@@ -228,16 +232,29 @@ class ConcurrentPipeline(Pipeline):
 
     def _store_group(self, answers: Answers, batches: int) -> None:
         conflicts = self._save(answers, confirmed=False)
-        questions = self._questions(answers, conflicts)
-        self._count(
-            pending=len(questions) - batches,
-            out=-batches,
-            storing=-batches,
-            decided=answers.openids,
-            asked_again=[conflict.openid for conflict in conflicts],
-        )
+        with self._changed:
+            conflicts = self._without_others_underway(answers, conflicts)
+            questions = self._questions(answers, conflicts)
+            self._count(
+                pending=len(questions) - batches,
+                out=-batches,
+                storing=-batches,
+                decided=answers.openids,
+                asked_again=[conflict.openid for conflict in conflicts],
+            )
         for question in questions:
             self._askers.submit(partial(self._settle, question))
+
+    def _without_others_underway(
+        self, answers: Answers, conflicts: list[UnionidConflict]
+    ) -> list[UnionidConflict]:
+        """Leave out whoever of other answers is asked about by now: nobody is, twice at a time.
+
+        Such a one is the other owner of a unionid; if they still are, their own answer is in
+        conflict too.
+        """
+        own = set(answers.openids) if conflicts else ()
+        return [c for c in conflicts if c.openid in own or c.openid not in self._underway]
 
     def _count(
         self,

@@ -154,6 +154,16 @@ def is_lasting(errcode: int) -> bool:
     return issubclass(meaning_of(errcode).error, NeedsOperator | TokenRejected)
 
 
+def refuses_to_speak(errcode: int | None) -> bool:
+    """Tell whether it is an OpenID that WeChat refused with this errcode, and nothing else.
+
+    (49003, of an OpenID of another account, is as good as that where it is of one alone.)
+    """
+    if errcode is None:
+        return False
+    return errcode == 49003 or issubclass(meaning_of(errcode).error, InvalidOpenID | NoSuchUser)
+
+
 def split_rid(errmsg: str) -> tuple[str, str | None]:
     """Return the text fit for one log line, without hint and rid, and the rid."""
     # Cut first: what follows takes a time that grows with the square of its length.
