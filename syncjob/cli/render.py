@@ -41,6 +41,9 @@ def status_in_words(status: AccountStatus, *, died: bool = False) -> str:
             f"{status.unenriched:,} unenriched{quarantined})",
         )
     )
+    if status.account.unionids_missing_at is not None:
+        since = _minute(status.account.unionids_missing_at)
+        lines.append(("unionids", f"older profiles lack theirs, seen {since}: syncjob backfill"))
     if status.account.parked_at is not None:
         lines.append(
             (
@@ -84,6 +87,7 @@ def status_as_json(status: AccountStatus, *, died: bool = False) -> dict[str, An
         "quarantined": status.quarantined,
         "unfollow_candidates": status.candidates,
         "unfollows_parked_at": _iso(status.account.parked_at),
+        "unionids_missing_at": _iso(status.account.unionids_missing_at),
         "backfill_started_at": _iso(status.account.backfill_started_at),
         "backfill_finished_at": _iso(status.account.backfill_finished_at),
         "quota": quotas_as_json(status.quotas),

@@ -8,7 +8,7 @@ from syncjob.database.engine import open_engine, reading, writing
 from syncjob.errors import DatabaseError, SchemaNotCurrent
 
 # What migrations/ leads to; written down so that only `migrate` needs to import Alembic.
-CURRENT_REVISION = "0007"
+CURRENT_REVISION = "0011"
 MIGRATION_LOCK = 0x73796E636A6F62  # "syncjob"
 
 

@@ -10,6 +10,8 @@ from functools import partial
 from sqlalchemy import Connection
 
 from syncjob.database import (
+    accounts,
+    followers,
     pages,
     profiles,
     quarantine,
@@ -125,6 +127,18 @@ class Store(Sweeping):
                 skipped=len(answers.refused) + len(answers.missing),
             )
         return AnswersSaved(conflicts, list(known))
+
+    def check_unionids(self, run_id: int, account_id: int) -> bool:
+        """Note whether profiles lack the unionid that WeChat sends now; return whether it is news.
+
+        Looks at some rows only.
+        """
+        with writing(self._engine) as connection:
+            missing = followers.lack_unionids(connection, account_id)
+            runs.advance(connection, self._clock, run_id)
+            return accounts.note_missing_unionids(
+                connection, self._clock, account_id, missing=missing
+            )
 
     # --- who is gone ------------------------------------------------------------------------
 

@@ -22,12 +22,20 @@ class Directory:
         self._order = ListOrder(seed, max(capacity - 1, 1).bit_length())
         self.size = self._order.size
         self._openids = OpenIds(seed, "openid", self.size)
+        self._seed = seed
+        self._platforms = 0
         self._unionid_prefix = OpenIds(seed, "unionid", self.size).prefix
         self._lately: dict[str, int] = {}
 
     def openid(self, index: int) -> str:
         """Return the OpenID of the `index`-th person."""
         return self._openids.encode(self._order.key(index))
+
+    def move_unionids(self) -> None:
+        """Give everybody another unionid: those of another Open Platform."""
+        self._platforms += 1
+        of_platform = f"unionid {self._platforms}"
+        self._unionid_prefix = OpenIds(self._seed, of_platform, self.size).prefix
 
     def unionid(self, openid: str) -> str:
         """Return the unionid behind an OpenID: its own characters, backwards."""

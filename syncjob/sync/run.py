@@ -20,11 +20,13 @@ from syncjob.errors import (
     exit_code_of,
 )
 from syncjob.model import Account, Command, Run
+from syncjob.sync.ask import Asker
 from syncjob.sync.background import Background
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import Enrichment
 from syncjob.sync.heartbeat import Heartbeat
 from syncjob.sync.holder import is_dead, this_process
+from syncjob.sync.moves import ENOUGH, Moves
 from syncjob.sync.probe import probe
 from syncjob.sync.rules import DEFAULT_RULES, SweepRules
 from syncjob.sync.sweep import sweep_list
@@ -48,7 +50,8 @@ class Plan:
     `restart` lets a backfill start over although an earlier one has not come to its end. After
     `probe_after` runs in a row that failed for one lasting cause, one call is made first, to see
     whether it lasts; 0: never. `max_pages` of the list and `max_batches` of people end a run before
-    it has done all; None: they do not.
+    it has done all; None: they do not. After `believe_moves_after` changes of unionids that
+    user/info confirms, batches are believed about others.
     """
 
     command: Command = "sync"
@@ -62,6 +65,7 @@ class Plan:
     probe_after: int = 0
     max_pages: int | None = None
     max_batches: int | None = None
+    believe_moves_after: int = ENOUGH
 
 
 def run_job(
@@ -95,9 +99,11 @@ def run_job(
             # Read again: another run may have ended a backfill just before this one began.
             _work(store, client, run, store.save_account(account.appid), plan, watch)
         run = store.finish_run(run.id, "succeeded", client.traffic, exit_code=ExitCode.DONE)
-    except RunLost:
+    except RunLost as error:
+        client.gate.close(error)
         raise  # the row is another's now
     except (Exception, KeyboardInterrupt) as error:
+        client.gate.close(error)  # threads that wait to repeat a call must not
         ended = _record_end(store, client, run, error)
         if ended is not None:
             on_run(ended)
@@ -131,10 +137,16 @@ def _work(
         account = store.start_backfill(run.id, account)
         logger.info("Started a backfill: every follower is due again.")
     bounds = Bounds(plan.max_pages, plan.max_batches, plan.batch_size)
+    asker = Asker(
+        client,
+        gate=client.gate,
+        get_controls=partial(store.get_controls, account.id),
+        moves=Moves(plan.believe_moves_after),
+    )
     prove = partial(
         prove_unfollows,
         store,
-        client,
+        asker,
         run,
         batch_size=plan.batch_size,
         concurrency=plan.concurrency,
@@ -144,7 +156,7 @@ def _work(
         prove()
     enrichment = Enrichment(
         store,
-        client,
+        asker,
         run,
         batch_size=plan.batch_size,
         concurrency=plan.concurrency,
@@ -174,11 +186,23 @@ def _work(
         logger.info("Did as much as was asked for; the next run goes on.")
     elif account.backfilling:
         store.finish_backfill(run.id, account.id)
+        account = store.save_account(account.appid)
+    if enrichment.saw_unionids and not account.backfilling:
+        _check_unionids(store, run)
     if account.parked_at is not None:
         raise UnfollowsParked(
             f"{store.count_candidates(account.id)} followers are missing from WeChat's list, too "
             "many to be believed; nobody was marked as gone\n"
             "look at them: syncjob unfollows; then: syncjob unfollows approve, or reject"
+        )
+
+
+def _check_unionids(store: Store, run: Run) -> None:
+    """Say once that profiles of before the account was bound to an Open Platform lack a unionid."""
+    if store.check_unionids(run.id, run.account_id):
+        logger.warning(
+            "WeChat sends unionids now, and followers whose profile is older have none. "
+            "Fetch all profiles again: syncjob backfill"
         )
 
 

@@ -4,17 +4,17 @@ import logging
 
 from syncjob.database.store import Store
 from syncjob.model import Answers, Run, UnionidConflict
+from syncjob.sync.ask import Asker
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import CHUNK
 from syncjob.sync.pipeline import open_pipeline
-from syncjob.wechat.client import WeChatClient
 
 logger = logging.getLogger(__name__)
 
 
 def prove_unfollows(
     store: Store,
-    client: WeChatClient,
+    asker: Asker,
     run: Run,
     *,
     batch_size: int,
@@ -29,7 +29,7 @@ def prove_unfollows(
 
     def save(answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
         conflicts = store.save_proofs(
-            run.id, run.account_id, answers, client.traffic, confirmed=confirmed
+            run.id, run.account_id, answers, asker.client.traffic, confirmed=confirmed
         )
         logger.info(
             "Asked about followers who were not listed. gone=%d lagging=%d undecided=%d",
@@ -44,7 +44,7 @@ def prove_unfollows(
     if not chunk:
         return
     with open_pipeline(
-        client, save, batch_size=batch_size, concurrency=concurrency, storers=store.writers
+        asker, save, batch_size=batch_size, concurrency=concurrency, storers=store.writers
     ) as pipeline:
         while chunk and not bounds.reached:
             pipeline.put(bounds.take([candidate.openid for candidate in chunk]))
