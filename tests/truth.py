@@ -125,8 +125,11 @@ def check_followers(before: Tables, after: Tables, account: Account) -> None:
         who = named(account, openid)
         old = before.followers.get(openid)
         if row["unionid"] is not None:
-            assert row["unionid"] == account.unionid(account.find(openid)), (
-                f"{who}: a wrong unionid"
+            ever = account.unionids(openid)
+            assert row["unionid"] in ever, f"{who}: a wrong unionid"
+            was = None if old is None else old["unionid"]
+            assert was is None or ever.index(row["unionid"]) >= ever.index(was), (
+                f"{who}: an earlier unionid is back"
             )
         assert (row["unsubscribed_at"] is None) == row["subscribe"], f"{who}: unsubscribed_at"
         if old is not None:

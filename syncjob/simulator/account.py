@@ -296,6 +296,10 @@ class Account:
         directory = self._directory
         return directory.unionid(directory.openid(index)) if self._unionid else None
 
+    def unionids(self, openid: str) -> list[str]:
+        """Return the unionids that the user has ever had, the newest last."""
+        return self._directory.unionids(openid)
+
     def _index(self, openid: str) -> int:
         index = self.find(openid)
         if index is None:

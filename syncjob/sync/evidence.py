@@ -24,8 +24,9 @@ logger = logging.getLogger(__name__)
 ALONE = 5
 # After so many failed calls in a row one thread at a time goes on looking for the culprit.
 FAILED = 16
-# How many others are asked about at most, to see whether anybody is answered about.
-CONTROLS = 5
+# How many known ones are asked about, to see whether anybody is answered about; and then three of
+# the batch itself.
+KNOWN = 3
 
 
 class Evidence:
@@ -99,11 +100,11 @@ class Evidence:
 
     def is_answered(self, others: Sequence[str]) -> bool:
         """Ask about a few who should be known, else about `others`, until one is answered about."""
-        known = [*self._answered, *self._get_controls()]
+        known = list(dict.fromkeys([*self._answered, *self._get_controls()]))[:KNOWN]
         far = [others[-1], others[len(others) // 2], others[0]] if others else []
         with self._changed:
-            chosen = [o for o in dict.fromkeys([*known[:3], *far]) if o not in self._culprits]
-        for openid in chosen[:CONTROLS]:
+            chosen = [o for o in dict.fromkeys([*known, *far]) if o not in self._culprits]
+        for openid in chosen:
             try:
                 self._ask(openid)
             except WeChatError as error:
