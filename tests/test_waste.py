@@ -1,6 +1,7 @@
 """Runs that stop where more calls cannot help, and go on where one person is what is wrong."""
 
 import json
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -98,6 +99,25 @@ def test_settling_ends_with_the_first_refusal_that_lasts(
     assert wechat.run("sync") == 75
 
     assert wechat.simulator.count("user/info") <= 9 + int(concurrency)
+
+
+@pytest.mark.parametrize("concurrency", CONCURRENCY)
+def test_a_database_that_fails_ends_the_calls(
+    world: Callable[..., World], query: Query, concurrency: str
+) -> None:
+    """Who cannot store any answer asks for no more of them."""
+    wechat = world(20_000, latency=0.02)
+    wechat.set(SYNCJOB_CONCURRENCY=concurrency)
+
+    def spoil(request: Any) -> None:
+        if wechat.simulator.count("user/info/batchget") == 1 and request.openids:
+            query("ALTER TABLE runs RENAME TO runs_of_somebody_else")
+
+    wechat.simulator.on_request = spoil
+    assert wechat.run("sync") == 4
+
+    # The first group of answers is stored after twenty batches, or half a second.
+    assert asked_about_people(wechat) <= 100
 
 
 # --- everybody is refused -----------------------------------------------------------------
@@ -361,11 +381,28 @@ def test_unionids_that_all_move_cost_few_calls(
 
     assert wechat.run("sync") == 0
 
-    assert wechat.simulator.count("user/info") <= 100 + 30 + int(concurrency)
+    # Of those that wait already when there are a hundred, one of ten is asked about at most.
+    most = {"1": 100 + 30, "8": 250, "32": 400}
+    assert wechat.simulator.count("user/info") <= most[concurrency]
     truth = {o: wechat.account.user(o)["unionid"] for o in wechat.account.openids()}
     assert dict(query("SELECT openid, unionid FROM followers")) == truth
     assert capsys.readouterr().err.count("All unionids have changed") == 1
     assert query("SELECT count(*) FROM quarantine") == [(0,)]
+
+
+def test_changed_unionids_are_asked_about_side_by_side(
+    world: Callable[..., World], query: Query
+) -> None:
+    """As many questions are out as are allowed, also of one batch."""
+    wechat = stored(world, query, 100)
+    wechat.account.move_unionids()
+    wechat.simulator.latency = 0.2
+    began = time.monotonic()
+
+    assert wechat.run("sync") == 0
+
+    assert wechat.simulator.count("user/info") == 100
+    assert time.monotonic() - began < 100 * 0.2 / 2
 
 
 @pytest.mark.parametrize("concurrency", CONCURRENCY)

@@ -3,8 +3,8 @@
 Pure of HTTP and SQL; shared by all threads of a run that ask.
 """
 
-import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,8 +17,6 @@ from syncjob.errors import (
     WeChatUnavailable,
 )
 
-logger = logging.getLogger(__name__)
-
 # So many in a row who cannot be answered about, each alone, are no accident: others are asked about
 # before anything is believed of one more.
 ALONE = 5
@@ -27,6 +25,7 @@ FAILED = 16
 # How many known ones are asked about, to see whether anybody is answered about; and then three of
 # the batch itself.
 KNOWN = 3
+LONGEST = 60.0  # seconds; no such question begins later
 
 
 class Evidence:
@@ -82,20 +81,22 @@ class Evidence:
         with self._changed:
             self._culprits.add(openid)
             self._alone += 1
-            if self._alone < self._most_alone:
-                return
-            self._most_alone *= 2
-        if not self.is_answered(others):
+            are_many = self._alone >= self._most_alone
+            if are_many:
+                self._most_alone *= 2
+        if (are_many or _may_pass(error)) and not self.is_answered(others):
             raise everybody(error)
 
     def require_answer(self, error: WeChatError, since: int, others: Sequence[str]) -> None:
-        """Raise the error unless WeChat answers about others, or has `since` there were so many.
+        """Raise the error unless WeChat answers about others; `since` so many answers it has tried.
 
-        Not for what is surely about an OpenID, and says so.
+        What is surely about an OpenID is never raised. Where WeChat may be busy, or out of reach,
+        the others must be answered about now.
         """
         if isinstance(error, InvalidOpenID | NoSuchUser | AnswerUnreadable):
             return
-        if self._answers <= since and not self.is_answered(others):
+        is_known = self._answers > since and not _may_pass(error)
+        if not is_known and not self.is_answered(others):
             raise everybody(error)
 
     def is_answered(self, others: Sequence[str]) -> bool:
@@ -104,7 +105,10 @@ class Evidence:
         far = [others[-1], others[len(others) // 2], others[0]] if others else []
         with self._changed:
             chosen = [o for o in dict.fromkeys([*known, *far]) if o not in self._culprits]
+        until = time.monotonic() + LONGEST
         for openid in chosen:
+            if time.monotonic() > until:
+                break
             try:
                 self._ask(openid)
             except WeChatError as error:
@@ -150,6 +154,10 @@ class Evidence:
         except Exception:  # noqa: BLE001 - raised where the wait is over
             return True
         return self._hunter is None or (self._answers > 0 and self._failed < FAILED)
+
+
+def _may_pass(error: WeChatError) -> bool:
+    return isinstance(error, WeChatUnavailable) and not isinstance(error, AnswerUnreadable)
 
 
 def everybody(error: WeChatError) -> WeChatError:

@@ -22,6 +22,9 @@ from syncjob.sync.group import GROUP, Group
 # What may be on its way: OpenIDs that wait to be asked about, and answers that wait to be stored.
 QUESTIONS = 15_000
 ANSWERS = 2 * GROUP + GROUP // 2
+# Unionids that one thread asks about, at least: should batches come to be believed meanwhile, each
+# such part costs a call.
+FEWEST = 10
 # How long an end before its time waits for calls that are out, and for the storing of answers.
 PATIENCE = 1.0
 STORING_PATIENCE = 5.0
@@ -109,7 +112,7 @@ class Pipeline:
         ]
         size = self._batch_size
         if not self._asker.moves.believed:
-            size = min(size, -(-len(conflicts) // self._threads))
+            size = min(size, max(FEWEST, -(-len(conflicts) // self._threads)))
         return [
             partial(settle, self._asker, infos, batch[start : start + size])
             for batch in [*batches, list(left.values())]
