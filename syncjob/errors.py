@@ -67,12 +67,23 @@ class WeChatError(SyncjobError):
     """WeChat answered with an error: `errcode`, its text without hints, and the `rid`.
 
     The rid names the request in WeChat's own records for seven days (openapi/rid/get).
+    `of_one_openid`: one OpenID of the call may be why; a call without it might be answered.
     """
 
-    def __init__(self, message: str, *, errcode: int | None = None, rid: str | None = None) -> None:
+    of_one_openid = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        errcode: int | None = None,
+        rid: str | None = None,
+        of_one_openid: bool = False,
+    ) -> None:
         super().__init__(message)
         self.errcode = errcode
         self.rid = rid
+        self.of_one_openid = self.of_one_openid or of_one_openid
 
 
 class UnexpectedReply(WeChatError):
@@ -105,6 +116,8 @@ class WeChatUnavailable(WeChatError):
 
 class AnswerUnreadable(WeChatUnavailable):
     """An answer of WeChat's own stays unreadable; of a batch, one user's text may be why."""
+
+    of_one_openid = True
 
 
 class QuotaExhausted(WeChatError):
@@ -142,9 +155,13 @@ class TokenRejected(WeChatError):
 class InvalidOpenID(WeChatError):
     """WeChat refused an OpenID (40003): a cursor, or one among those of a batch."""
 
+    of_one_openid = True
+
 
 class NoSuchUser(WeChatError):
     """WeChat says that an OpenID is nobody's, or not of a follower (43004, 46004 …)."""
+
+    of_one_openid = True
 
 
 class BatchSizeRefused(WeChatError):

@@ -118,6 +118,10 @@ class Deeds:
         """Batches leave someone's unionid out."""
         self._each(k, None, self.account.hide_unionid)
 
+    def move_unionids(self, k: int) -> None:
+        """The account is bound to another Open Platform: everybody has another unionid."""
+        self.account.move_unionids()
+
     def cure(self, k: int) -> None:
         """All answers about someone are right again."""
         self._each(k, None, self.account.cure)

@@ -77,6 +77,7 @@ openings = st.fixed_dictionaries(
             {
                 "batch_size": st.integers(2, 5),
                 "sweep_every": st.sampled_from((timedelta(0), None)),
+                "believe_moves_after": st.sampled_from((1, 3, 100)),
                 "rules": st.builds(
                     SweepRules,
                     max_drift=st.sampled_from(

@@ -30,6 +30,7 @@ REJECTED = ("40001", "40014", "42001", "string-40001")
 PERSON = ("40013", "40125", "40164", "40243", "48001", "48004", "50002", "50007", "61024", "89503")
 QUOTA = ("45009",)
 UNKNOWN = ("43002", "47001", "44002", "99999", "http-302", "http-404", "http-412")
+OF_ONE = ("47001", "99999")  # of these, what one OpenID may be the reason of
 OPENID = ("40003", "46004")
 
 
@@ -57,9 +58,11 @@ def expected(endpoint: str, what: str, pattern: str) -> int:
         return 3
     if what in QUOTA:
         return 75
-    if what in OPENID and endpoint in ("user/info/batchget", "user/info"):
-        return 0  # found by halving, put into quarantine, asked again later
-    return 1
+    if endpoint not in ("user/info/batchget", "user/info"):
+        return 1
+    if what in OPENID:  # found by halving, put into quarantine; unless it is everybody
+        return 3 if for_ever and endpoint == "user/info/batchget" else 0
+    return 0 if what in OF_ONE and not for_ever else 1
 
 
 def cases() -> Iterator[Case]:

@@ -9,6 +9,7 @@ import pytest
 from syncjob.errors import QuotaExhausted, RunLost
 from syncjob.model import Answers, UnionidConflict, UserInfo
 from syncjob.simulator import Request
+from syncjob.sync.ask import Asker
 from syncjob.sync.group import GROUP
 from syncjob.sync.pipeline import ANSWERS, QUESTIONS, Pipeline, open_pipeline
 from tests.conftest import World
@@ -64,7 +65,7 @@ def people(count: int) -> list[str]:
 def opened(wechat: WeChat, shelf: Any, concurrency: int, batch_size: int = 100) -> Pipeline:
     """Return a pipeline with two threads that store."""
     return open_pipeline(
-        wechat,  # type: ignore[arg-type]
+        Asker(wechat),  # type: ignore[arg-type]
         shelf,
         batch_size=batch_size,
         concurrency=concurrency,

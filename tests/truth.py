@@ -130,8 +130,11 @@ def check_followers(before: Tables, after: Tables, account: Account, lags: Lags)
         who = named(account, openid)
         old = before.followers.get(openid)
         if row["unionid"] is not None:
-            assert row["unionid"] == account.unionid(account.find(openid)), (
-                f"{who}: a wrong unionid"
+            ever = account.unionids(openid)
+            assert row["unionid"] in ever, f"{who}: a wrong unionid"
+            was = None if old is None else old["unionid"]
+            assert was is None or ever.index(row["unionid"]) >= ever.index(was), (
+                f"{who}: an earlier unionid is back"
             )
         assert (row["unsubscribed_at"] is None) == row["subscribe"], f"{who}: unsubscribed_at"
         assert row["subscribe"] or row["unfollowed_before"], f"{who}: gone, and no end"

@@ -46,6 +46,9 @@ def status_in_words(
             f"{status.unenriched:,} unenriched{quarantined})",
         )
     )
+    if status.account.unionids_missing_at is not None:
+        since = _minute(status.account.unionids_missing_at)
+        lines.append(("unionids", f"older profiles lack theirs, seen {since}: syncjob backfill"))
     if status.account.parked_at is not None:
         lines.append(
             (
@@ -106,6 +109,7 @@ def status_as_json(
         "unfollows_unanswered": status.unanswered,
         "unfollows_refused": status.refused,
         "unfollows_parked_at": _iso(status.account.parked_at),
+        "unionids_missing_at": _iso(status.account.unionids_missing_at),
         "backfill_started_at": _iso(status.account.backfill_started_at),
         "backfill_finished_at": _iso(status.account.backfill_finished_at),
         "quota": quotas_as_json(status.quotas),

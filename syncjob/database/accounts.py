@@ -50,6 +50,19 @@ def get_all(connection: Connection) -> list[Account]:
     return [Account(*row) for row in rows]
 
 
+def note_missing_unionids(
+    connection: Connection, clock: DatabaseClock, account_id: int, *, missing: bool
+) -> bool:
+    """Note whether profiles lack their unionid; return whether that is news, and they do."""
+    noted = accounts.c.unionids_missing_at
+    statement = update(accounts).where(
+        accounts.c.id == account_id, noted.is_(None) if missing else noted.is_not(None)
+    )
+    since = clock.now() if missing else None
+    changed = connection.execute(statement.values(unionids_missing_at=since)).rowcount
+    return missing and changed == 1
+
+
 def start_backfill(connection: Connection, clock: DatabaseClock, account_id: int) -> None:
     """Make every follower that is enriched by now due again."""
     connection.execute(

@@ -3,7 +3,7 @@
 No method here writes.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -25,6 +25,7 @@ from syncjob.database import (
     totals,
     unfollows,
 )
+from syncjob.database import unionids as unionids_of
 from syncjob.database.clock import Clock, DatabaseClock
 from syncjob.database.engine import reading
 from syncjob.database.patience import patient
@@ -162,6 +163,11 @@ class Archive:
         with reading(self._engine) as connection:
             return followers.count_subscribed(connection, account_id, limit)
 
+    def get_controls(self, account_id: int) -> list[str]:
+        """Return a few OpenIDs that WeChat should be able to answer about, the likeliest first."""
+        with reading(self._engine) as connection:
+            return followers.get_controls(connection, account_id)
+
     def count_at(self, account_id: int, at: datetime) -> FollowerCount:
         """Return how many followed at that moment, at least and at most."""
         with reading(self._engine) as connection:
@@ -211,6 +217,11 @@ class Archive:
         """Return the account's newest sweeps of any status, the newest first."""
         with reading(self._engine) as connection:
             return sweeps.get_latest(connection, account_id, limit)
+
+    def get_moved_share(self, account_id: int, unionids: Mapping[str, str]) -> float:
+        """Return the share (0 to 1) of the known unionids that these, by OpenID, would change."""
+        with reading(self._engine) as connection:
+            return unionids_of.get_moved_share(connection, account_id, unionids)
 
     def get_known(self, account_id: int, openids: Sequence[str]) -> dict[str, bool]:
         """Return which of these OpenIDs are stored, and whether they are to be asked about now."""

@@ -1,6 +1,8 @@
 """Whom to ask about, and conditions that other statements need. Each runs in a transaction."""
 
 from datetime import datetime, timedelta
+from itertools import zip_longest
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +30,12 @@ from syncjob.database.tables import (
     unfollow_candidates,
 )
 from syncjob.model import Sweep, common_prefix
+
+CONTROLS = 4  # people, from each end of the OpenIDs
+# How many rows show whether profiles of before an account was bound lack their unionid, and from
+# how many on it is not single ones, which batchget leaves out at times.
+SAMPLE = 1_000
+FEW, FEW_SHARE = 3, 0.01
 
 
 def is_brought(sweep: Sweep) -> ColumnElement[bool]:
@@ -107,6 +115,44 @@ def leave_due(connection: Connection, account_id: int) -> None:
         )
         .values(enriched_at=None)
     )
+
+
+def get_controls(connection: Connection, account_id: int) -> list[str]:
+    """Return a few who follow, from either end of the OpenIDs, those with a profile first.
+
+    Nobody who is in quarantine, or a candidate.
+    """
+    these = select(followers.c.enriched_at.is_(None), followers.c.openid).where(
+        followers.c.account_id == account_id,
+        followers.c.subscribe.is_(True),
+        not_(_is_quarantined()),
+        not_(_is_candidate()),
+    )
+    ends = (followers.c.openid.asc(), followers.c.openid.desc())
+    first, last = [connection.execute(these.order_by(end).limit(CONTROLS)).all() for end in ends]
+    # By turns from both ends, whatever is the matter with those at one of them.
+    by_turns = [row for pair in zip_longest(first, last) for row in pair if row is not None]
+    by_turns.sort(key=itemgetter(0))
+    return list(dict.fromkeys(openid for _, openid in by_turns))[:CONTROLS]
+
+
+def lack_unionids(connection: Connection, account_id: int) -> bool:
+    """Tell whether more than single followers have a profile without a unionid.
+
+    Looks at the first thousand OpenIDs only: their order has nothing to do with time.
+    """
+    some = (
+        select(followers.c.unionid, followers.c.enriched_at, followers.c.subscribe)
+        .where(followers.c.account_id == account_id)
+        .order_by(followers.c.openid)
+        .limit(SAMPLE)
+        .subquery()
+    )
+    has_profile = and_(some.c.subscribe, some.c.enriched_at.is_not(None))
+    lacks = and_(has_profile, func.coalesce(some.c.unionid, "") == "")
+    counts = (func.count().filter(has_profile), func.count().filter(lacks))
+    profiles, lacking = connection.execute(select(*counts).select_from(some)).one()
+    return bool(lacking >= FEW and lacking >= profiles * FEW_SHARE)
 
 
 def get_unenriched(
@@ -233,14 +279,20 @@ def _waits(clock: DatabaseClock) -> ColumnElement[bool]:
 
     A candidate who was asked about in vain stays one, until a page lists them.
     """
-    quarantined = exists().where(
+    return or_(_is_quarantined(quarantine.c.next_try_at > clock.now()), _is_candidate())
+
+
+def _is_quarantined(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(
         quarantine.c.account_id == followers.c.account_id,
         quarantine.c.openid == followers.c.openid,
-        quarantine.c.next_try_at > clock.now(),
+        *conditions,
     )
-    candidate = exists().where(
+
+
+def _is_candidate() -> ColumnElement[bool]:
+    return exists().where(
         unfollow_candidates.c.account_id == followers.c.account_id,
         unfollow_candidates.c.openid == followers.c.openid,
         or_(not_(unfollow_candidates.c.undecided), unfollow_candidates.c.attempts > 0),
     )
-    return or_(quarantined, candidate)

@@ -18,6 +18,7 @@ def put(connection: Connection, clock: DatabaseClock, account_id: int, refusal: 
         openid=refusal.openid,
         errcode=refusal.errcode,
         reason=refusal.reason,
+        rid=refusal.rid,
         attempts=1,
         first_failed_at=clock.now(),
         next_try_at=clock.now(timedelta(hours=1)),
@@ -28,6 +29,7 @@ def put(connection: Connection, clock: DatabaseClock, account_id: int, refusal: 
             set_={
                 "errcode": statement.excluded.errcode,
                 "reason": statement.excluded.reason,
+                "rid": statement.excluded.rid,
                 "attempts": quarantine.c.attempts + 1,
                 "next_try_at": case(
                     (quarantine.c.attempts == 0, statement.excluded.next_try_at),

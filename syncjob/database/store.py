@@ -11,6 +11,8 @@ from sqlalchemy import ColumnElement, Connection, false
 
 from syncjob.database import (
     absence,
+    accounts,
+    followers,
     pages,
     profiles,
     quarantine,
@@ -143,6 +145,18 @@ class Store(Sweeping):
                 skipped=len(answers.refused) + len(answers.missing),
             )
         return AnswersSaved(conflicts, list(known))
+
+    def check_unionids(self, run_id: int, account_id: int) -> bool:
+        """Note whether profiles lack the unionid that WeChat sends now; return whether it is news.
+
+        Looks at some rows only.
+        """
+        with writing(self._engine) as connection:
+            missing = followers.lack_unionids(connection, account_id)
+            runs.advance(connection, self._clock, run_id)
+            return accounts.note_missing_unionids(
+                connection, self._clock, account_id, missing=missing
+            )
 
     # --- who is gone ------------------------------------------------------------------------
 

@@ -55,6 +55,9 @@ accounts = Table(
     instant("backfill_finished_at"),
     # Makes of OpenIDs the short hashes that logs may hold, so that nobody else can.
     Column("hash_key", Text),
+    # Set while profiles lack the unionid that WeChat has sent since the account was bound to an
+    # Open Platform; a backfill fetches them again.
+    instant("unionids_missing_at"),
 )
 
 followers = Table(
@@ -364,6 +367,7 @@ quarantine = Table(
     Column("attempts", Integer, nullable=False, server_default=text("1")),
     instant("first_failed_at", nullable=False),
     instant("next_try_at", nullable=False),
+    Column("rid", Text),  # of WeChat's last refusal
     ForeignKeyConstraint(
         ["account_id", "openid"], ["followers.account_id", "followers.openid"], ondelete="CASCADE"
     ),

@@ -3,7 +3,7 @@
 One person has one unionid, and no other follower of the account has the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, select
 
@@ -60,16 +60,33 @@ def get_conflicts(
     by_openid = known.where(followers.c.openid.in_(openid_rows(connection, list(answered))))
     by_unionid = known.where(followers.c.unionid.in_(openid_rows(connection, list(owners))))
     stored: dict[str, str] = {row.openid: row.unionid for row in connection.execute(by_openid)}
+    taken = {unionid for unionid, openids in owners.items() if len(openids) > 1}
     for openid, unionid in connection.execute(by_unionid):
+        if openid not in owners[unionid]:
+            taken.add(unionid)
         # An owner whose own answer names another unionid is found by that answer.
         if answered.get(openid, unionid) == unionid:
             owners[unionid].add(openid)
     conflicts: dict[str, UnionidConflict] = {}
     for openid, unionid in answered.items():
         if stored.get(openid) and stored[openid] != unionid:
-            conflicts[openid] = UnionidConflict(openid, unionid, stored[openid])
+            is_plain = unionid not in taken
+            conflicts[openid] = UnionidConflict(openid, unionid, stored[openid], is_plain)
     for unionid, openids in owners.items():
         if len(openids) > 1:
             for openid in openids:
                 conflicts.setdefault(openid, UnionidConflict(openid, unionid, None))
     return [conflicts[openid] for openid in sorted(conflicts)]
+
+
+def get_moved_share(connection: Connection, account_id: int, unionids: Mapping[str, str]) -> float:
+    """Return the share of these OpenIDs with a stored unionid that is another one, 0 to 1."""
+    stored = connection.execute(
+        select(followers.c.openid, followers.c.unionid).where(
+            followers.c.account_id == account_id,
+            followers.c.openid.in_(openid_rows(connection, list(unionids))),
+            func.coalesce(followers.c.unionid, "") != "",
+        )
+    ).all()
+    moved = sum(unionids[openid] != unionid for openid, unionid in stored)
+    return moved / len(stored) if stored else 0.0

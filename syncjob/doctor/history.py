@@ -117,6 +117,13 @@ def _of_people(status: AccountStatus) -> Iterator[Finding]:
         )
     elif status.quarantined:
         yield note("quarantine", f"{status.quarantined:,} OpenIDs, asked again by themselves")
+    if status.account.unionids_missing_at is not None:
+        yield note(
+            "unionids",
+            "WeChat sends unionids, and older profiles have none; was the account bound to an "
+            "Open Platform?",
+            "fetch all profiles again: syncjob backfill",
+        )
     if status.unenriched:
         yield note(
             "profiles",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Literal
 
 from syncjob.model.quota import Failed, QuotaUse, Spent
@@ -30,7 +31,9 @@ class Allowance:
 class Account:
     """One Official Account, the backfill that was last asked of it, and its parked unfollows.
 
-    `hash_key` is the key of the hashes that stand for its OpenIDs in logs.
+    `unionids_missing_at`: since when it is known that WeChat sends unionids, and that profiles
+    fetched earlier have none. `hash_key` is the key of the hashes that stand for its OpenIDs in
+    logs.
     """
 
     id: int
@@ -39,6 +42,7 @@ class Account:
     backfill_started_at: datetime | None = None
     backfill_finished_at: datetime | None = None
     hash_key: str | None = field(default=None, repr=False)
+    unionids_missing_at: datetime | None = None
 
     @property
     def backfilling(self) -> bool:
@@ -123,19 +127,22 @@ class Refusal:
     openid: str = field(repr=False)
     errcode: int | None
     reason: str
+    rid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What WeChat says of some OpenIDs: each of them is in exactly one of these.
 
-    `following` and `gone` are sure; `missing` got no answer that decides anything.
+    `following` and `gone` are sure; `missing` got no answer that decides anything. `ends` are the
+    places in `following` at which an answer of batchget ends, in its order.
     """
 
     following: list[UserInfo] = field(default_factory=list)
     gone: list[str] = field(default_factory=list, repr=False)
     missing: list[str] = field(default_factory=list, repr=False)
     refused: list[Refusal] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.following) + len(self.gone) + len(self.missing) + len(self.refused)
@@ -147,8 +154,20 @@ class Answers:
         refused = [refusal.openid for refusal in self.refused]
         return [*following, *self.gone, *self.missing, *refused]
 
+    @property
+    def batches(self) -> list[list[UserInfo]]:
+        """Those who follow, by the answer that they stood in."""
+        places = [0, *self.ends, len(self.following)]
+        return [self.following[start:end] for start, end in pairwise(places) if start < end]
+
+    def add_batch(self, infos: Sequence[UserInfo]) -> None:
+        """Add one answer about followers, in its order."""
+        self.following.extend(infos)
+        self.ends.append(len(self.following))
+
     def extend(self, others: "Answers") -> None:
         """Add what WeChat says of others."""
+        self.ends.extend(len(self.following) + end for end in others.ends)
         self.following.extend(others.following)
         self.gone.extend(others.gone)
         self.missing.extend(others.missing)
@@ -157,11 +176,15 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class UnionidConflict:
-    """An answer's unionid that is not the stored one, or that two OpenIDs claim (stored: None)."""
+    """An answer's unionid that is not the stored one, or that two OpenIDs claim (stored: None).
+
+    `is_plain`: the unionid took another one's place, and no other OpenID has it.
+    """
 
     openid: str = field(repr=False)
     told: str = field(repr=False)
     stored: str | None = field(repr=False)
+    is_plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ million people cost no more memory than five. Nothing here knows about HTTP, tok
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import get_args
 
 from syncjob.simulator.directory import Directory
+from syncjob.simulator.faults import parse_fault
 from syncjob.simulator.membership import Membership, Period
 from syncjob.simulator.overrides import Changes, Overrides, as_json, from_json
 from syncjob.simulator.profiles import Era, Profiles, Shape
@@ -59,6 +60,8 @@ class Account:
         self._forgotten: set[int] = set()
         self._blank: set[int] = set()
         self._unionless: set[int] = set()
+        self._failing: dict[int, str] = {}
+        self._misnamed: dict[int, str] = {}
 
     @property
     def total(self) -> int:
@@ -159,9 +162,34 @@ class Account:
         """Have batchget leave the user's unionid out; user/info shows it."""
         self._unionless.add(self._index(openid))
 
+    def fail(self, openid: str, what: str) -> None:
+        """Make every batch with this OpenID go wrong, and user/info for it: see faults.WHATS."""
+        self._failing[self._index(openid)] = parse_fault(f"*={what}").what
+
+    def failure(self, openids: Iterable[str]) -> str | None:
+        """Return how a call about these goes wrong, None if it does not."""
+        if not self._failing:
+            return None
+        indexes = (self.find(openid) for openid in openids)
+        return next((self._failing[index] for index in indexes if index in self._failing), None)
+
+    def bind(self, unionid: bool = True) -> None:
+        """Bind the account to an Open Platform, from where on everybody has a unionid; or not."""
+        self._unionid = unionid
+
+    def move_unionids(self) -> None:
+        """Bind the account to another Open Platform: all unionids change at once."""
+        self._directory.move_unionids()
+
+    def misname(self, openid: str, unionid: str) -> None:
+        """Have batchget send another unionid for the user; user/info sends the right one."""
+        self._misnamed[self._index(openid)] = unionid
+
     def cure(self, openid: str) -> None:
-        """Undo `poison`, `refuse`, `forget`, `blank`, `hide_unionid` and `garble` for the user."""
+        """Undo for the user whatever makes an answer about them wrong, or none."""
         index = self._index(openid)
+        self._failing.pop(index, None)
+        self._misnamed.pop(index, None)
         self._overrides.garble(index, False)
         self._refused.pop(index, None)
         self._refused_alone.pop(index, None)
@@ -283,6 +311,10 @@ class Account:
         directory = self._directory
         return directory.unionid(directory.openid(index)) if self._unionid else None
 
+    def unionids(self, openid: str) -> list[str]:
+        """Return the unionids that the user has ever had, the newest last."""
+        return self._directory.unionids(openid)
+
     def _index(self, openid: str) -> int:
         index = self.find(openid)
         if index is None:
@@ -296,6 +328,8 @@ class Account:
             return self._profiles.unfollowed(openid, unionid)
         if batch and index in self._unionless:
             unionid = None
+        if batch and unionid is not None:
+            unionid = self._misnamed.get(index, unionid)
         return self._profiles.followed(index, openid, self._members.since(index), unionid)
 
     def _founded_at(self, index: int) -> int:

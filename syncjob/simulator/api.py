@@ -86,11 +86,10 @@ class Api:
             return self._right(method, endpoint, params, headers, body, openids)
 
         fault = self.faults.find(endpoint, call, overall)
-        if fault is None:
-            answer = right()
-        else:
-            request.fault = fault.spec
-            answer = spoil(fault.what, right, self._error)
+        asked = openids or (params.get("openid", ""),)
+        what = fault.what if fault is not None else self.account.failure(asked)
+        request.fault = None if fault is None else fault.spec
+        answer = right() if what is None else spoil(what, right, self._error)
         request.errcode = answer.errcode
         self._rids.keep(answer.body, target, self._clock())
         return replace(answer, clock_off=self.switches.clock_off)

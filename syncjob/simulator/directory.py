@@ -22,16 +22,26 @@ class Directory:
         self._order = ListOrder(seed, max(capacity - 1, 1).bit_length())
         self.size = self._order.size
         self._openids = OpenIds(seed, "openid", self.size)
-        self._unionid_prefix = OpenIds(seed, "unionid", self.size).prefix
+        self._seed = seed
+        self._unionid_prefixes = [OpenIds(seed, "unionid", self.size).prefix]
         self._lately: dict[str, int] = {}
 
     def openid(self, index: int) -> str:
         """Return the OpenID of the `index`-th person."""
         return self._openids.encode(self._order.key(index))
 
+    def move_unionids(self) -> None:
+        """Give everybody another unionid: those of another Open Platform."""
+        of_platform = f"unionid {len(self._unionid_prefixes)}"
+        self._unionid_prefixes.append(OpenIds(self._seed, of_platform, self.size).prefix)
+
     def unionid(self, openid: str) -> str:
         """Return the unionid behind an OpenID: its own characters, backwards."""
-        return self._unionid_prefix + openid[: _PREFIX - 1 : -1]
+        return self.unionids(openid)[-1]
+
+    def unionids(self, openid: str) -> list[str]:
+        """Return the unionids that the OpenID has ever had, the newest last."""
+        return [prefix + openid[: _PREFIX - 1 : -1] for prefix in self._unionid_prefixes]
 
     def index(self, openid: str) -> int | None:
         """Return whose OpenID it is, None if nobody's."""

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,10 +14,11 @@ from typing import Self
 from syncjob.database.store import Store
 from syncjob.errors import WeChatError
 from syncjob.model import Answers, HeldPages, Run, UnionidConflict
+from syncjob.sync.ask import Asker
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.pipeline import open_pipeline
 from syncjob.sync.watch import Watch
-from syncjob.wechat.client import USER_GET, USER_INFO_BATCHGET, WeChatClient
+from syncjob.wechat.client import USER_GET, USER_INFO_BATCHGET
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class Enrichment:
     def __init__(
         self,
         store: Store,
-        client: WeChatClient,
+        asker: Asker,
         run: Run,
         *,
         batch_size: int,
@@ -68,7 +70,7 @@ class Enrichment:
         watch: Watch,
     ) -> None:
         self._store = store
-        self._client = client
+        self._client = asker.client
         self._run = run
         self._bounds = bounds
         self._watch = watch
@@ -76,9 +78,11 @@ class Enrichment:
         self._asked_in_vain: set[str] = set()
         self._count = threading.Lock()
         self._told_at = time.monotonic()
-        self._contested = self._refused = self._answered = 0
+        self._contested = self._answered = 0
+        self._refused: Counter[int | None] = Counter()
+        self.saw_unionids = False  # whether WeChat has sent a unionid in this run
         self._pipeline = open_pipeline(
-            client,
+            asker,
             self._save,
             batch_size=batch_size,
             concurrency=concurrency,
@@ -201,7 +205,8 @@ class Enrichment:
             if len(self._asked_in_vain) <= CHUNK:
                 self._asked_in_vain.update(answers.missing)
             self._contested += len(conflicts)
-            self._refused += len(answers.refused)
+            self._refused.update(refusal.errcode for refusal in answers.refused)
+            self.saw_unionids = self.saw_unionids or any(i.unionid for i in answers.following)
             self._answered += len(answers)
             now = time.monotonic()
             is_time = now - self._told_at >= TELL_EVERY
@@ -235,4 +240,8 @@ class Enrichment:
                     self._contested,
                 )
             if self._refused:
-                logger.warning("Put OpenIDs into quarantine. openids=%d", self._refused)
+                logger.warning(
+                    "Put OpenIDs into quarantine. openids=%d errcodes=%s",
+                    self._refused.total(),
+                    ",".join(sorted(str(errcode or "none") for errcode in self._refused)),
+                )

@@ -8,7 +8,8 @@ from syncjob.database.store import Store
 from syncjob.model import Account
 from syncjob.sync.identity import OwnList
 from syncjob.sync.intentions import Intentions, intend
-from syncjob.wechat.client import USER_GET, USER_INFO_BATCHGET, WeChatClient
+from syncjob.sync.moves import ENOUGH
+from syncjob.wechat.client import USER_GET, USER_INFO, USER_INFO_BATCHGET, WeChatClient
 from syncjob.wechat.quotas import Quotas
 
 PAGE = 10_000  # OpenIDs, as documented
@@ -46,7 +47,9 @@ class Forecast:
     """What a run that began now would take.
 
     `total` is WeChat's count of followers, `known` how many are subscribed here; `new` and
-    `profiles` are followers to be added, and to be asked about. `took` is how long it would work.
+    `profiles` are followers to be added, and to be asked about. `singles` are the questions about
+    one person each that can be foreseen: of unfollow candidates, and of unionids that have moved.
+    `took` is how long it would work.
     """
 
     intended: Intentions
@@ -56,6 +59,7 @@ class Forecast:
     profiles: int
     lists: CallsNeeded
     batches: CallsNeeded
+    singles: CallsNeeded
     took: timedelta
     megabytes: float
     database: str
@@ -63,7 +67,7 @@ class Forecast:
     @property
     def days(self) -> int | None:
         """On how many quota days the run, and those that go on with it, work; None if never."""
-        days = [needed.days for needed in (self.lists, self.batches)]
+        days = [needed.days for needed in (self.lists, self.batches, self.singles)]
         return None if None in days else max(day or 0 for day in days)
 
 
@@ -101,10 +105,14 @@ def forecast(
     own = OwnList(store, account, get_token_source=lambda: client.token_source)
     own.require_own("", page)
     batch_seconds = list_seconds
+    moved = 0.0
     if page.openids:
         began = time.perf_counter()
-        client.get_user_infos(page.openids[:batch_size])
+        infos = client.get_user_infos(page.openids[:batch_size])
         batch_seconds = time.perf_counter() - began
+        moved = store.get_moved_share(
+            account.id, {info.openid: info.unionid for info in infos if info.unionid}
+        )
 
     known = intended.subscribed
     total = page.total if page.total is not None else max(known, len(page.openids))
@@ -117,8 +125,12 @@ def forecast(
     full = len(page.openids) if 0 < len(page.openids) < total else PAGE
     lists = 0 if intended.sweep == "not yet" else -(-max(0, total - listed) // full) + 1
     batches = -(-profiles // batch_size)
+    # What changes is confirmed one by one, until it is enough; then one of each batch.
+    changed = round(profiles * moved)
+    singles = min(changed, ENOUGH + -(-changed // batch_size))
+    singles += 0 if intended.parked else intended.candidates
     list_time = lists * list_seconds
-    batch_time = batches * batch_seconds / concurrency
+    batch_time = (batches + singles) * batch_seconds / concurrency
     network = list_time + batch_time if concurrency == 1 else max(list_time, batch_time)
     work = max(new, profiles) * SECONDS_A_FOLLOWER
     took = network + work if concurrency == 1 else max(network, work)
@@ -130,6 +142,7 @@ def forecast(
         profiles,
         _needed(quotas, USER_GET.path, lists, list_seconds),
         _needed(quotas, USER_INFO_BATCHGET.path, batches, batch_seconds),
+        _needed(quotas, USER_INFO.path, singles, batch_seconds),
         timedelta(seconds=took),
         new * BYTES_A_FOLLOWER[store.kind] / 1e6,
         store.kind,

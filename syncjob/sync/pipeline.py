@@ -16,21 +16,23 @@ from typing import Protocol, Self
 from syncjob.errors import SyncjobError, WeChatError
 from syncjob.interruption import interruption
 from syncjob.model import Answers, UnionidConflict
-from syncjob.sync.ask import ask, settle
+from syncjob.sync.ask import Asker, ask, settle
 from syncjob.sync.background import Background
 from syncjob.sync.group import GROUP, Group
-from syncjob.wechat.client import WeChatClient
 
 # What may be on its way: OpenIDs that wait to be asked about, and answers that wait to be stored.
 QUESTIONS = 15_000
 ANSWERS = 2 * GROUP + GROUP // 2
+# Unionids that one thread asks about, at least: should batches come to be believed meanwhile, each
+# such part costs a call.
+FEWEST = 10
 # How long an end before its time waits for calls that are out, and for the storing of answers.
 PATIENCE = 1.0
 STORING_PATIENCE = 5.0
 
 
 # What is called about a batch: `ask`, or `ask_each`.
-Question = Callable[[WeChatClient, Sequence[str]], Answers]
+Question = Callable[[Asker, Sequence[str]], Answers]
 
 
 class Save(Protocol):
@@ -46,10 +48,11 @@ class Pipeline:
     All of it is done by the caller's thread, one call after the other.
     """
 
-    def __init__(self, client: WeChatClient, save: Save, *, batch_size: int) -> None:
-        self._client = client
+    def __init__(self, asker: Asker, save: Save, *, batch_size: int) -> None:
+        self._asker = asker
         self._save = save
         self._batch_size = batch_size
+        self._threads = 1
         self._group = Group()
 
     def put(self, openids: Sequence[str], question: Question = ask) -> None:
@@ -86,7 +89,7 @@ class Pipeline:
         self._close(exc)
 
     def _put_batch(self, batch: Sequence[str], question: Question) -> None:
-        self._group.add(question(self._client, batch))
+        self._group.add(question(self._asker, batch))
         if self._group.is_due:
             self._store_own()
 
@@ -99,14 +102,31 @@ class Pipeline:
     def _questions(
         self, answers: Answers, conflicts: Sequence[UnionidConflict]
     ) -> list["partial[Answers]"]:
-        """Return what is to be called about those in conflict, in parts."""
-        infos = {info.openid: info for info in answers.following} if conflicts else {}
+        """Return what is to be called about those in conflict, in parts.
+
+        A part is of one answer of batchget, its last entry first. There are as many as threads, if
+        user/info is to be asked about each.
+        """
+        if not conflicts:
+            return []
+        infos = {info.openid: info for info in answers.following}
+        left = {conflict.openid: conflict for conflict in conflicts}
+        batches = [
+            [left.pop(info.openid) for info in reversed(batch) if info.openid in left]
+            for batch in answers.batches
+        ]
+        size = self._batch_size
+        if not self._asker.moves.believed:
+            size = min(size, max(FEWEST, -(-len(conflicts) // self._threads)))
         return [
-            partial(settle, self._client, infos, conflicts[start : start + self._batch_size])
-            for start in range(0, len(conflicts), self._batch_size)
+            partial(settle, self._asker, infos, batch[start : start + size])
+            for batch in [*batches, list(left.values())]
+            for start in range(0, len(batch), size)
         ]
 
     def _close(self, failure: BaseException | None) -> None:
+        if failure is not None:
+            self._asker.stop(failure)
         if isinstance(failure, WeChatError | KeyboardInterrupt) and self._group.batches:
             with suppress(SyncjobError):
                 self._save(self._group.take()[0], confirmed=False)
@@ -117,14 +137,15 @@ class ConcurrentPipeline(Pipeline):
 
     def __init__(
         self,
-        client: WeChatClient,
+        asker: Asker,
         save: Save,
         *,
         batch_size: int,
         concurrency: int,
         storers: int,
     ) -> None:
-        super().__init__(client, save, batch_size=batch_size)
+        super().__init__(asker, save, batch_size=batch_size)
+        self._threads = concurrency
         # Questions are small, and those of a page should find room while the next is stored.
         self._most_pending = QUESTIONS // batch_size + concurrency
         self._most_out = concurrency + ANSWERS // batch_size
@@ -186,7 +207,7 @@ class ConcurrentPipeline(Pipeline):
             self._changed.wait_for(lambda: self._failure or self._out < self._most_out)
             self._out += 1
         with self._noting_failure():
-            answers = question(self._client, batch)
+            answers = question(self._asker, batch)
             with self._changed:
                 self._group.add(answers)
                 if self._group.batches == 1 or self._group.is_due or self._is_all_answered:
@@ -276,15 +297,18 @@ class ConcurrentPipeline(Pipeline):
 
     @contextmanager
     def _noting_failure(self) -> Iterator[None]:
-        """Keep what fails a thread, to be raised by put and flush; the others go on."""
+        """Keep what fails a thread, to be raised by put and flush; let no other ask any more."""
         try:
             yield
         except BaseException as error:  # noqa: BLE001 - raised by put and flush
             with self._changed:
                 self._failure = self._failure or error
                 self._changed.notify_all()
+            self._asker.stop(error)
 
     def _close(self, failure: BaseException | None) -> None:
+        if failure is not None:
+            self._asker.stop(failure)
         self._askers.stop(wait=PATIENCE)
         with self._changed:
             self._closed = True
@@ -294,11 +318,11 @@ class ConcurrentPipeline(Pipeline):
 
 
 def open_pipeline(
-    client: WeChatClient, save: Save, *, batch_size: int, concurrency: int, storers: int
+    asker: Asker, save: Save, *, batch_size: int, concurrency: int, storers: int
 ) -> Pipeline:
     """Return a pipeline with at most `concurrency` calls out at a time, and so many that store."""
     if concurrency == 1:
-        return Pipeline(client, save, batch_size=batch_size)
+        return Pipeline(asker, save, batch_size=batch_size)
     return ConcurrentPipeline(
-        client, save, batch_size=batch_size, concurrency=concurrency, storers=storers
+        asker, save, batch_size=batch_size, concurrency=concurrency, storers=storers
     )

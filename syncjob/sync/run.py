@@ -24,6 +24,7 @@ from syncjob.errors import (
 )
 from syncjob.interruption import interruption
 from syncjob.model import Account, Command, Run, next_sweep_in_words
+from syncjob.sync.ask import Asker
 from syncjob.sync.background import Background
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import Enrichment
@@ -31,6 +32,7 @@ from syncjob.sync.heartbeat import Heartbeat
 from syncjob.sync.holder import is_dead, this_process
 from syncjob.sync.housekeeping import prune
 from syncjob.sync.identity import OwnList
+from syncjob.sync.moves import ENOUGH, Moves
 from syncjob.sync.probe import probe
 from syncjob.sync.rules import DEFAULT_RULES, SweepRules
 from syncjob.sync.sweep import sweep_list
@@ -56,7 +58,8 @@ class Plan:
     `probe_after` runs in a row that failed for one lasting cause, one call is made first, to see
     whether it lasts; 0: never. `max_pages` of the list and `max_batches` of people end a run before
     it has done all; None: they do not. What is recorded of runs and sweeps longer ago than
-    `keep_runs` is deleted; None: all is kept.
+    `keep_runs` is deleted; None: all is kept. After `believe_moves_after` changes of unionids that
+    user/info confirms, batches are believed about others.
     """
 
     command: Command = "sync"
@@ -72,6 +75,7 @@ class Plan:
     max_batches: int | None = None
     accept_list: bool = False
     keep_runs: timedelta | None = None
+    believe_moves_after: int = ENOUGH
 
 
 def run_job(
@@ -112,9 +116,11 @@ def run_job(
         with interruption.deferred():
             run = store.finish_run(run.id, "succeeded", client.traffic, exit_code=ExitCode.DONE)
             on_run(run)
-    except RunLost:
+    except RunLost as error:
+        client.gate.close(error)
         raise  # the row is another's now
     except (Exception, KeyboardInterrupt) as error:
+        client.gate.close(error)  # threads that wait to repeat a call must not
         if run.status == "running":
             is_recorded = _record_end(store, client, run, error, on_run)
             if is_recorded and isinstance(error, Exception):
@@ -149,10 +155,16 @@ def _work(
         account = store.start_backfill(run.id, account)
         logger.info("Started a backfill: every follower is due again.")
     bounds = Bounds(plan.max_pages, plan.max_batches, plan.batch_size)
+    asker = Asker(
+        client,
+        gate=client.gate,
+        get_controls=partial(store.get_controls, account.id),
+        moves=Moves(plan.believe_moves_after),
+    )
     prove = partial(
         prove_unfollows,
         store,
-        client,
+        asker,
         run,
         batch_size=plan.batch_size,
         concurrency=plan.concurrency,
@@ -162,7 +174,7 @@ def _work(
         prove()
     enrichment = Enrichment(
         store,
-        client,
+        asker,
         run,
         batch_size=plan.batch_size,
         concurrency=plan.concurrency,
@@ -194,11 +206,23 @@ def _work(
         logger.info("Did as much as was asked for; the next run goes on.")
     elif account.backfilling:
         store.finish_backfill(run.id, account.id)
+        account = store.save_account(account.appid)
+    if enrichment.saw_unionids and not account.backfilling:
+        _check_unionids(store, run)
     if account.parked_at is not None:
         raise UnfollowsParked(
             f"{store.count_candidates(account.id):,} followers are missing from WeChat's list, too "
             "many to be believed; nobody was marked as gone\n"
             "look at them: syncjob unfollows; then: syncjob unfollows approve, or reject"
+        )
+
+
+def _check_unionids(store: Store, run: Run) -> None:
+    """Say once that profiles of before the account was bound to an Open Platform lack a unionid."""
+    if store.check_unionids(run.id, run.account_id):
+        logger.warning(
+            "WeChat sends unionids now, and followers whose profile is older have none. "
+            "Fetch all profiles again: syncjob backfill"
         )
 
 

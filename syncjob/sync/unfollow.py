@@ -4,11 +4,10 @@ import logging
 
 from syncjob.database.store import Store
 from syncjob.model import Answers, Run, UnionidConflict
-from syncjob.sync.alone import ask_each
+from syncjob.sync.ask import Asker, ask_each
 from syncjob.sync.bounds import Bounds
 from syncjob.sync.enrich import CHUNK
 from syncjob.sync.pipeline import open_pipeline
-from syncjob.wechat.client import WeChatClient
 from syncjob.wechat.errcodes import refuses_to_speak
 
 logger = logging.getLogger(__name__)
@@ -16,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 def prove_unfollows(
     store: Store,
-    client: WeChatClient,
+    asker: Asker,
     run: Run,
     *,
     batch_size: int,
@@ -36,7 +35,7 @@ def prove_unfollows(
             run.id,
             run.account_id,
             answers,
-            client.traffic,
+            asker.client.traffic,
             refusing=refusing,
             confirmed=confirmed,
         )
@@ -59,7 +58,7 @@ def prove_unfollows(
     if not chunk:
         return
     with open_pipeline(
-        client, save, batch_size=batch_size, concurrency=concurrency, storers=store.writers
+        asker, save, batch_size=batch_size, concurrency=concurrency, storers=store.writers
     ) as pipeline:
         while chunk and not bounds.reached:
             in_vain = {candidate.openid for candidate in chunk if candidate.attempts}

@@ -2,12 +2,18 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from syncjob.errors import InvalidOpenID, NoSuchUser, TokenRejected, WeChatError, in_one_line
+from syncjob.errors import (
+    SyncjobError,
+    TokenRejected,
+    WeChatError,
+    WeChatUnavailable,
+    in_one_line,
+)
 from syncjob.model import (
     FollowerPage,
     ToldQuota,
@@ -33,11 +39,14 @@ USER_GET = Endpoint(
     parse=FollowerPage.from_json,
     keys=frozenset({"total", "count", "next_openid"}),
 )
+# What is asked about people: if it fails for one endpoint the run asks about nobody any more.
+PROFILES = "profiles"
 USER_INFO = Endpoint(
     method="GET",
     path="/cgi-bin/user/info",
     parse=user_info_from_json,
     keys=frozenset({"openid", "subscribe"}),
+    about=PROFILES,
 )
 USER_INFO_BATCHGET = Endpoint(
     method="POST",
@@ -45,6 +54,7 @@ USER_INFO_BATCHGET = Endpoint(
     parse=user_infos_from_json,
     keys=frozenset({"user_info_list"}),
     documented=documented_user_infos,
+    about=PROFILES,
     # One that is garbled twice is garbled by a text in it: time to look for whose.
     garbled_attempts=2,
 )
@@ -75,7 +85,8 @@ class _User(Struct, gc=False):
 class WeChatClient:
     """The calls of one account. Raises the errors of syncjob.errors, and no others.
 
-    `quotas` are asked before an endpoint is called for the first time, and may say no.
+    `quotas` are asked before an endpoint is called for the first time, and may say no. `gate`
+    lets no call begin that would meet a refusal that is known; whoever has one may close it.
     """
 
     def __init__(
@@ -86,6 +97,7 @@ class WeChatClient:
         self._lang = lang
         self._quotas = quotas
         self._quota_refused = False
+        self.gate = transport.gate
 
     @property
     def traffic(self) -> Traffic:
@@ -117,26 +129,30 @@ class WeChatClient:
             self._quotas.note_total(page.total)
         return page
 
-    def get_user_infos(self, openids: Sequence[str]) -> list[UserInfo]:
+    def get_user_infos(
+        self, openids: Sequence[str], *, attempts: int | None = None
+    ) -> list[UserInfo]:
         """Return what WeChat says of up to 100 OpenIDs, in any order, some perhaps missing.
 
-        Raises InvalidOpenID if one of them, it is not said which, is refused.
+        Sends at most so many `attempts`, if they are given. Raises InvalidOpenID if one of them, it
+        is not said which, is refused.
         """
         body = {"user_list": [_User(openid, self._lang) for openid in openids]}
-        return self._call(USER_INFO_BATCHGET, body=body)
+        return self._call(_tried(USER_INFO_BATCHGET, attempts), body=body)
 
-    def get_user_info(self, openid: str) -> UserInfo:
-        """Return what WeChat says of one OpenID, follower or not.
+    def get_user_info(self, openid: str, *, attempts: int | None = None) -> UserInfo:
+        """Return what WeChat says of one OpenID, follower or not, in so many `attempts` at most.
 
         Slower than a batch, and right where batches were seen to be wrong
         (developers.weixin.qq.com/community/personal/oCJUsw8RYzSIr2CfHGVsPKPMmIwE/follow).
         Raises InvalidOpenID or NoSuchUser where WeChat refuses it.
         """
         params = {"openid": openid, "lang": self._lang}
-        return self._call(USER_INFO, params=params)
+        return self._call(_tried(USER_INFO, attempts), params=params)
 
     def prepare(self, endpoint: Endpoint[Any]) -> str:
         """Return a token, the endpoint's quota learnt, so that its next call is that call alone."""
+        self.gate.check(endpoint.topic)
         token = self._tokens.get()
         try:
             self._learn(endpoint, token)
@@ -145,17 +161,29 @@ class WeChatClient:
             self._learn(endpoint, token)
         return token
 
-    def probe(self, openid: str | None) -> None:
-        """Make one call that costs little, to see whether the account's calls are answered.
+    def probe(self, openids: Sequence[str]) -> None:
+        """Make a call that costs little, to see whether the account's calls are answered.
 
-        Fetches a token if none is kept; else asks about somebody, if an OpenID is known.
+        Fetches a token if none is kept; else asks about the OpenIDs, one after another, until
+        WeChat answers. Raises what it says of the last one if it refuses several of them: what it
+        refuses about one alone is that person's.
         """
         calls = self.traffic.calls
         self._tokens.get()
-        if openid is not None and self.traffic.calls == calls:
-            params = {"openid": openid, "lang": self._lang}
-            with suppress(InvalidOpenID, NoSuchUser):
+        if self.traffic.calls > calls:
+            return
+        refusals: list[WeChatError] = []
+        for openid in openids:
+            try:
+                params = {"openid": openid, "lang": self._lang}
                 self._call(USER_INFO, params=params, learn=False)
+                return
+            except WeChatError as error:
+                if not error.of_one_openid or isinstance(error, WeChatUnavailable):
+                    raise
+                refusals.append(error)
+        if len(refusals) > 1:
+            raise refusals[-1]
 
     def _call(
         self,
@@ -174,15 +202,19 @@ class WeChatClient:
             query = {"access_token": token, **(params or {})}
             return self._transport.call(endpoint, params=query, body=body)
 
-        token = self.prepare(endpoint) if learn else self._tokens.get()
         try:
-            return with_token(token)
-        except TokenRejected as rejected:
-            token = self._tokens.replace(token, rejected)
-        try:
-            return with_token(token)
-        except TokenRejected as rejected:
-            raise contested(rejected) from None
+            token = self.prepare(endpoint) if learn else self._tokens.get()
+            try:
+                return with_token(token)
+            except TokenRejected as rejected:
+                token = self._tokens.replace(token, rejected)
+            try:
+                return with_token(token)
+            except TokenRejected as rejected:
+                raise contested(rejected) from None
+        except SyncjobError as error:
+            self.gate.note(endpoint, error)
+            raise
 
     def _learn(self, endpoint: Endpoint[Any], token: str) -> None:
         if self._quotas is not None:
@@ -205,3 +237,8 @@ class WeChatClient:
             reason = in_one_line(error)
             logger.info("WeChat tells no quota. cgi_path=%s reason=%s", cgi_path, reason)
             return None
+
+
+def _tried(endpoint: Endpoint[T], attempts: int | None) -> Endpoint[T]:
+    """Return the endpoint, to be asked at most so often."""
+    return endpoint if attempts is None else replace(endpoint, attempts=attempts)

@@ -5,7 +5,7 @@ community where the tables are silent.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from syncjob.errors import (
     BatchSizeRefused,
@@ -25,19 +25,23 @@ from syncjob.wechat.console import KEYS, PERMISSIONS
 class Meaning:
     """How an errcode ends (`error`), the cure, and the seconds to wait before asking again.
 
-    `wait` is None where asking again cannot help, 0 where the usual backoff does.
+    `wait` is None where asking again cannot help, 0 where the usual backoff does. `of_one_openid`:
+    one OpenID of a batch may be why.
     """
 
     error: type[WeChatError]
     cure: str
     wait: float | None = None
+    of_one_openid: bool = False
 
 
 _CREDENTIALS = Meaning(
     NeedsOperator,
     f"check SYNCJOB_APPSECRET against the AppSecret in the console: {KEYS}",
 )
-_BUSY = Meaning(WeChatUnavailable, "WeChat is busy; the next run goes on", wait=0)
+_BUSY = Meaning(
+    WeChatUnavailable, "WeChat is busy; the next run goes on", wait=0, of_one_openid=True
+)
 _TOKEN = Meaning(TokenRejected, "the access token was refused")
 _PLATFORM = Meaning(
     NeedsOperator,
@@ -46,7 +50,12 @@ _PLATFORM = Meaning(
 )
 _NOBODY = Meaning(NoSuchUser, "WeChat knows no such user, or none who follows")
 _BUG = Meaning(UnexpectedReply, "syncjob asked in a way WeChat refuses; report it, with the rid")
-_UNKNOWN = Meaning(UnexpectedReply, "this errcode is unknown to syncjob; look it up with its rid")
+_BAD_DATA = replace(_BUG, of_one_openid=True)  # an odd OpenID may be what is not understood
+_UNKNOWN = Meaning(
+    UnexpectedReply,
+    "this errcode is unknown to syncjob; look it up with its rid",
+    of_one_openid=True,
+)
 
 MEANINGS: dict[int, Meaning] = {
     -1: _BUSY,
@@ -57,14 +66,14 @@ MEANINGS: dict[int, Meaning] = {
     40014: _TOKEN,
     42001: _TOKEN,
     # requests that WeChat does not understand
-    40035: _BUG,
+    40035: _BAD_DATA,
     40066: Meaning(UnexpectedReply, "there is no such API at this address; check SYNCJOB_API_URL"),
     41001: _BUG,
     43001: _BUG,
     43002: _BUG,
     43003: _BUG,
     44002: _BUG,
-    47001: _BUG,
+    47001: _BAD_DATA,
     # credentials
     40002: Meaning(NeedsOperator, "the kind of token was refused; check SYNCJOB_API_URL"),
     40013: Meaning(NeedsOperator, f"check SYNCJOB_APPID against the AppID in the console: {KEYS}"),
@@ -94,7 +103,12 @@ MEANINGS: dict[int, Meaning] = {
     50002: Meaning(NeedsOperator, "the account is limited (frozen or closed); see the console"),
     50004: Meaning(NeedsOperator, "the account is barred from access tokens; see the console"),
     50007: Meaning(NeedsOperator, "the account is frozen; see the console"),
-    49003: Meaning(NeedsOperator, "these OpenIDs are of another account; check SYNCJOB_APPID"),
+    # Of one OpenID, unless all have it.
+    49003: Meaning(
+        NeedsOperator,
+        "these OpenIDs are of another account; check SYNCJOB_APPID",
+        of_one_openid=True,
+    ),
     61004: _PLATFORM,
     61007: _PLATFORM,
     61016: _PLATFORM,
@@ -139,7 +153,9 @@ def error_of(errcode: int, errmsg: str, *, who: str, token_endpoint: bool) -> We
     text = f"{who} answered {errcode} {said}".rstrip()
     if rid:
         text += f" (rid {rid})"
-    return meaning.error(f"{text}\n{cure}", errcode=errcode, rid=rid)
+    return meaning.error(
+        f"{text}\n{cure}", errcode=errcode, rid=rid, of_one_openid=meaning.of_one_openid
+    )
 
 
 def meaning_of(errcode: int, *, token_endpoint: bool = False) -> Meaning:
@@ -150,8 +166,12 @@ def meaning_of(errcode: int, *, token_endpoint: bool = False) -> Meaning:
 
 
 def is_lasting(errcode: int) -> bool:
-    """Tell whether only a person can end what the errcode means."""
-    return issubclass(meaning_of(errcode).error, NeedsOperator | TokenRejected)
+    """Tell whether only a person can end what the errcode means, where a run ends with it.
+
+    A run ends with an OpenID's errcode only if everybody who was asked about has it.
+    """
+    lasting = NeedsOperator | TokenRejected | InvalidOpenID | NoSuchUser
+    return issubclass(meaning_of(errcode).error, lasting)
 
 
 def refuses_to_speak(errcode: int | None) -> bool:

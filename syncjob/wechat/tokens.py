@@ -9,7 +9,13 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from syncjob.errors import TokenContested, WeChatError
+from syncjob.errors import (
+    ExitCode,
+    QuotaExhausted,
+    SyncjobError,
+    TokenContested,
+    WeChatError,
+)
 from syncjob.model import AccessToken, TokenClaim
 from syncjob.wechat.token_sources import FixedToken, TokenSource
 
@@ -68,6 +74,8 @@ class Tokens:
         self._until: float | None = None
         self._is_kept = False  # whether `_value` was read from the shelf
         self._rejections: list[float] = []
+        self._failure: SyncjobError | None = None  # of the last attempt to get another one
+        self._failures = 0
 
     @property
     def source_name(self) -> str:
@@ -82,6 +90,7 @@ class Tokens:
 
     def get(self) -> str:
         """Return the token to use now, fetching one only if none is stored that is still good."""
+        failures = self._failures
         with self._lock:
             if self._value is not None and (self._until is None or self._monotonic() < self._until):
                 return self._value
@@ -89,7 +98,7 @@ class Tokens:
                 stored = self._shelf.get()
                 if stored is not None:
                     return self._take(stored)
-            return self._get_another(None)
+            return self._get_another(None, failures)
 
     def replace(self, rejected: str, error: WeChatError) -> str:
         """Return another token than the one that a business call rejected with `error`.
@@ -97,12 +106,13 @@ class Tokens:
         Somebody may have refreshed it meanwhile: then that one is used, and nothing fetched.
         Raises TokenContested where another try cannot help.
         """
+        failures = self._failures
         with self._lock:
             if self._value is not None and self._value != rejected:
                 return self._value  # another thread was here first
-            return self._replace(rejected, error)
+            return self._replace(rejected, error, failures)
 
-    def _replace(self, rejected: str, error: WeChatError) -> str:
+    def _replace(self, rejected: str, error: WeChatError, failures: int) -> str:
         now = self._monotonic()
         self._rejections = [at for at in self._rejections if now - at < REJECTION_WINDOW] + [now]
         if len(self._rejections) > MOST_REJECTIONS:
@@ -113,7 +123,7 @@ class Tokens:
                 "the token of SYNCJOB_ACCESS_TOKEN was refused; it lives two hours at most, "
                 "set a fresh one",
             )
-        token = self._get_another(rejected)
+        token = self._get_another(rejected, failures)
         if token == rejected and not self._source.shared:
             raise _like(
                 error,
@@ -122,8 +132,25 @@ class Tokens:
             )
         return token
 
-    def _get_another(self, rejected: str | None) -> str:
-        """Return a token other than the rejected one: somebody else's, or one that is fetched."""
+    def _get_another(self, rejected: str | None, failures: int) -> str:
+        """Return a token other than the rejected one: somebody else's, or one that is fetched.
+
+        However many threads want one, a source that fails is asked once: those that waited
+        meanwhile, since there were `failures`, fail alike, and if it does not pass all do.
+        """
+        failure = self._failure
+        if failure is not None and (self._failures > failures or not _passes(failure)):
+            raise failure
+        try:
+            return self._find_another(rejected)
+        except SyncjobError as error:
+            if isinstance(error, WeChatError):
+                error.of_one_openid = False  # whatever the call was about that wants a token
+            self._failure = error
+            self._failures += 1
+            raise
+
+    def _find_another(self, rejected: str | None) -> str:
         if not self._source.shared:
             return self._fetch().value
         claim = self._claim(rejected)
@@ -160,6 +187,11 @@ class Tokens:
         self._value, self._is_kept = token.value, False
         self._until = None if usable_for is None else self._monotonic() + usable_for
         return token
+
+
+def _passes(failure: SyncjobError) -> bool:
+    is_temporary = failure.exit_code == ExitCode.TRY_AGAIN_LATER
+    return is_temporary and not isinstance(failure, QuotaExhausted)
 
 
 def contested(error: WeChatError) -> TokenContested:

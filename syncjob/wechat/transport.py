@@ -30,6 +30,7 @@ from syncjob.wechat.decoding import decode, errcode_of, is_foreign, shown_keys
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.errcodes import error_of, meaning_of
 from syncjob.wechat.exchange import Answer, Broken, Exchange
+from syncjob.wechat.gate import Gate
 from syncjob.wechat.pace import Pace
 from syncjob.wechat.quotas import Quotas
 from syncjob.wechat.tally import Tally
@@ -77,6 +78,7 @@ class Transport:
         patient: bool = True,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self.gate = Gate()  # asked before each request, those that repeat another too
         self._patient = patient
         self._address = urlsplit(base_url)
         self._name = name
@@ -115,6 +117,7 @@ class Transport:
 
         def attempt(*, has_waited: bool = False) -> T:
             with self._pace.kept(has_waited=has_waited):
+                self.gate.check(endpoint.topic)
                 if self._quotas is not None:
                     self._quotas.spend(endpoint.path)
                 self._tally.call()
@@ -193,7 +196,8 @@ class Transport:
             raise _Passing(
                 WeChatUnavailable(
                     f"{self._named(endpoint)} cannot be reached at {self._host}: {broken}\n"
-                    "check the network, the proxy and the address; the next run goes on"
+                    "check the network, the proxy and the address; the next run goes on",
+                    of_one_openid=True,
                 )
             ) from None
         except SettingsError as error:
@@ -224,7 +228,9 @@ class Transport:
         except MalformedReply as malformed:
             words = f"{self._named(endpoint)} answered {malformed}; the next run goes on"
             foreign = self._foreign(endpoint, said) if is_foreign(said, endpoint.keys) else None
-            raise _Passing(WeChatUnavailable(words), if_always=foreign) from None
+            raise _Passing(
+                WeChatUnavailable(words, of_one_openid=True), if_always=foreign
+            ) from None
 
     def _foreign(self, endpoint: Endpoint[T], said: dict[str, Any]) -> WeChatError:
         return ForeignReply(
@@ -241,12 +247,17 @@ class Transport:
         if status == 200 and answer.content.lstrip().startswith(b"{"):  # no page of a gateway's
             return _Passing(AnswerUnreadable(f"{words}; the next run goes on"))
         if status in RETRIED_STATUSES or status < 300:
-            return self._passing(WeChatUnavailable(f"{words}; the next run goes on"), 0, answer)
+            # A page, or a fault of the server's, may be for one OpenID; "slower" is for all calls.
+            error = WeChatUnavailable(
+                f"{words}; the next run goes on", of_one_openid=status < 300 or status >= 500
+            )
+            return self._passing(error, 0, answer)
         return UnexpectedReply(f"{words}\ncheck the address and the proxy")
 
     def _passing(self, error: WeChatError, wait: float, answer: Answer) -> Exception:
         """Return the failure, after which the others wait too if a wait was asked for."""
         wait = max(wait, answer.retry_after or 0)
+        error.of_one_openid = error.of_one_openid and not wait
         if wait > LONGEST_WAIT:
             said = str(error).split("\n")[0]
             return type(error)(

@@ -1,0 +1,48 @@
+"""Which calls are not worth sending any more: what only a person can fix is asked once."""
+
+import threading
+from typing import Any
+
+from syncjob.errors import NeedsOperator, QuotaExhausted, SettingsError, Stopped, SyncjobError
+from syncjob.wechat.endpoint import Endpoint
+
+# Refusals of one API. Every other one that needs a person (the address, the secret, the account) is
+# the same whatever is called.
+OF_ONE_API = frozenset({48001, 48004, 61007})
+
+
+class Gate:
+    """Stands before each request; one that is closed raises its error instead. Thread-safe.
+
+    It is closed for a topic (what endpoints have in common), or for all calls. The first error
+    that closes it counts.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed: dict[str, SyncjobError] = {}
+        self._all: SyncjobError | None = None
+
+    def check(self, topic: str) -> None:
+        """Raise what the gate was closed with, if it is."""
+        error = self._all or self._closed.get(topic)
+        if error is not None:
+            raise error
+
+    def close(self, error: BaseException, topic: str | None = None) -> None:
+        """Let no more calls of the topic begin, or none at all (None)."""
+        kept = error if isinstance(error, SyncjobError) else Stopped("stopped")
+        with self._lock:
+            if topic is None:
+                self._all = self._all or kept
+            else:
+                self._closed.setdefault(topic, kept)
+
+    def note(self, endpoint: Endpoint[Any], error: BaseException) -> None:
+        """Close the gate if a call failed for what another call would meet as well."""
+        if isinstance(error, QuotaExhausted):
+            self.close(error, endpoint.topic)
+        elif isinstance(error, NeedsOperator) and not error.of_one_openid:
+            self.close(error, endpoint.topic if error.errcode in OF_ONE_API else None)
+        elif isinstance(error, SettingsError):
+            self.close(error)
