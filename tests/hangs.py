@@ -14,7 +14,8 @@ from typing import Self
 from sqlalchemy import make_url
 
 PATIENCE = 30.0  # seconds
-# In PYTHONPATH of a process: these functions do not return, and sit in C where no signal is handled.
+# In PYTHONPATH of a process: these functions sit in C, where no signal is handled, and do not
+# return.
 STUCK = """
 import ctypes, os, socket
 

@@ -1,4 +1,4 @@
-"""Print what test_stopping.py measured: states, databases, seconds; from its file in JUnit's form."""
+"""Print what test_stopping.py measured, from its JUnit file: states, databases, seconds."""
 
 import sys
 import xml.etree.ElementTree as ElementTree
