@@ -84,7 +84,9 @@ def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseErr
     text = getattr(diagnostics, "message_primary", None) or " ".join(str(error).split())[:400]
     state = getattr(error, "sqlstate", None) or ""
     where = f"{url.host or 'local socket'}/{url.database or ''}"
-    return _told(where, text, _cure_of(state), state, passes=lost and not state, undone=undone)
+    return _database_error(
+        where, text, _cure_of(state), state, passes=lost and not state, undone=undone
+    )
 
 
 def _of_connecting(url: URL, error: Any, *, undone: bool) -> DatabaseError:
@@ -94,10 +96,10 @@ def _of_connecting(url: URL, error: Any, *, undone: bool) -> DatabaseError:
     # A server that restarts may also hang up, or send what nobody understands.
     passes = any(one.kind in (*refusals.NEVER_ASKED, "no postgresql", "") for one in found)
     words = refusals.in_words(found)
-    return _told(where, words, cure, telling.kind, passes=passes, undone=undone)
+    return _database_error(where, words, cure, telling.kind, passes=passes, undone=undone)
 
 
-def _told(
+def _database_error(
     where: str, text: str, cure: str, state: str, *, passes: bool, undone: bool
 ) -> DatabaseError:
     sentence = f"the database {where} cannot be used: {text}" + (f"; {cure}" if cure else "")
