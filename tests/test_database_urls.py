@@ -309,3 +309,44 @@ def test_a_file_may_be_opened_to_read_only(serve: Callable[..., World], sqlite_u
     assert refused.returncode == 4
     assert "readonly" in refused.stderr
     assert "Warning" not in refused.stderr
+
+
+def test_a_service_file_is_read_by_libpq(
+    postgresql_databases: Databases,
+    serve: Callable[..., World],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It may name the database; and no option of a driver gets in by that door."""
+    url = postgresql_databases.make()
+    wechat = serve(3)
+    file = tmp_path / "pg_service.conf"
+    lines = [
+        f"{option.keyword.decode()}={option.val.decode()}"
+        for option in pq.Conninfo.parse(url.encode())
+        if option.val and option.keyword != b"password"
+    ]
+    wechat.set(PGSERVICEFILE=str(file), SYNCJOB_DATABASE_URL="postgresql://?service=crm")
+    file.write_text("\n".join(["[crm]", *lines, "autocommit=false"]))
+    assert wechat.run("sync") == 2
+    assert "syntax error in service file" in capsys.readouterr().err
+    if not make_url(url).password:
+        file.write_text("\n".join(["[crm]", *lines]))
+        assert wechat.run("sync") == 0
+        with psycopg.connect(url) as other:
+            assert other.execute("SELECT count(*) FROM followers").fetchone() == (3,)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PGSSLMODE", "required"), ("PGSERVICE", "none"), ("PGPORT", "x")]
+)
+def test_a_wrong_variable_of_libpqs_is_named(
+    serve: Callable[..., World], capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    """It is not the URL that is wrong then."""
+    wechat = serve()
+    wechat.set(SYNCJOB_DATABASE_URL="postgresql://job@127.0.0.1/crm", **{name: value})
+    assert wechat.run("status") == 2
+    assert f"{name} in the environment, or a service file, cannot be used" in (
+        capsys.readouterr().err
+    )

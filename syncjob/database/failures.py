@@ -85,7 +85,7 @@ def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseErr
     state = getattr(error, "sqlstate", None) or ""
     where = f"{url.host or 'local socket'}/{url.database or ''}"
     state, cure = poolers.meaning(text) or (state, _cure_of(state))
-    return _told(where, text, cure, state, passes=lost and not state, undone=undone)
+    return _database_error(where, text, cure, state, passes=lost and not state, undone=undone)
 
 
 def _of_connecting(url: URL, error: Any, *, undone: bool) -> DatabaseError:
@@ -96,10 +96,10 @@ def _of_connecting(url: URL, error: Any, *, undone: bool) -> DatabaseError:
     passes = any(one.kind in (*refusals.NEVER_ASKED, "no postgresql", "") for one in found)
     words = refusals.in_words(found)
     state, cure = poolers.meaning(telling.reason) or (telling.kind, cure)
-    return _told(where, words, cure, state, passes=passes, undone=undone)
+    return _database_error(where, words, cure, state, passes=passes, undone=undone)
 
 
-def _told(
+def _database_error(
     where: str, text: str, cure: str, state: str, *, passes: bool, undone: bool
 ) -> DatabaseError:
     sentence = f"the database {where} cannot be used: {text}" + (f"; {cure}" if cure else "")

@@ -59,6 +59,7 @@ OF_LIBPQ = (
     (r"SSL error: .*alert (certificate|unknown ca|bad certificate)", "client certificate"),
     (
         r"received invalid|invalid response|expected authentication request|server sent an error"
+        r"|could not (send|receive) "
         r"|server closed the connection|SSL SYSCALL error|SSL error",
         "no postgresql",
     ),
@@ -72,7 +73,7 @@ SYSTEM = {
     os.strerror(errno.ETIMEDOUT): "timeout",
     os.strerror(errno.EACCES): "socket rights",
 }
-RUN_AS = "run it as the user of the job, for example: runuser -u syncjob -- syncjob doctor"
+RUN_AS = "run it as the user of the job: runuser -u syncjob -- syncjob doctor (for example)"
 CONNECTION_CURES = {
     "unreached": "is the server up? Check host and port of SYNCJOB_DATABASE_URL",
     "no socket": "is the server up, and its socket there? Name the folder with host=/FOLDER",
@@ -139,7 +140,7 @@ def explain(url: URL, error: Any) -> tuple[str, list[Refusal]]:
         parts = OF_A_HOST.split(text.partition(SEVERAL)[2])[1:]
         quads = [parts[start : start + 4] for start in range(0, len(parts), 4)]
         said = [(name.strip("'"), port.strip("'"), why.strip()) for name, port, _, why in quads]
-        # psycopg leaves out whom it cannot resolve, if there are others.
+        # psycopg leaves out hosts that it cannot resolve, if there are others.
         named = {name for name, _, _ in said}
         said += [
             (name, "", f"failed to resolve host {name!r}") for name in hosts if name not in named
