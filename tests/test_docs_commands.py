@@ -194,7 +194,7 @@ class Stage:
         text = text.replace(SHOWN_APPID, APPID)
         file.write_text(text.replace("/var/lib/syncjob", f"{self.folder}/lib"))
         # Where it is on a machine of the reader's it is found by itself.
-        assert self.run(f"export SYNCJOB_CONFIG={file}") == ("", 0)
+        assert self.run("export SYNCJOB_CONFIG=/etc/syncjob/syncjob.toml") == ("", 0)
 
     def reset_secret(self) -> None:
         """Let somebody press the button in the console."""

@@ -16,6 +16,7 @@ WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "code, message and data": lambda answer: {"code": "0", "message": "ok", "data": answer},
     "success and result": lambda answer: {"success": True, "result": answer},
     "status and data": lambda answer: {"status": "ok", "data": answer},
+    "errcode and data": lambda answer: {"errcode": 0, "errmsg": "ok", "data": answer},
     "data as a text": lambda answer: {"code": 0, "data": json.dumps(answer)},
     "its own refusal": lambda _answer: {"code": 401, "message": "no such client", "data": None},
 }
@@ -150,6 +151,7 @@ def test_a_wrapper_is_not_the_end_of_the_list() -> None:
         {"code": 0, "data": page},
         {"code": 1, "data": None},
         {"data": {}},
+        {"total": 2, "data": page},
         {"data": []},
     ):
         with pytest.raises(MalformedReply):

@@ -163,7 +163,7 @@ def test_what_a_page_calls_a_command_is_one(page: Path) -> None:
     """Each `syncjob …` in its text or blocks is a command with options that it has."""
     text = page.read_text("utf-8")
     for shown in re.findall(
-        r"`(syncjob (?!asked )[a-z-][^`\n]*)`|(?:-- |^\$ )(syncjob .*)", text, re.MULTILINE
+        r"`(syncjob (?!asked )[a-z-][^`\n]*)`|(?:-- |^\$ )(syncjob [^`\n]*)", text, re.MULTILINE
     ):
         words = re.split(r"\s*(?:[#|;)]|&&|--(?= ))", "".join(shown))[0].split()[1:]
         options = [word.partition("=")[0] for word in words if word.startswith("-")]

@@ -40,7 +40,8 @@ class FollowerPage:
         # `{}`, or the `data` of somebody else's wrapper, must not be read as the end of the list:
         # an end says at least one of these.
         lists = isinstance(data, dict) and isinstance(data.get("openid"), list)
-        if not lists and not body.keys() & {"total", "count", "next_openid"}:
+        wraps = isinstance(data, dict) and bool(data) and "openid" not in data
+        if wraps or not (lists or body.keys() & {"total", "count", "next_openid"}):
             raise MalformedReply("a list page without total, count, data and next_openid")
         listed = (data.get("openid") or []) if isinstance(data, dict) else None
         next_openid = body.get("next_openid") or ""

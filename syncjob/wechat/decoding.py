@@ -6,6 +6,8 @@ from typing import Any
 
 from syncjob.model import integer
 
+OF_EVERY_ANSWER = frozenset({"errcode", "errmsg", "rid"})
+
 
 def decode(content: bytes) -> Any:
     """Decode an answer as WeChat sends it, or return None.
@@ -20,12 +22,12 @@ def decode(content: bytes) -> Any:
 
 
 def is_foreign(answer: dict[str, Any], keys: frozenset[str]) -> bool:
-    """Tell JSON of another program's: something in it, but no errcode and none of the `keys`.
+    """Tell JSON of another program's: something in it, and none of the `keys`, where no errcode is.
 
     Gateways wrap what they pass on, as in {"code": 0, "data": {…}}, and so they do with errors of
-    their own. An empty object may be anybody's.
+    their own. An empty object may be anybody's, and {"errcode": 0, "errmsg": "ok"} is WeChat's.
     """
-    return bool(keys) and bool(answer) and not answer.keys() & (keys | {"errcode"})
+    return bool(keys) and bool(answer.keys() - OF_EVERY_ANSWER) and not answer.keys() & keys
 
 
 def shown_keys(answer: dict[str, Any]) -> str:
