@@ -152,9 +152,13 @@ def pooled_databases(
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests that are marked so through a pooler as well."""
-    if "databases" in metafunc.fixturenames and metafunc.definition.get_closest_marker("pooled"):
-        metafunc.parametrize("databases", ["sqlite", "postgresql", "pooled"], indirect=True)
+    """Run each test that asks for a database on both kinds, and some behind a pooler as well."""
+    has_its_own = "databases" in vars(metafunc.module)
+    if "databases" in metafunc.fixturenames and not has_its_own:
+        kinds = ["sqlite", "postgresql"]
+        if metafunc.definition.get_closest_marker("pooled"):
+            kinds.append("pooled")
+        metafunc.parametrize("databases", kinds, indirect=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -163,9 +167,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(MISSING, yellow=True)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 def databases(request: pytest.FixtureRequest) -> Databases:
-    """Both kinds, one after the other: every test that asks for a database runs on each."""
+    """Both kinds, one after the other; see pytest_generate_tests."""
     made: Databases = request.getfixturevalue(f"{request.param}_databases")
     return made
 
