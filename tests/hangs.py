@@ -14,7 +14,7 @@ from typing import Self
 from sqlalchemy import make_url
 
 PATIENCE = 30.0  # seconds
-# In PYTHONPATH of a process: these functions do not return, and sit in C where no signal is handled.
+# For PYTHONPATH: these functions do not return, and sit in C where no signal is handled.
 STUCK = """
 import ctypes, os, socket
 

@@ -1,13 +1,14 @@
-"""Print what test_stopping.py measured: states, databases, seconds; from its file in JUnit's form."""
+"""Prints what test_stopping.py measured, from its file in JUnit's form: state, database, seconds."""
 
 import sys
 import xml.etree.ElementTree as ElementTree
 
 seconds: dict[str, dict[str, str]] = {}
-for case in ElementTree.parse(sys.argv[1]).iter("testcase"):  # noqa: S314 - of our own making
+for case in ElementTree.parse(sys.argv[1]).iter("testcase"):
     found = {one.get("name"): one.get("value") for one in case.iter("property")}
     if found:
         seconds.setdefault(str(found["state"]), {})[str(found["database"])] = str(found["seconds"])
-print("| SIGTERM while … | SQLite | PostgreSQL |\n| --- | --: | --: |")
+sys.stdout.write("| SIGTERM while … | SQLite | PostgreSQL |\n| --- | --: | --: |\n")
 for state, measured in seconds.items():
-    print(f"| {state} | {measured.get('sqlite', '')} | {measured.get('postgresql', '')} |")
+    row = (state, measured.get("sqlite", ""), measured.get("postgresql", ""))
+    sys.stdout.write(f"| {' | '.join(row)} |\n")
