@@ -1,4 +1,4 @@
-"""Prints what test_stopping.py measured, from its file in JUnit's form: state, database, seconds."""
+"""Prints what test_stopping.py measured, from its file in the form of JUnit."""
 
 import sys
 import xml.etree.ElementTree as ElementTree
