@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from syncjob.cli.main import run
+from tests.hangs import Speaker
 from tests.loopback import answering
 
 REFUSAL = b'{"errcode": 40013, "errmsg": "invalid appid"}'  # exit code 3: WeChat was reached
@@ -129,3 +130,14 @@ def test_a_proxy_that_is_down_is_said_to_be(sync: Callable[..., tuple[int, str]]
     code, said = sync("http://wechat.invalid", HTTP_PROXY=proxy, http_proxy=proxy)
     assert code == 75
     assert "the proxy refused" in said
+
+
+def test_a_broken_header_brings_no_address_into_any_log(
+    sync: Callable[..., tuple[int, str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library below warns of it, and names the URL: here with the AppSecret."""
+    broken = b"HTTP/1.1 200 OK\r\nno header at all\r\nContent-Length: 2\r\n\r\n{}"
+    with Speaker(broken) as server:
+        sync(server.url, SYNCJOB_TOKEN_SOURCE="classic", SYNCJOB_TIMEOUT="1s")
+        assert server.came.is_set()
+    assert SECRET not in caplog.text
