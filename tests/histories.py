@@ -146,6 +146,14 @@ class Histories(RuleBasedStateMachine):
         self.history.trouble(*what, first, calls)
         self._run(changes, events, {})
 
+    @rule(k=number, waits=st.lists(st.sampled_from((2, 3, 4, 4, 5)), min_size=3, max_size=5))
+    def fade(self, k: int, waits: list[int]) -> None:
+        """WeChat refuses to speak of somebody whom the list does not show, run after run."""
+        self.history.do("vanish", k)
+        for wait in waits:
+            self.history.wait(wait)
+            self._run([], [], {"sweep_every": timedelta(0)})
+
     @rule(events=events, command=command)
     def foreign_token(self, events: Any, command: dict[str, Any]) -> None:
         """A run that gets the token of another account."""

@@ -250,10 +250,12 @@ class History:
             self.do(name, k)
 
     def _asked(self, request: Any) -> None:
-        """What user/info says of somebody, the request tells once it is answered."""
+        """What WeChat says of somebody alone, the request tells once it is answered."""
+        alone = request.openids if len(request.openids) == 1 else ()
         if request.endpoint == "user/info":
-            asked = self.deeds.lags.asked[request.params.get("openid", "")]
-            asked.append((self.clock.now, request))
+            alone = (request.params.get("openid", ""),)
+        for openid in alone:
+            self.deeds.lags.asked[openid].append((self.clock.now, request))
 
     def _heard(self, method: str, arguments: Any, answer: Any) -> None:
         if isinstance(answer, FollowerPage):

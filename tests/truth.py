@@ -100,7 +100,7 @@ class Lags:
     """What the list has said of whom and when: where it lags behind the truth, so may the bounds.
 
     `listings` are the moments at which an answer that was then stored listed the person; `asked`
-    those at which user/info was asked about them, with the request; `people`
+    those at which WeChat was asked about them alone, with the request; `people`
     are those whom the list was ever told to hide or to keep; `short` tells whether it was ever cut
     or led in circles.
     """
