@@ -28,17 +28,12 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 USER_GET = Endpoint(method="GET", path="/cgi-bin/user/get", parse=FollowerPage.from_json)
-# What is asked about people: if it fails for one endpoint the run asks about nobody any more.
-PROFILES = "profiles"
-USER_INFO = Endpoint(
-    method="GET", path="/cgi-bin/user/info", parse=user_info_from_json, about=PROFILES
-)
+USER_INFO = Endpoint(method="GET", path="/cgi-bin/user/info", parse=user_info_from_json)
 USER_INFO_BATCHGET = Endpoint(
     method="POST",
     path="/cgi-bin/user/info/batchget",
     parse=user_infos_from_json,
     documented=documented_user_infos,
-    about=PROFILES,
     # One that is garbled twice is garbled by a text in it: time to look for whose.
     garbled_attempts=2,
 )
@@ -119,7 +114,7 @@ class WeChatClient:
 
     def prepare(self, endpoint: Endpoint[Any]) -> str:
         """Return a token, the endpoint's quota learnt, so that its next call is that call alone."""
-        self.gate.check(endpoint.topic)
+        self.gate.check(endpoint.path)
         token = self._tokens.get()
         try:
             self._learn(endpoint, token)

@@ -19,8 +19,7 @@ class Endpoint(Generic[T]):
     `garbled_attempts` is how often an answer of WeChat's own that is no JSON is worth asking for,
     `attempts` any other.
     With `bare`, an answer that is no JSON object is taken for the value of that key. Where an
-    endpoint `issues_tokens`, some errcodes mean something else. Endpoints that are `about` the same
-    are refused together.
+    endpoint `issues_tokens`, some errcodes mean something else.
     """
 
     method: str
@@ -31,9 +30,3 @@ class Endpoint(Generic[T]):
     attempts: int = ATTEMPTS
     bare: str | None = None
     issues_tokens: bool = False
-    about: str = ""
-
-    @property
-    def topic(self) -> str:
-        """What the gate closes when a call is refused: `about`, else the endpoint alone."""
-        return self.about or self.path
