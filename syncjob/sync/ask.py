@@ -18,8 +18,8 @@ from syncjob.errors import (
 from syncjob.model import Answers, Refusal, UnionidConflict, UserInfo, shown
 from syncjob.sync.evidence import Evidence
 from syncjob.sync.moves import Moves
-from syncjob.wechat.client import PROFILES, WeChatClient
-from syncjob.wechat.gate import Gate
+from syncjob.wechat.client import USER_INFO, USER_INFO_BATCHGET, WeChatClient
+from syncjob.wechat.gate import Gate, is_of_one_api
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +56,20 @@ class Asker:
 
     def check(self) -> None:
         """Raise what has ended the asking, if anything has."""
-        self._gate.check(PROFILES)
+        self._gate.check(USER_INFO_BATCHGET.path)
 
     def stop(self, error: BaseException) -> None:
-        """Ask nothing more; if it is no error of WeChat's, let no call of any kind begin."""
-        self._gate.close(error, PROFILES if isinstance(error, WeChatError) else None)
+        """Begin nothing more; if it is no error of WeChat's, let no call of any kind begin.
+
+        Where one API is refused, a batch that is answered already is still brought to its end by
+        the other.
+        """
+        if isinstance(error, WeChatError):
+            self._gate.close(error, USER_INFO_BATCHGET.path)
+            if not is_of_one_api(error):
+                self._gate.close(error, USER_INFO.path)
+        else:
+            self._gate.close(error)
         self.batches.wake()
         self.singles.wake()
 
@@ -69,7 +78,7 @@ class Asker:
 
         Raises what keeps it from saying anything of anybody.
         """
-        self.check()
+        self._gate.check(USER_INFO.path)
         answered = self.singles.answers
         try:
             info = self.client.get_user_info(openid)
@@ -115,6 +124,7 @@ def settle(
         if is_vouched_for and conflict.is_plain and openid in asked and asker.moves.believed:
             answers.following.append(asked[openid])
             continue
+        asker.check()
         info = asker.get_info(openid)
         if isinstance(info, Refusal):
             answers.refused.append(info)

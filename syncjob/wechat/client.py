@@ -39,14 +39,11 @@ USER_GET = Endpoint(
     parse=FollowerPage.from_json,
     keys=frozenset({"total", "count", "next_openid"}),
 )
-# What is asked about people: if it fails for one endpoint the run asks about nobody any more.
-PROFILES = "profiles"
 USER_INFO = Endpoint(
     method="GET",
     path="/cgi-bin/user/info",
     parse=user_info_from_json,
     keys=frozenset({"openid", "subscribe"}),
-    about=PROFILES,
 )
 USER_INFO_BATCHGET = Endpoint(
     method="POST",
@@ -54,7 +51,6 @@ USER_INFO_BATCHGET = Endpoint(
     parse=user_infos_from_json,
     keys=frozenset({"user_info_list"}),
     documented=documented_user_infos,
-    about=PROFILES,
     # One that is garbled twice is garbled by a text in it: time to look for whose.
     garbled_attempts=2,
 )
@@ -152,7 +148,7 @@ class WeChatClient:
 
     def prepare(self, endpoint: Endpoint[Any]) -> str:
         """Return a token, the endpoint's quota learnt, so that its next call is that call alone."""
-        self.gate.check(endpoint.topic)
+        self.gate.check(endpoint.path)
         token = self._tokens.get()
         try:
             self._learn(endpoint, token)

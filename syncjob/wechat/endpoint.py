@@ -21,8 +21,7 @@ class Endpoint(Generic[T]):
     `keys` are those of which every good answer has at least one: JSON with none of them, and no
     errcode, is not WeChat's.
     With `bare`, an answer that is no JSON object is taken for the value of that key. Where an
-    endpoint `issues_tokens`, some errcodes mean something else. Endpoints that are `about` the same
-    are refused together.
+    endpoint `issues_tokens`, some errcodes mean something else.
     """
 
     method: str
@@ -34,9 +33,3 @@ class Endpoint(Generic[T]):
     attempts: int = ATTEMPTS
     bare: str | None = None
     issues_tokens: bool = False
-    about: str = ""
-
-    @property
-    def topic(self) -> str:
-        """What the gate closes when a call is refused: `about`, else the endpoint alone."""
-        return self.about or self.path

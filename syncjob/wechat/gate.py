@@ -14,8 +14,7 @@ OF_ONE_API = frozenset({48001, 48004, 61007})
 class Gate:
     """Stands before each request; one that is closed raises its error instead. Thread-safe.
 
-    It is closed for a topic (what endpoints have in common), or for all calls. The first error
-    that closes it counts.
+    It is closed for an endpoint, or for all calls. The first error that closes it counts.
     """
 
     def __init__(self) -> None:
@@ -23,26 +22,32 @@ class Gate:
         self._closed: dict[str, SyncjobError] = {}
         self._all: SyncjobError | None = None
 
-    def check(self, topic: str) -> None:
+    def check(self, cgi_path: str) -> None:
         """Raise what the gate was closed with, if it is."""
-        error = self._all or self._closed.get(topic)
+        error = self._all or self._closed.get(cgi_path)
         if error is not None:
             raise error
 
-    def close(self, error: BaseException, topic: str | None = None) -> None:
-        """Let no more calls of the topic begin, or none at all (None)."""
+    def close(self, error: BaseException, cgi_path: str | None = None) -> None:
+        """Let no more calls of the endpoint begin, or none at all (None)."""
         kept = error if isinstance(error, SyncjobError) else Stopped("stopped")
         with self._lock:
-            if topic is None:
+            if cgi_path is None:
                 self._all = self._all or kept
             else:
-                self._closed.setdefault(topic, kept)
+                self._closed.setdefault(cgi_path, kept)
 
     def note(self, endpoint: Endpoint[Any], error: BaseException) -> None:
         """Close the gate if a call failed for what another call would meet as well."""
-        if isinstance(error, QuotaExhausted):
-            self.close(error, endpoint.topic)
-        elif isinstance(error, NeedsOperator) and not error.of_one_openid:
-            self.close(error, endpoint.topic if error.errcode in OF_ONE_API else None)
-        elif isinstance(error, SettingsError):
+        if is_of_one_api(error):
+            self.close(error, endpoint.path)
+        elif isinstance(error, SettingsError) or (
+            isinstance(error, NeedsOperator) and not error.of_one_openid
+        ):
             self.close(error)
+
+
+def is_of_one_api(error: BaseException) -> bool:
+    """Tell whether a refusal says nothing of the account's other APIs."""
+    refused = isinstance(error, NeedsOperator) and error.errcode in OF_ONE_API
+    return refused or isinstance(error, QuotaExhausted)

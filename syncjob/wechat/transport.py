@@ -117,7 +117,7 @@ class Transport:
 
         def attempt(*, has_waited: bool = False) -> T:
             with self._pace.kept(has_waited=has_waited):
-                self.gate.check(endpoint.topic)
+                self.gate.check(endpoint.path)
                 if self._quotas is not None:
                     self._quotas.spend(endpoint.path)
                 self._tally.call()
