@@ -143,8 +143,9 @@ def test_a_return_that_the_proof_finds_ends_the_period_where_it_was_seen_last(
     history.wait(1)
     history.do("leave", 0)
     history.wait(1)
-    history.trouble("user/info/batchget", "-1", 0, 5)
+    history.trouble("user/info/batchget", "-1", 0, 60)
     assert history.run() == "WeChatUnavailable"
+    history.simulator.faults.clear()
     history.wait(1)
     history.do("come_back", 0)
 

@@ -67,7 +67,7 @@ def test_with_a_broken_secret_idle_runs_are_no_success(
     said = capsys.readouterr().out
     assert "idle: nothing was due, WeChat was not asked" in said
     assert "next sweep due 20" in said
-    assert wechat.run("runs") == 0
+    assert wechat.run("runs", "--all") == 0
     assert capsys.readouterr().out.count(" idle ") == 3
     sample = measured(wechat, 0, "sync")
     ended = datetime.fromisoformat(f"{then}+00:00").timestamp()

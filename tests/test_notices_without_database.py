@@ -39,7 +39,7 @@ def test_a_database_that_is_down_is_told_once_and_so_is_its_recovery(
     operator.wechat.set(SYNCJOB_DATABASE_URL=DOWN)
     (told,) = operator.after(None, 4)
     assert (told["run"], told["exit_code"], told["last_success_at"]) == (None, 4, None)
-    assert "127.0.0.1/crm" in told["message"]
+    assert "127.0.0.1:1/crm" in told["message"]
     assert "last success: not known, the database was not asked" in told["text"]
     assert operator.after(None, 4) == []
     (name,) = files()

@@ -81,7 +81,9 @@ def test_warnings_and_errors_stand_apart_from_the_bars(world: Callable[..., Worl
     wechat = world(250, page_size=100)
     wechat.account.poison(wechat.account.openid(7))
     lines = ESCAPES.sub("", seen_on_a_terminal("sync")).replace("\r", "\n").split("\n")
-    assert any(line.endswith("Put OpenIDs into quarantine. openids=1") for line in lines)
+    assert any(
+        line.endswith("Put OpenIDs into quarantine. openids=1 errcodes=40003") for line in lines
+    )
     wechat.simulator.faults.add("user/get=48001")
     shown = ESCAPES.sub("", seen_on_a_terminal("sync", code=3, SYNCJOB_SWEEP_EVERY="0"))
     assert re.search(r"[\r\n]syncjob: WeChat /cgi-bin/user/get answered 48001", shown)

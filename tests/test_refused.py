@@ -127,7 +127,9 @@ def test_between_the_pauses_they_cost_no_call(scene: Callable[..., Scene]) -> No
         here.vanish(index, 43004)
 
     assert here.sweep() > 40
-    assert [here.sweep(hours=hours) for hours in (0, 0.5, 0, 0.6, 0, 20)] == [0, 0, 0, 40, 0, 0]
+    calls = [here.sweep(hours=hours) for hours in (0, 0.5, 0, 0.6, 0, 20)]
+    assert calls[:3] + calls[4:] == [0] * 5
+    assert 40 <= calls[3] <= 45  # some more, to see whether WeChat answers about others
     assert here.gone == {}
     assert here.sweep(hours=4) == 40  # as soon as it can decide
     assert set(here.gone.values()) == {"refused"}

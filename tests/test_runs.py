@@ -265,7 +265,7 @@ def test_a_bug_is_recorded_and_ends_with_1(
     def broken(*_: object, **__: object) -> None:
         raise KeyError("oSECRET")
 
-    monkeypatch.setattr("syncjob.sync.pipeline.ask", broken)
+    monkeypatch.setattr("syncjob.wechat.client.WeChatClient.get_user_infos", broken)
     wechat = world(3)
     wechat.set(SYNCJOB_CONCURRENCY=str(concurrency))
 

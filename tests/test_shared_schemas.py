@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import create_engine, make_url, text
 
-from syncjob.database.schema import CURRENT_REVISION
+from syncjob.database.engine import open_engine, writing
+from syncjob.database.schema import CURRENT_REVISION, migrations_folder
 from tests.conftest import Databases, World
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -20,6 +23,23 @@ Query = Callable[..., list[Any]]
 OWN_SCHEMA = "give syncjob a schema of its own"
 # What the table of revisions was until 0007, and is still where nobody has migrated since.
 OF_ALEMBIC = "CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)"
+FORMER = "0007"  # the last revision of which it was ours
+TO_FORMER = (
+    "DROP TABLE syncjob_version",
+    OF_ALEMBIC,
+    f"INSERT INTO alembic_version VALUES ('{FORMER}')",
+)
+
+
+def downgrade(url: str) -> None:
+    """Bring the tables back to the revision FORMER."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    engine = open_engine(url)
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, FORMER)
+    engine.dispose()
 
 
 class Shared:
@@ -61,13 +81,9 @@ class Shared:
         return {row[1] for row in self.everything()}
 
     def to_former(self) -> None:
-        """Leave the database as a syncjob before the version table of its own has left it."""
-        (revision,) = self.query("SELECT version_num FROM syncjob_version")
-        self.query(
-            "DROP TABLE syncjob_version",
-            OF_ALEMBIC,
-            f"INSERT INTO alembic_version VALUES ('{revision[0]}')",
-        )
+        """Leave the database as the last syncjob without a version table of its own left it."""
+        downgrade(self.url)
+        self.query(*TO_FORMER)
 
 
 @pytest.fixture
@@ -99,18 +115,21 @@ def test_another_programs_revision_is_not_ours(
     assert shared.query("SELECT count(*) FROM followers") == [(5,)]
 
 
-def test_our_revision_moves_to_a_table_of_our_own(shared: Shared) -> None:
-    """A database of an earlier syncjob is used as it is; migrate moves the row and the table."""
+def test_our_revision_moves_to_a_table_of_our_own(
+    shared: Shared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A database of an earlier syncjob is known as one; migrate moves the row and the table."""
     assert shared.wechat.run("migrate") == 0
     shared.to_former()
-    assert shared.wechat.run("sync") == 0
+    assert shared.wechat.run("sync") == 4
+    assert "run: syncjob migrate" in capsys.readouterr().err
     assert "syncjob_version" not in shared.names()
     assert shared.wechat.run("migrate") == 0
     assert shared.query("SELECT version_num FROM syncjob_version") == [(CURRENT_REVISION,)]
     assert "alembic_version" not in shared.names()
-    assert shared.query("SELECT count(*) FROM followers") == [(5,)]
     assert shared.wechat.run("migrate") == 0
     assert shared.wechat.run("sync") == 0
+    assert shared.query("SELECT count(*) FROM followers") == [(5,)]
 
 
 def test_a_row_of_ours_among_others_moves_alone(shared: Shared) -> None:
@@ -311,12 +330,8 @@ def test_new_tables_are_made_where_the_others_are(
     crowded.query("CREATE SCHEMA wechat", "CREATE SCHEMA first")
     crowded.wechat.set(SYNCJOB_DATABASE_URL=on_path(crowded.url, "wechat"))
     assert crowded.wechat.run("migrate") == 0
-    crowded.query(
-        "SET LOCAL search_path = wechat",
-        "DROP TABLE syncjob_version",
-        OF_ALEMBIC,
-        f"INSERT INTO alembic_version VALUES ('{CURRENT_REVISION}')",
-    )
+    downgrade(on_path(crowded.url, "wechat"))
+    crowded.query("SET LOCAL search_path = wechat", *TO_FORMER)
     crowded.wechat.set(SYNCJOB_DATABASE_URL=on_path(crowded.url, "first,wechat"))
     assert crowded.wechat.run("migrate") == 0
     assert crowded.wechat.run("sync") == 0

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, or_, select
 
 from syncjob.database.tables import followers, runs
+from syncjob.errors import ExitCode
 
 # A run that has none of these has changed no follower.
 CHANGES = ("pages", "new", "returned", "enriched", "skipped", "unfollowed")
@@ -24,9 +25,15 @@ def get(connection: Connection, account_id: int) -> Counts:
     return _get_counted(connection, account_id) or _count(connection, account_id)
 
 
-def get_if_counted(connection: Connection, account_id: int, status: str) -> Counts | None:
-    """Return how many there are at the end of a run that ends so, unless that must end at once."""
-    if status == "interrupted":
+def get_at_end(
+    connection: Connection, account_id: int, status: str, exit_code: int | None
+) -> Counts | None:
+    """Return how many there are at the end of a run; None if they cannot be counted now.
+
+    A run that a signal ends has no time to count. Where the database failed, the followers may be
+    locked, and the run's end is still to be recorded.
+    """
+    if status == "interrupted" or exit_code == ExitCode.DATABASE:
         return _get_counted(connection, account_id)
     return get(connection, account_id)
 

@@ -102,7 +102,10 @@ def _prepare_sqlite(connection: "sqlite3.Connection", _record: object) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
     # WAL is written into the file, and another program's file is not ours to change.
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'syncjob_version'").fetchone():
-        connection.execute("PRAGMA journal_mode = WAL")
+        # While another program writes, SQLite refuses the change at once. It is a matter of speed:
+        # a later connection makes it.
+        with suppress(connection.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_EVERY}")
     connection.execute("PRAGMA foreign_keys = ON")

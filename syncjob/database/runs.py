@@ -125,7 +125,7 @@ def finish(
     account_id = connection.execute(
         select(runs.c.account_id).where(runs.c.id == run_id)
     ).scalar_one()
-    counted = counts.get_if_counted(connection, account_id, status)
+    counted = counts.get_at_end(connection, account_id, status, exit_code)
     statement = (
         update(runs)
         .where(runs.c.id == run_id, runs.c.status == "running")

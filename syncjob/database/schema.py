@@ -131,7 +131,11 @@ def migrate(database_url: str, *, only_account: str | None = None) -> Migrated:
             _run_migrations(connection)
             ownership.require_whole(connection)
             ownership.require_columns(connection)
-            return Migrated(before, CURRENT_REVISION, place)
+        if engine.dialect.name == "sqlite" and before is None:
+            engine.dispose()  # connections to a file of ours use WAL from the next one on
+            with reading(engine):
+                pass
+        return Migrated(before, CURRENT_REVISION, place)
     finally:
         engine.dispose()
 
