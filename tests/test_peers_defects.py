@@ -167,7 +167,7 @@ def test_niefy_an_empty_first_openid_is_skipped(
 def test_niefy_a_lost_batch_is_asked_for_again(
     world: Callable[..., World], database_url: str, query: Query
 ) -> None:
-    """Where WeChat is busy for good the run fails; the next one asks for that batch and the rest."""
+    """Where WeChat stays busy the run fails; the next one asks for that batch and the rest."""
     wechat = world(500)
     wechat.set(SYNCJOB_CONCURRENCY="1")
     wechat.simulator.faults.add("user/info/batchget=-1@3-")

@@ -131,7 +131,7 @@ def test_between_the_pauses_they_cost_no_call(scene: Callable[..., Scene]) -> No
     assert calls[:3] + calls[4:] == [0] * 5
     assert 40 <= calls[3] <= 45  # some more, to see whether WeChat answers about others
     assert here.gone == {}
-    assert here.sweep(hours=4) == 40  # as soon as it can decide
+    assert 40 <= here.sweep(hours=4) <= 45  # as soon as it can decide
     assert set(here.gone.values()) == {"refused"}
     assert len(here.gone) == 40
     assert here.sweep(hours=200) == 0

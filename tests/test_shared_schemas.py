@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
+from alembic import command as alembic
 from alembic.config import Config
 from sqlalchemy import create_engine, make_url, text
 
@@ -38,7 +38,7 @@ def downgrade(url: str) -> None:
     engine = open_engine(url)
     with writing(engine) as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, FORMER)
+        alembic.downgrade(config, FORMER)
     engine.dispose()
 
 

@@ -83,11 +83,12 @@ def find_one(connection: Connection, account_id: int) -> str | None:
 
 def get_prefix(connection: Connection, account_id: int) -> str | None:
     """Return how all stored OpenIDs of the account begin, None if they differ or there are none."""
-    ends = [
-        connection.scalar(select(end(followers.c.openid)).where(_is_of(account_id)))
-        for end in (func.min, func.max)  # two statements: each is one look into the index
-    ]
-    return None if None in ends else common_prefix(*map(str, ends))
+    openids = select(followers.c.openid).where(_is_of(account_id)).limit(1)
+    first, last = (
+        connection.scalar(openids.order_by(end))
+        for end in (followers.c.openid.asc(), followers.c.openid.desc())
+    )
+    return None if first is None or last is None else common_prefix(first, last)
 
 
 def count_subscribed(connection: Connection, account_id: int, limit: int) -> int:

@@ -11,8 +11,8 @@ from syncjob.database.store import Store
 from syncjob.errors import ForeignList
 from syncjob.model import Account, FollowerPage, common_prefix
 
-# A page that should hold so many of the followers, and holds none, is not this account's, however it
-# begins. A smaller account may have lost all of its followers and won others between two sweeps.
+# A page that should hold so many of the followers, and holds none, is not this account's, whatever
+# it begins with. A smaller account may have lost all of its followers and won others meanwhile.
 CERTAIN = 50
 # So many OpenIDs are looked up first: one known OpenID of them settles the question.
 SAMPLE_SIZE = 20
