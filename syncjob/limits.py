@@ -1,9 +1,9 @@
 """A limit for what has none of its own: name servers, handshakes, answers that drip."""
 
+import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
-from typing import TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 
@@ -18,15 +18,24 @@ def within(seconds: float, function: Callable[[], T]) -> T:
     Raises Overdue after so many seconds. The thread is left behind then, as it is when a signal
     comes: the caller waits for it in a way that a signal ends, whatever the function is in.
     """
-    future: Future[T] = Future()
+    # Not a Future: it would refer to an error whose traceback refers to it, and so keep what the
+    # failed call has read until Python's collector looks.
+    results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
     def work() -> None:
         try:
-            future.set_result(function())
+            results.put((function(), None))
         except BaseException as error:  # noqa: BLE001 - raised where the result is wanted
-            future.set_exception(error)
+            results.put((None, error))
 
     threading.Thread(target=work, name="call", daemon=True).start()
-    if not wait([future], seconds).done:
-        raise Overdue
-    return future.result()
+    try:
+        result, error = results.get(timeout=seconds)
+    except queue.Empty:
+        raise Overdue from None
+    if error is not None:
+        try:
+            raise error
+        finally:
+            error = None  # as above
+    return cast(T, result)
