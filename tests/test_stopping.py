@@ -560,7 +560,7 @@ def _notify(stage: Stage) -> None:
 @state("the database falls silent as metrics are written", databases=("postgresql",))
 def _metrics_file(stage: Stage) -> None:
     stage.set(SYNCJOB_METRICS_FILE=str(stage.folder / "syncjob.prom"))
-    came = stage.silent(b"finished_at=", b"GROUP BY runs.status")
+    came = stage.silent(b"finished_at=", b"SELECT run_totals.")
     stage.start("sync")
     stage.await_event(came)
 

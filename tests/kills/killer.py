@@ -17,7 +17,7 @@ from syncjob.simulator import Request
 from tests.conftest import Databases
 from tests.kills.roads import ROADS, poison, stay_empty
 from tests.kills.stage import TIMEOUT, Stage, changing
-from tests.truth import Tables, check_followers, check_states, check_truth
+from tests.truth import Lags, Tables, check_followers, check_states, check_truth
 
 # Longer than answers wait for each other in a group: what came before is committed by itself.
 SLOW = "user/info/batchget=slow-600@{}"
@@ -156,7 +156,7 @@ class Killer:
         after = self._stage.read(url)
         check_states(after)
         if self._before is not None:
-            check_followers(self._before, after, self._stage.account)
+            check_followers(self._before, after, self._stage.account, Lags())
         assert after.runs[-1]["status"] == "succeeded"
         counted = self._counted(after)
         assert ended or counted == self._whole, f"the runs counted {counted}, not {self._whole}"
