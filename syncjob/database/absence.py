@@ -37,7 +37,22 @@ def forget_listed(connection: Connection, account_id: int, openids: Sequence[str
     anybody = exists().where(candidates.c.account_id == account_id, has_begun)
     if not connection.scalar(select(anybody)):  # as nearly always
         return
-    these = and_(is_of(connection, account_id, openids), has_begun)
+    _forget(connection, account_id, and_(is_of(connection, account_id, openids), has_begun))
+
+
+def forget_listed_by(connection: Connection, sweep: Sweep) -> int:
+    """Begin again with those whom the sweep, about to be sealed, has listed; return how many.
+
+    A page may have listed them before they were asked about: somebody who was parked then.
+    """
+    is_waiting = or_(not_(candidates.c.undecided), candidates.c.attempts > 0, candidates.c.approved)
+    these = and_(
+        candidates.c.account_id == sweep.account_id, candidates.c.sweep_id != sweep.id, is_waiting
+    )
+    return _forget(connection, sweep.account_id, these)
+
+
+def _forget(connection: Connection, account_id: int, these: ColumnElement[bool]) -> int:
     # That they are listed is news, and not to wait for.
     waiting = select(candidates.c.openid).where(these, candidates.c.attempts > 0)
     connection.execute(
@@ -45,7 +60,7 @@ def forget_listed(connection: Connection, account_id: int, openids: Sequence[str
             quarantine.c.account_id == account_id, quarantine.c.openid.in_(waiting)
         )
     )
-    _begin_again(connection, these)
+    return _begin_again(connection, these)
 
 
 def reject(connection: Connection, account_id: int) -> None:
@@ -166,6 +181,8 @@ def get_unanswered(connection: Connection, account_id: int, limit: int) -> list[
     return [Unanswered(*row) for row in rows]
 
 
-def _begin_again(connection: Connection, these: ColumnElement[bool]) -> None:
+def _begin_again(connection: Connection, these: ColumnElement[bool]) -> int:
     nothing = {"attempts": 0, "refusals": 0, "missed_since": None, "approved": False}
-    connection.execute(update(candidates).where(these).values(undecided=True, **nothing))
+    return connection.execute(
+        update(candidates).where(these).values(undecided=True, **nothing)
+    ).rowcount

@@ -58,15 +58,7 @@ def add_candidates(
             set_={"sweep_id": sweep.id, "undecided": False},
         )
     )
-    listed_again = connection.execute(
-        update(candidates)
-        .where(
-            candidates.c.account_id == account_id,
-            candidates.c.sweep_id != sweep.id,
-            not_(candidates.c.undecided),
-        )
-        .values(undecided=True)
-    ).rowcount
+    listed_again = absence.forget_listed_by(connection, sweep)
     absence.let_wait(connection, clock, sweep)
     to_ask = and_(candidates.c.account_id == account_id, not_(candidates.c.undecided))
     count, suspicious = connection.execute(
