@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 # As the files of deploy/ and the pages show it; nobody's.
 EXAMPLE_APPID = "wx0123456789abcdef"
-# What stands in other people's pages: wxYOURAPPID, APPID, wxxxxxxxxxxxxxxxxx. No AppID has these.
-PLACEHOLDER = re.compile(r".*your.*|.*app_?id.*|wx?x{3,}", re.IGNORECASE)
+# What stands in other people's pages: wxYOURAPPID, APPID, wxxxxxxxxxxxxxxxxx.
+PLACEHOLDER = re.compile(r"(wx[_-]?)?your[_-]?app[_-]?id|app[_-]?id|wxx{3,}", re.IGNORECASE)
 DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
 
 
