@@ -184,5 +184,8 @@ def _our_errors(engine: Engine) -> Iterator[_Step]:
         undone = not (step.is_committing and lost and state.startswith(("08", "57P")))
         # Not "from error": its text holds the statement, and at times the row.
         raise translated(engine.url, error.orig, lost=lost, undone=undone) from None
+    except engine.dialect.loaded_dbapi.Error as error:
+        # Of SQLite's BEGIN, which SQLAlchemy does not see.
+        raise translated(engine.url, error, lost=True, undone=True) from None
     except (exc.InterfaceError, exc.InvalidRequestError, exc.TimeoutError) as error:
         raise DatabaseError(f"the database failed: {type(error).__name__}") from None

@@ -149,8 +149,9 @@ class Exchange:
         try:
             return within(self._seconds, send)
         except Overdue:
+            late = self._late(is_answered=call.is_answered)  # what is cut off may look like one
             call.cut_off()
-            raise self._late(is_answered=call.is_answered) from None
+            raise late from None
 
     def _late(self, *, is_answered: bool) -> Broken:
         """Return what to say of a call that took too long."""

@@ -3,7 +3,7 @@
 import threading
 from typing import Any
 
-from syncjob.errors import NeedsOperator, QuotaExhausted, SettingsError, Stopped, SyncjobError
+from syncjob.errors import NeedsOperator, QuotaExhausted, SettingsError, Stopped
 from syncjob.wechat.endpoint import Endpoint
 
 # Refusals of one API. Every other one that needs a person (the address, the secret, the account) is
@@ -19,8 +19,8 @@ class Gate:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._closed: dict[str, SyncjobError] = {}
-        self._all: SyncjobError | None = None
+        self._closed: dict[str, BaseException] = {}
+        self._all: BaseException | None = None
 
     def check(self, cgi_path: str) -> None:
         """Raise what the gate was closed with, if it is."""
@@ -30,7 +30,8 @@ class Gate:
 
     def close(self, error: BaseException, cgi_path: str | None = None) -> None:
         """Let no more calls of the endpoint begin, or none at all (None)."""
-        kept = error if isinstance(error, SyncjobError) else Stopped("stopped")
+        # A signal is the main thread's to raise; a bug is one wherever it is met.
+        kept = Stopped("stopped") if isinstance(error, KeyboardInterrupt) else error
         with self._lock:
             if cgi_path is None:
                 self._all = self._all or kept
