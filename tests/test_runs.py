@@ -47,6 +47,14 @@ def signal_at(wechat: World, endpoint: str, call: int, number: int, process: lis
     wechat.simulator.on_request = send
 
 
+def await_quiet(wechat: World) -> None:
+    """Wait until calls of a process that is dead are not coming in any more."""
+    pause, before = threading.Event(), None
+    while before != wechat.simulator.counts:
+        before = wechat.simulator.counts.copy()
+        pause.wait(0.3)
+
+
 def business_calls(wechat: World) -> int:
     """Count the calls that brought OpenIDs or profiles."""
     return wechat.simulator.count("user/get") + wechat.simulator.count("user/info/batchget")
@@ -69,6 +77,7 @@ def test_killed_in_the_second_page_and_again_in_enrichment_it_repeats_next_to_no
     assert process.pop().returncode == -signal.SIGKILL
     # The second page is asked for while the first is being stored.
     assert query("SELECT status, pages FROM sweeps WHERE pages <= 1 AND status = 'open'")
+    await_quiet(wechat)
 
     signal_at(wechat, "user/info/batchget", 7, signal.SIGKILL, process)
     process.append(start(command))
