@@ -48,11 +48,6 @@ class Interruption:
         self._limit = 0.0  # of the transaction that is running
         self._exit_code: int | None = None
 
-    @property
-    def has_come(self) -> bool:
-        """Whether a signal has come."""
-        return self._name is not None
-
     def left(self, seconds: float) -> float:
         """Return how long something may be waited for: `seconds`, or less after a signal."""
         if self._name is None:

@@ -78,9 +78,11 @@ def open_engine(
 def place_of(connection: Connection) -> str:
     """Return in words which database a connection is to, without user and password."""
     if connection.dialect.name == "sqlite":
-        return f"SQLite, {connection.exec_driver_sql('PRAGMA database_list').first()[2]}"  # type: ignore[index]
+        file = "SELECT file FROM pragma_database_list WHERE name = 'main'"
+        return f"SQLite, {connection.exec_driver_sql(file).scalar_one()}"
     # Of the connection: the URL may leave all of it to libpq's variables and defaults.
-    info: Any = connection.connection.driver_connection.info  # type: ignore[union-attr]
+    driver: Any = connection.connection.driver_connection
+    info = driver.info
     schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
     of = "" if schema in ("public", None) else f", schema {schema}"
     return f"PostgreSQL, {info.dbname} on {info.host}:{info.port}{of}"

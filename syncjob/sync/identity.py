@@ -63,12 +63,13 @@ class OwnList:
             raise self._foreign(page, prefix)
 
     def _is_foreign_start(self, page: FollowerPage, prefix: str | None) -> bool:
-        if self._shares_somebody(page.openids):
-            return False
         begins_otherwise = prefix is not None and not _begins_with(prefix, page.openids)
         share = len(page.openids) / max(len(page.openids), page.total or 0)
         enough = 1 if begins_otherwise else -int(-CERTAIN // share)
-        return self._store.count_subscribed(self._account.id, limit=enough) >= enough
+        # First, since a first sync then looks nobody up.
+        if self._store.count_subscribed(self._account.id, limit=enough) < enough:
+            return False
+        return not self._shares_somebody(page.openids)
 
     def _shares_somebody(self, openids: Sequence[str]) -> bool:
         sample = openids[:: len(openids) // SAMPLE_SIZE + 1]
@@ -85,7 +86,7 @@ class OwnList:
             else ""
         )
         return ForeignList(
-            f"WeChat sent the follower list of another account: it shares nobody with the "
+            "WeChat sent the follower list of another account: it shares nobody with the "
             f"followers of {self._account.appid}{begins}; nothing of it was stored\n"
             f"the access token came from {self._get_token_source()}; it must be a token of "
             f"{self._account.appid}. If the list is right, believe it once: "
