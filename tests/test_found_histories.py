@@ -206,3 +206,29 @@ def test_a_backfill_asks_about_candidates_who_are_listed_again(
 
     assert all(row["enriched_at"] > before for row in history.rows().values())
     history.settle()
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_an_answer_moves_an_end_that_stood_on_refusals(
+    begin: Callable[..., History], concurrency: int
+) -> None:
+    """Ended as refused while they still followed; they leave later, and WeChat says so then."""
+    history = begin(8, plan={"concurrency": concurrency, "sweep_every": timedelta(0)})
+    history.run()
+    history.do("vanish", 4)
+    for wait in (1, 4, 4, 4):
+        history.wait(wait)
+        history.run()
+    [ended] = [row for row in history.rows().values() if not row["subscribe"]]
+    assert ended["unsubscribe_reason"] == "refused"
+
+    history.do("cure", 4)
+    history.do("linger", 4)
+    history.do("leave", 4)
+    history.wait(1)
+    history.run()
+
+    [answered] = [row for row in history.rows().values() if not row["subscribe"]]
+    assert answered["unsubscribe_reason"] == "answered"
+    assert answered["unfollowed_before"] > ended["unfollowed_before"]
+    history.settle()

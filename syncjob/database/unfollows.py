@@ -148,10 +148,14 @@ def mark_gone(
 
     `answered`: user/info said `subscribe: 0` just now; `refused`: see `absence`. The follow period
     ends between the last sweep that had them and now. Whoever was only listed again, and never
-    confirmed, is put back to the end that was known. Where the answer `contradicts_list`, that is
-    noted, so that the list is not believed again at once.
+    confirmed, is put back to the end that was known; but an end that stands on refusals gives way
+    to an answer, since they may have followed on until now. Where the answer `contradicts_list`,
+    that is noted, so that the list is not believed again at once.
     """
     ended = followers.c.unfollowed_before.is_not(None)
+    known_end: ColumnElement[Any] = followers.c.unfollowed_before
+    if reason == "answered":
+        known_end = case((followers.c.unsubscribe_reason == reason, known_end), else_=None)
     candidate = and_(
         candidates.c.account_id == followers.c.account_id, candidates.c.openid == followers.c.openid
     )
@@ -172,14 +176,14 @@ def mark_gone(
         )
         .values(
             subscribe=False,
-            unsubscribed_at=func.coalesce(followers.c.unfollowed_before, clock.now()),
+            unsubscribed_at=func.coalesce(known_end, clock.now()),
             unfollowed_after=case(
                 (ended, followers.c.unfollowed_after),
                 # One from the future, of before a clock was set back, says nothing of today.
                 (unfollowed_after <= clock.now(), unfollowed_after),
                 else_=None,
             ),
-            unfollowed_before=func.coalesce(followers.c.unfollowed_before, clock.now()),
+            unfollowed_before=func.coalesce(known_end, clock.now()),
             list_contradicted_at=case((contradicts_list, clock.now()), else_=None),
             changed_at=clock.now(),
             **_of_reason(clock, reason),
