@@ -22,7 +22,9 @@ BENCH       := benchmarks/.venv
 LOWEST := build/lowest
 AUDIT  := build/audit
 # What `make lowest` runs: what touches each dependency, and no more.
-LOWEST_TESTS := $(patsubst %,tests/test_%.py,transport kept_connections hostile_server told model cli sync_job schema)
+LOWEST_TESTS := $(patsubst %,tests/%.py,wechat/test_transport wechat/test_kept_connections \
+	wechat/test_hostile_server wechat/test_model database/test_told database/test_schema \
+	cli/test_cli job/test_sync_job)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lowest soak kill-matrix fuzz fault-matrix stop-table bench check audit format clean
@@ -57,23 +59,23 @@ $(LOWEST)/installed: pyproject.toml tests/dependencies.py | $(VENV)/installed
 	@touch $@
 
 soak: setup ## Play HISTORIES=10000 random accounts against the job, on both databases
-	$(BIN)/python tests/soak.py --histories $(HISTORIES) --seed $(SEED)
+	$(BIN)/python tests/histories/soak.py --histories $(HISTORIES) --seed $(SEED)
 
 kill-matrix: setup ## Kill runs before and after each call and each commit, on both databases
-	$(BIN)/python tests/kill_matrix.py
+	$(BIN)/python tests/kills/kill_matrix.py
 
 fuzz: setup ## Read ANSWERS=100000 broken answers of each endpoint
-	$(BIN)/python tests/fuzz.py --answers $(ANSWERS) --seed $(SEED)
+	$(BIN)/python tests/wechat/fuzz.py --answers $(ANSWERS) --seed $(SEED)
 
 fault-matrix: setup ## Play each fault at each endpoint, once, in a burst and for ever
-	SYNCJOB_FAULTS=all $(BIN)/python -m pytest --numprocesses auto --quiet tests/test_fault_matrix.py \
+	SYNCJOB_FAULTS=all $(BIN)/python -m pytest --numprocesses auto --quiet tests/job/test_fault_matrix.py \
 		--junitxml build/fault-matrix.xml
 	@grep -oE 'name="searched" value="[0-9]+"' build/fault-matrix.xml | tr -dc '0-9\n' \
 		| awk '{ sum += $$1 } END { print sum " bytes searched for canaries in " NR " runs" }'
 
 stop-table: setup ## Send SIGTERM in every state, on both databases; print the seconds to the end
-	$(BIN)/python -m pytest --numprocesses auto --quiet tests/test_stopping.py --junitxml build/stopping.xml
-	@$(BIN)/python tests/stop_table.py build/stopping.xml
+	$(BIN)/python -m pytest --numprocesses auto --quiet tests/job/test_stopping.py --junitxml build/stopping.xml
+	@$(BIN)/python tests/job/stop_table.py build/stopping.xml
 
 bench: $(BENCH)/installed ## Measure syncjob beside its peers: N=200000 LATENCY=50 CONCURRENCY=32
 	@$(BENCH)/bin/python -m benchmarks --scenario $(SCENARIO) --followers $(N) --latency $(LATENCY) \
@@ -104,7 +106,7 @@ check: setup ## Lint, formatting, types, import layers, deploy/
 	else echo 'systemd-analyze is not here: the units were not checked by it'; fi
 	@if command -v promtool > /dev/null; then \
 		promtool check rules deploy/syncjob.rules.yml > /dev/null \
-		&& promtool test rules tests/alerts.test.yml > /dev/null \
+		&& promtool test rules tests/docs/alerts.test.yml > /dev/null \
 		&& echo 'promtool: the alerts are valid, and fire when they should'; \
 	else echo 'promtool is not here: the alerts were not checked by it'; fi
 

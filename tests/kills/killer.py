@@ -15,9 +15,9 @@ from syncjob.database.engine import open_engine
 from syncjob.database.tables import quarantine
 from syncjob.simulator import Request
 from tests.conftest import Databases
+from tests.histories.truth import Lags, Tables, check_followers, check_states, check_truth
 from tests.kills.roads import ROADS, poison, stay_empty
 from tests.kills.stage import TIMEOUT, Stage, changing
-from tests.truth import Lags, Tables, check_followers, check_states, check_truth
 
 # Longer than answers wait for each other in a group: what came before is committed by itself.
 SLOW = "user/info/batchget=slow-600@{}"

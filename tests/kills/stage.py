@@ -19,7 +19,7 @@ from syncjob.cli.main import run
 from syncjob.database.engine import open_engine, writing
 from syncjob.simulator import Account, Simulator
 from tests.conftest import Databases
-from tests.truth import Tables, read_tables
+from tests.histories.truth import Tables, read_tables
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MOMENTS = Path(__file__).parent / "moments"

@@ -1,0 +1,1 @@
+"""Commands, settings, logs, notices and the doctor."""

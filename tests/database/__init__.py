@@ -1,0 +1,1 @@
+"""What is particular to a database: connections, schemas, poolers, failures."""

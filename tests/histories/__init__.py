@@ -1,0 +1,1 @@
+"""Random histories of an account, and what must hold after each run."""

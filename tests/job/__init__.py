@@ -1,0 +1,1 @@
+"""The job: runs, sweeps, proofs, enrichment, signals."""

@@ -1,0 +1,1 @@
+"""The made-up WeChat that the other tests ask."""

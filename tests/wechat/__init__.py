@@ -1,0 +1,1 @@
+"""WeChat's answers: transport, tokens, errcodes, broken and hostile bodies."""

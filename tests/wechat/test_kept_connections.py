@@ -1,0 +1,317 @@
+"""Calls over a connection that has carried one before: nobody can tell them from the first."""
+
+import gzip
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import trustme
+
+from syncjob.wechat import connections, exchange
+from syncjob.wechat.exchange import LONGEST_ANSWER, Answer, Broken, Exchange
+from tests.loopback import answering
+from tests.wechat.test_network import context_of
+
+BODY = b'{"total":1,"nickname":"\xe5\xbc\xa0"}'
+LENGTH = b"Content-Length: %d\r\n" % len(BODY)
+PLAIN = b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n" + BODY
+ZIPPED = gzip.compress(BODY)
+DATE = "Sun, 29 Nov 2026 12:00:00 GMT"
+
+ANSWERS = {
+    "as nearly all are": PLAIN,
+    "with what else is read": b"HTTP/1.1 503 Busy\r\ndate: " + DATE.encode() + b"\r\n"
+    b"RETRY-AFTER:7\r\n" + LENGTH + b"\r\n" + BODY,
+    "without a reason": PLAIN.replace(b" OK", b""),
+    "empty": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "in chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY),
+    "compressed": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
+    + b"Content-Length: %d\r\n\r\n" % len(ZIPPED)
+    + ZIPPED,
+    "its length told twice": PLAIN.replace(LENGTH, LENGTH * 2),
+    "a header in two lines": PLAIN.replace(LENGTH, b"X-A: b\r\n c\r\n" + LENGTH),
+    "behind an interim one": b"HTTP/1.1 100 Continue\r\n\r\n" + PLAIN,
+    "without a body": b"HTTP/1.1 204 No Content\r\n\r\n",
+}
+# Where the connection ends with them.
+LAST_ANSWERS = {
+    "of no known length": b"HTTP/1.1 200 OK\r\n\r\n" + BODY,
+    "and no more": PLAIN.replace(LENGTH, b"Connection: close\r\n" + LENGTH),
+    "of the first version": PLAIN.replace(b"1.1", b"1.0"),
+}
+
+
+@dataclass
+class Script:
+    """What a server was asked over each of its connections, in order."""
+
+    url: str
+    asked: list[list[bytes]] = field(default_factory=list)
+
+
+@contextmanager
+def scripted(*connections: Sequence[bytes], pause: float | None = None) -> Iterator[Script]:
+    """Answer the requests of each connection with these bytes in turn, and close it.
+
+    With a `pause`, the last answer's last byte is sent again and again instead.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+    script = Script(f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+    def serve() -> None:
+        for answers in connections:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            script.asked.append([])
+            threading.Thread(target=answer, args=(client, answers, script.asked[-1])).start()
+
+    def answer(client: socket.socket, answers: Sequence[bytes], asked: list[bytes]) -> None:
+        with client:
+            for said in answers:
+                request = client.recv(65_536)
+                if not request:
+                    return
+                asked.append(request)
+                client.sendall(said)
+            while pause is not None and not over.wait(pause):
+                try:
+                    client.sendall(answers[-1][-1:])
+                except OSError:
+                    return
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield script
+    finally:
+        over.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        listener.close()
+
+
+@contextmanager
+def opened(url: str, timeout: float = 5) -> Iterator[Exchange]:
+    """Yield an exchange with that server."""
+    one = Exchange(url, timeout=timeout)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def ask(one: Exchange) -> Answer:
+    """Make a call as most are."""
+    return one.send("POST", "/cgi-bin/user/info/batchget", {"access_token": "a/b"}, {"lang": "en"})
+
+
+def test_further_requests_are_those_that_requests_makes() -> None:
+    """Byte for byte, but for what differs between two calls: over plain HTTP, with a password."""
+    with scripted([PLAIN] * 4) as script:
+        with opened(script.url.replace("//", "//name:word@")) as one:
+            for number in (1, 22):
+                one.send("POST", "/cgi-bin/user/info/batchget", {"t": "a/ü"}, {"number": number})
+            for _ in range(2):
+                one.send("GET", "/cgi-bin/user/get", None, None)
+        ((first, second, third, fourth),) = script.asked
+
+    def lines(request: bytes) -> list[bytes]:
+        head, _, body = request.replace(b": 13", b": 12").partition(b"\r\n\r\n")
+        return [*sorted(head.split(b"\r\n")), body.replace(b"22", b"1")]
+
+    assert b"\r\nAuthorization: Basic " in first
+    assert lines(first) == lines(second)
+    assert lines(third) == lines(fourth)
+
+
+@pytest.mark.parametrize("said", ANSWERS.values(), ids=ANSWERS.keys())
+def test_every_answer_means_what_it_means_to_requests(said: bytes) -> None:
+    """And the connection carries a third call."""
+    with scripted([said, said, PLAIN]) as script:
+        with opened(script.url) as one:
+            assert ask(one) == ask(one)
+            assert ask(one).content == BODY
+        assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("said", LAST_ANSWERS.values(), ids=LAST_ANSWERS.keys())
+def test_a_connection_ends_with_an_answer_that_says_so(said: bytes) -> None:
+    """The next call gets another."""
+    with scripted([PLAIN, said], [PLAIN]) as script:
+        with opened(script.url) as one:
+            assert [ask(one).content for _ in range(3)] == [BODY] * 3
+        assert [len(asked) for asked in script.asked] == [2, 1]
+
+
+def test_what_else_is_read_of_an_answer_is_read() -> None:
+    """The server's clock, and when it wants to be asked again."""
+    with scripted([PLAIN, ANSWERS["with what else is read"]]) as script, opened(script.url) as one:
+        ask(one)
+        assert ask(one) == Answer(503, BODY, retry_after=7, date=DATE)
+
+
+def test_an_answer_that_comes_in_pieces_is_put_together() -> None:
+    """A byte at a time, the head too."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for _ in range(2):
+                    client.recv(65_536)
+                    for byte in PLAIN:
+                        client.sendall(bytes([byte]))
+
+        server = threading.Thread(target=serve)
+        server.start()
+        with opened(f"http://127.0.0.1:{listener.getsockname()[1]}") as one:
+            assert ask(one).content == ask(one).content == BODY
+        server.join()
+
+
+def test_a_connection_that_was_closed_meanwhile_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is sent into the void where it can be seen."""
+    monkeypatch.setattr(connections, "BELIEVED", 0)
+    with scripted([PLAIN], [PLAIN]) as script, opened(script.url) as one:
+        ask(one)
+        until = time.monotonic() + 5
+        while one._adapter._pool.pool.queue[-1].is_connected and time.monotonic() < until:
+            pass  # the end is on its way
+        assert ask(one).content == BODY
+
+
+BROKEN = {
+    "nothing": b"",
+    "half a head": PLAIN[:20],
+    "half a body": PLAIN[:-3],
+    "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "a length that is none": PLAIN.replace(LENGTH, b"Content-Length: -1\r\n"),
+    "a length as nobody can send": PLAIN.replace(LENGTH, b"Content-Length: " + b"9" * 30 + b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("said", BROKEN.values(), ids=BROKEN.keys())
+def test_an_answer_that_breaks_off_is_what_it_is_to_requests(said: bytes) -> None:
+    """Or one that begins with what is none. The next call is made over another connection."""
+
+    def outcome(one: Exchange) -> Answer | str:
+        try:
+            return ask(one)
+        except Broken as broken:
+            return str(broken)
+
+    with scripted([said]) as script, opened(script.url) as one:
+        expected = outcome(one)
+    with scripted([PLAIN, said], [PLAIN]) as script:
+        with opened(script.url) as one:
+            ask(one)
+            assert outcome(one) == expected
+            assert ask(one).content == BODY
+        assert [len(asked) for asked in script.asked] == [2, 1]
+
+
+def test_what_stands_behind_an_answer_answers_nothing() -> None:
+    """A server that sends more than it was asked for is asked anew."""
+    with scripted([PLAIN, PLAIN + b"HTTP/1.1 200 OK\r\n"], [PLAIN]) as script:
+        with opened(script.url) as one:
+            assert [ask(one).content for _ in range(3)] == [BODY] * 3
+        assert [len(asked) for asked in script.asked] == [2, 1]
+
+
+ENDLESS_HEADS = {
+    "nothing": b"",
+    "a head": b"HTTP/1.1 200 OK\r\nX-A: b",
+    "a body": b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n ",
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n ",
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS_HEADS)
+def test_an_answer_that_trickles_in_is_cut_off(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After as much time as a first one."""
+    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", 0.2)
+    words = "no answer within the time" if what in ("nothing", "a head") else "took longer than 0.4"
+    with (
+        scripted([PLAIN, ENDLESS_HEADS[what]], pause=0.02) as script,
+        opened(script.url, timeout=0.2) as one,
+    ):
+        ask(one)
+        began = time.monotonic()
+        with pytest.raises(Broken, match=words):
+            ask(one)
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("length", [LONGEST_ANSWER + 1, 10**12])
+def test_an_answer_that_is_too_long_is_refused(length: int) -> None:
+    """And its connection closed."""
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b" " * (LONGEST_ANSWER + 1)
+    with scripted([PLAIN, long], [PLAIN]) as script, opened(script.url) as one:
+        ask(one)
+        with pytest.raises(Broken, match="longer than 4 MiB"):
+            ask(one)
+        assert ask(one).content == BODY
+
+
+@pytest.mark.parametrize("begun", [0, 20, len(PLAIN) - 3], ids=["nothing", "a head", "a body"])
+def test_a_call_that_a_signal_ends_leaves_no_half_answer(
+    begun: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection is closed: the rest would be read as the answer to the next call."""
+    really = socket.socket.recv
+    left = [begun] if begun else []
+
+    def interrupted(self: socket.socket, most: int) -> bytes:
+        if self.getpeername()[1] != port:  # the server's own
+            return really(self, most)
+        if left:
+            return really(self, left.pop())
+        raise KeyboardInterrupt
+
+    with scripted([PLAIN, PLAIN], [PLAIN]) as script, opened(script.url) as one:
+        port = int(script.url.rpartition(":")[2])
+        ask(one)
+        with monkeypatch.context() as patched:
+            patched.setattr(socket.socket, "recv", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                ask(one)
+        assert ask(one).content == BODY
+        assert [len(asked) for asked in script.asked] == [2, 1]
+
+
+def test_a_proxy_that_passes_requests_on_is_told_the_whole_url(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each time."""
+    with answering([BODY]) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        with opened("http://wechat.invalid") as one:
+            for _ in range(2):
+                one.send("GET", "/cgi-bin/user/get", {"a": "b"}, None)
+    targets = [target for _, target, _ in proxy.requests]
+    assert targets == ["http://wechat.invalid/cgi-bin/user/get?a=b"] * 2
+
+
+def test_further_calls_are_encrypted_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Over the same connection, a body of several records."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    long = b'"' + b"x" * 100_000 + b'"'
+    with answering([long], tls=context_of(authority.issue_cert("127.0.0.1"))) as server:
+        with opened(server.url) as one:
+            assert [ask(one).content for _ in range(3)] == [long] * 3
+        assert len(server.requests) == 3
