@@ -8,6 +8,7 @@ from time import monotonic, sleep
 
 from syncjob.config import Settings
 from syncjob.database.store import Store, open_store
+from syncjob.job.process import is_dead, this_process
 from syncjob.model import (
     AccessToken,
     Account,
@@ -17,7 +18,6 @@ from syncjob.model import (
     fingerprint,
     key_hashes,
 )
-from syncjob.sync.holder import is_dead, this_process
 from syncjob.wechat.client import WeChatClient
 from syncjob.wechat.quotas import Quotas
 from syncjob.wechat.token_sources import (

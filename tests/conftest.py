@@ -19,6 +19,8 @@ from sqlalchemy import create_engine, make_url, text
 
 from syncjob.database.schema import upgrade
 from syncjob.database.store import Store, open_store
+from syncjob.job.run import run_job
+from syncjob.model import Run
 from syncjob.simulator import Account, Simulator
 from tests.poolers import MISSING, Pooler, find_pgbouncer
 from tests.servers import Server
@@ -276,6 +278,14 @@ class World:
         from syncjob.cli.main import run
 
         return run(list(arguments))
+
+    def run_job(self, **options: Any) -> Run:
+        """Run the job itself, in ways for which there are no settings: a plan, the heartbeat."""
+        from syncjob.bootstrap import open_job
+        from syncjob.config import open_settings
+
+        with open_job(open_settings(None).job()) as job:
+            return run_job(job.store, job.client, job.account, **options)
 
 
 @pytest.fixture

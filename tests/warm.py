@@ -45,16 +45,6 @@ def warm_syncjob(folder: Path) -> Iterator[str]:
 
 def serve(path: str) -> None:
     """Fork for each command that comes."""
-    import syncjob.bootstrap
-    import syncjob.cli.main
-    import syncjob.cli.progress
-    import syncjob.cli.render
-    import syncjob.cli.report
-    import syncjob.database.store
-    import syncjob.simulator
-    import syncjob.sync.forecast
-    import syncjob.sync.intentions
-    import syncjob.sync.run  # noqa: F401
 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)

@@ -108,7 +108,7 @@ def remove(context: click.Context, appid: str, erase: bool, yes: bool, dry_run: 
     One that has followers only with --erase, after you have typed the AppID. Ends with 75 while a
     run of it is at work. Stop its timer or its line of cron first: the next run would add it again.
     """
-    from syncjob.sync.removal import remove_account, require_removable
+    from syncjob.job.removal import remove_account, require_removable
 
     with open_database(context) as (store, _):
         account = store.get_account(appid)

@@ -1,7 +1,7 @@
 """What a run would do, in words. Pure: values in, text out."""
 
+from syncjob.job.intentions import Intentions
 from syncjob.model import next_sweep_in_words
-from syncjob.sync.intentions import Intentions
 
 
 def in_words(intended: Intentions, *, batch_size: int) -> str:

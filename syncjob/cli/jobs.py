@@ -166,8 +166,9 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
     from syncjob.bootstrap import open_job
     from syncjob.cli.report import by_api
     from syncjob.heap import keep_heap_small, keep_imports
-    from syncjob.sync.rules import SweepRules
-    from syncjob.sync.run import Plan, run_job
+    from syncjob.job.job import Plan
+    from syncjob.job.run import run_job
+    from syncjob.job.sweep_rules import SweepRules
 
     plan = Plan(
         command=options.command,
@@ -205,8 +206,8 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
 
 
 def _next_sweep(job: "Job", every: timedelta | None) -> str:
+    from syncjob.job.timing import next_sweep_at
     from syncjob.model import next_sweep_in_words
-    from syncjob.sync.timing import next_sweep_at
 
     at = next_sweep_at(job.store, job.account, every)
     return next_sweep_in_words(at, job.store.get_now())
@@ -216,8 +217,8 @@ def _watch(run: Callable[..., "Run"], get_next_sweep: Callable[[], str]) -> None
     """Run, and let whoever sits before a terminal see it."""
     from syncjob.cli.progress import idle_summary, shown_progress, summary
 
-    with shown_progress() as watch:
-        ended = run(watch=watch)
+    with shown_progress() as progress:
+        ended = run(progress=progress)
     click.echo(idle_summary(get_next_sweep()) if ended.idle else summary(ended), err=True)
 
 
@@ -226,7 +227,7 @@ def _tell(context: click.Context, *, now: bool) -> None:
     settings = settings_of(context).job()
     from syncjob.cli.intentions import in_words
     from syncjob.database.store import open_store
-    from syncjob.sync.intentions import intend
+    from syncjob.job.intentions import intend
 
     with open_store(
         settings.database_url.reveal(),

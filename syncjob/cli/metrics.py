@@ -90,7 +90,7 @@ def _text(store: "Store", account: "Account", every: timedelta | None) -> str:
     from prometheus_client import CollectorRegistry, generate_latest
 
     from syncjob.cli.families import Families
-    from syncjob.sync.timing import next_sweep_at
+    from syncjob.job.timing import next_sweep_at
 
     registry = CollectorRegistry()
     now = store.get_account(account.appid) or account  # a run may have parked since

@@ -9,7 +9,7 @@ import click
 from syncjob.cli.options import Command, settings_of
 
 if TYPE_CHECKING:
-    from syncjob.sync.forecast import CallsNeeded, Forecast
+    from syncjob.job.forecast import CallsNeeded, Forecast
 
 
 @click.command(
@@ -30,7 +30,7 @@ def plan(context: click.Context, backfill: bool, as_json: bool) -> None:
     """
     settings = settings_of(context).job()
     from syncjob.bootstrap import open_job
-    from syncjob.sync.forecast import forecast
+    from syncjob.job.forecast import forecast
 
     with open_job(settings) as job:
         found = forecast(

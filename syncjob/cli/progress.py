@@ -17,8 +17,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from syncjob.job.job import Progress as Watched
 from syncjob.model import Run
-from syncjob.sync.watch import Watch
 
 REFRESHES_A_SECOND = 4
 
@@ -57,7 +57,7 @@ class TimeColumn(ProgressColumn):
         return Text(f"{left} left", style="progress.remaining")
 
 
-class ProgressWatch(Watch):
+class ProgressBars(Watched):
     """Moves two bars: followers that are listed, and profiles that are stored."""
 
     counts = True
@@ -111,7 +111,7 @@ class ProgressWatch(Watch):
 
 
 @contextmanager
-def shown_progress() -> Iterator[Watch]:
+def shown_progress() -> Iterator[Watched]:
     """Show bars on stderr while the block runs; what is logged meanwhile stands above them."""
     progress = Progress(
         TextColumn("{task.description:<9}"),
@@ -132,7 +132,7 @@ def shown_progress() -> Iterator[Watch]:
         for handler, _ in handlers:
             handler.setStream(sys.stderr)  # which the bars have taken over
         try:
-            yield ProgressWatch(progress)
+            yield ProgressBars(progress)
         finally:
             for handler, stream in handlers:
                 handler.setStream(stream)

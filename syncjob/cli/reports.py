@@ -51,8 +51,8 @@ def status(
         _show_count(context, day.date(), as_json)
         return
     from syncjob.cli.render import status_as_json, status_in_words
-    from syncjob.sync.holder import is_dead
-    from syncjob.sync.timing import next_sweep_at
+    from syncjob.job.process import is_dead
+    from syncjob.job.timing import next_sweep_at
 
     every = settings_of(context).sweep_every()
     with open_account(context) as (store, account):

@@ -20,10 +20,10 @@ from syncjob.doctor.settings import (
 )
 from syncjob.doctor.wechat import check_wechat
 from syncjob.errors import SettingsError, SyncjobError
+from syncjob.job.identity import OwnList
+from syncjob.job.process import is_dead
+from syncjob.job.timing import next_sweep_at
 from syncjob.model import Account, FollowerPage, Health, Run
-from syncjob.sync.holder import is_dead
-from syncjob.sync.identity import OwnList
-from syncjob.sync.timing import next_sweep_at
 
 RUNS = 20  # in which an error with a rid is looked for
 

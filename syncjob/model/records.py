@@ -1,6 +1,6 @@
 """What the job remembers, and what it found out, as frozen values. Pure: no HTTP, no SQL."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -88,36 +88,12 @@ class PageSaved:
 class HeldPages:
     """Pages of a sweep that wait to be stored until WeChat has answered about their people.
 
-    `pages`: the number of the page, from 1, of each new OpenID that they list; 0 once an answer has
-    added them. Rows that answers add are noted as brought by these pages.
+    `pages`: the number of the page, from 1, of each OpenID that an answer is to add. Its row is
+    noted as listed first by that page.
     """
 
     sweep_id: int = 0
-    pages: dict[str, int] = field(default_factory=dict, repr=False)
-
-    def note_added(self, openids: Iterable[str]) -> None:
-        """Note whom of the pages answers have added; others are passed over."""
-        for openid in openids:
-            if openid in self.pages:
-                self.pages[openid] = 0
-
-    def get_waiting(self, openids: Iterable[str]) -> list[str]:
-        """Return whom of these no answer has added."""
-        return [openid for openid in openids if self.pages.get(openid)]
-
-    def note_known(self, openids: Iterable[str]) -> None:
-        """Note who was there already: it is an earlier page that has brought them."""
-        for openid in openids:
-            self.pages.pop(openid, None)
-
-    def get_known(self, openids: Iterable[str]) -> list[str]:
-        """Return whom of these, who were taken for new, were there already."""
-        return [openid for openid in openids if openid not in self.pages]
-
-    def release(self, openids: Iterable[str]) -> None:
-        """Forget these: their page is stored."""
-        for openid in openids:
-            self.pages.pop(openid, None)
+    pages: Mapping[str, int] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

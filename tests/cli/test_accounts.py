@@ -18,10 +18,10 @@ from syncjob.database import removal
 from syncjob.database.store import Store, open_store
 from syncjob.database.tables import accounts, metadata
 from syncjob.errors import Interrupted, RunInProgress, Stopped
+from syncjob.job.process import this_process
+from syncjob.job.removal import remove_account
+from syncjob.job.run import ABANDON_AFTER
 from syncjob.model import Account
-from syncjob.sync.holder import this_process
-from syncjob.sync.removal import remove_account
-from syncjob.sync.run import ABANDON_AFTER
 from tests.conftest import World
 
 Query = Callable[..., list[Any]]

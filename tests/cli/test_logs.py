@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from syncjob.sync.enrich import TELL_EVERY
+from syncjob.job.job import Plan
 from tests.conftest import World
 
 
@@ -71,14 +71,12 @@ def test_the_lines_of_an_error_are_parted(
 def test_enrichment_is_told_of_every_ten_seconds(
     world: Callable[..., World],
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However fast it is: the log of a long run stays short."""
     wechat = world(6_000)
     wechat.set(SYNCJOB_CONCURRENCY="1", SYNCJOB_SWEEP_EVERY="1d")
-    assert TELL_EVERY == 10
+    assert Plan().log_every == 10
     assert wechat.run("-v", "sync") == 0
     assert "Enriched followers" not in capsys.readouterr().err
-    monkeypatch.setattr("syncjob.sync.enrich.TELL_EVERY", 0.0)
-    assert wechat.run("-v", "backfill") == 0
+    wechat.run_job(plan=Plan("backfill", log_every=0))
     assert capsys.readouterr().err.count("Enriched followers. openids=") >= 3

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from rich.progress import Progress
 
-from syncjob.cli.progress import ProgressWatch
+from syncjob.cli.progress import ProgressBars
+from syncjob.job.job import Plan
 from tests.conftest import World
 
 Query = Callable[..., list[Any]]
@@ -111,18 +112,13 @@ def test_profiles_of_pages_to_come_are_reckoned_with(world: Callable[..., World]
     wechat = world(1_000, page_size=250)
     totals: list[tuple[float, float | None]] = []
 
-    class Seen(ProgressWatch):
+    class Seen(ProgressBars):
         def due(self, people: int) -> None:
             super().due(people)
             totals.append((people, progress.tasks[1].total))
 
-    from syncjob.sync import run
-
     with Progress(disable=True) as progress:
-        run_job, watch = run.run_job, Seen(progress)
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(run, "run_job", lambda *a, **o: run_job(*a, **{**o, "watch": watch}))
-            assert wechat.run("sync") == 0
+        wechat.run_job(plan=Plan(concurrency=8), progress=Seen(progress))
     assert totals[0] == (250, 1_000)
     assert progress.tasks[0].completed == progress.tasks[1].completed == 1_000
     assert progress.tasks[0].total == progress.tasks[1].total == 1_000

@@ -165,7 +165,7 @@ def test_a_bug_is_reported_too(
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("hunter2")
 
-    monkeypatch.setattr("syncjob.sync.run.sweep_list", broken)
+    monkeypatch.setattr("syncjob.wechat.client.WeChatClient.get_followers", broken)
     told = reported(wechat, 1, "sync")
     assert told["message"].startswith("internal error: ZeroDivisionError at ")
     assert_is_the_row(told, query)

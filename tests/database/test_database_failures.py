@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 
 from syncjob.database import engine, sessions
 from syncjob.database.schema import upgrade
+from syncjob.job.job import Plan
 from syncjob.simulator import Request
 from tests.conftest import Databases, World
 from tests.servers import Server
@@ -278,8 +279,7 @@ def test_a_server_that_does_not_come_back_ends_the_run(
     assert wechat.run("sync") == 4
 
     server.start()
-    monkeypatch.setattr("syncjob.sync.run.is_dead", lambda holder: True)
-    assert wechat.run("sync") == 0
+    wechat.run_job(plan=Plan(), is_dead=lambda holder: True)
     with psycopg.connect(server.url) as connection:
         assert connection.execute(COUNTS).fetchall() == ALL_FINE
 

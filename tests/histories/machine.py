@@ -10,14 +10,10 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from syncjob.job.sweep_rules import SweepRules
 from syncjob.model import Allowance
-from syncjob.sync import arrivals
-from syncjob.sync.rules import SweepRules
 from tests.histories.deeds import DEEDS
 from tests.histories.stage import INTERRUPTIONS, Database, History
-
-# Pages are so small here that all of their people would be looked up.
-arrivals.SOME = 1
 
 NEVER = Allowance(1_000_000, 1)
 STRICT = (Allowance(0, 0), Allowance(3, 0))

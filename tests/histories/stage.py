@@ -10,16 +10,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from unittest.mock import patch
 
 from sqlalchemy import insert
 
 from syncjob.database.store import Store
 from syncjob.database.tables import accounts, followers
 from syncjob.errors import RunInProgress, SyncjobError
+from syncjob.job.job import Plan
+from syncjob.job.run import ABANDON_AFTER, run_job
 from syncjob.model import FollowerPage
 from syncjob.simulator import Account, Simulator
-from syncjob.sync.run import ABANDON_AFTER, Plan, run_job
 from syncjob.wechat.client import WeChatClient
 from syncjob.wechat.token_sources import StableToken
 from syncjob.wechat.tokens import Tokens
@@ -72,7 +72,8 @@ class History:
         self.deeds = Deeds(self.simulator, timeless)
         self.simulator.on_request = self._asked
         self.sound = True  # False from a failure on
-        self._plan = Plan(**plan)
+        # Pages are so small here that by default all of their people would be looked up.
+        self._plan = Plan(lookup_sample=1, **plan)
         self._quiet = quiet
         self._dead: set[str] = set()
         self._holder = ""
@@ -211,36 +212,33 @@ class History:
         threads = plan.concurrency + 1
         asked, url = self._asked, self._urls[self._asked]
         transport = Transport(url, timeout=20, threads=threads, sleep=lambda seconds: None)
-        # Each run has a process of its own; those that crashed are known to be dead. The patches
-        # outlive the threads: in the moment of one another run may have its own.
-        with (
-            patch("syncjob.sync.run.this_process", lambda: self._holder),
-            patch("syncjob.sync.run.is_dead", self._dead.__contains__),
-        ):
-            try:
-                source = StableToken(transport, asked.appid, asked.secret)
-                shelf = Shelf(store, self.row.id, this_run, self._dead.__contains__)
-                tokens = Tokens(source, shelf, sleep=lambda seconds: None)
-                client = WeChatClient(transport, tokens, lang="zh_CN")
-                run_job(
-                    Meddled(store, alive, self._stored),  # type: ignore[arg-type]
-                    Meddled(client, alive, self._heard),  # type: ignore[arg-type]
-                    self.row,
-                    plan,
-                )
-            except Crash:
-                return "Crash"
-            except SyncjobError as error:
-                return type(error).__name__
-            finally:
-                with one_at_a_time:  # what happens in a thread's moment comes to its end first
-                    over.set()
-                # A process that died has no threads; these must not meet the next run's clock.
-                for thread in set(threading.enumerate()) - others:
-                    if thread.name.startswith(("ask-", "store-", "list-")):
-                        thread.join(5)
-                transport.close()
-                self._holder = holder
+        try:
+            source = StableToken(transport, asked.appid, asked.secret)
+            shelf = Shelf(store, self.row.id, this_run, self._dead.__contains__)
+            tokens = Tokens(source, shelf, sleep=lambda seconds: None)
+            client = WeChatClient(transport, tokens, lang="zh_CN")
+            run_job(
+                Meddled(store, alive, self._stored),  # type: ignore[arg-type]
+                Meddled(client, alive, self._heard),  # type: ignore[arg-type]
+                self.row,
+                plan,
+                # Each run has a process of its own; those that crashed are known to be dead.
+                holder=this_run,
+                is_dead=self._dead.__contains__,
+            )
+        except Crash:
+            return "Crash"
+        except SyncjobError as error:
+            return type(error).__name__
+        finally:
+            with one_at_a_time:  # what happens in a thread's moment comes to its end first
+                over.set()
+            # A process that died has no threads; these must not meet the next run's clock.
+            for thread in set(threading.enumerate()) - others:
+                if thread.name.startswith(("ask-", "store-", "list-", "call-", "beat-")):
+                    thread.join(5)
+            transport.close()
+            self._holder = holder
         return "succeeded"
 
     def _moment(self, when: str, method: str) -> None:

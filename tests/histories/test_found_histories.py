@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from syncjob.job.sweep_rules import DEFAULT_RULES, SweepRules
 from syncjob.model import Allowance
-from syncjob.sync.rules import DEFAULT_RULES, SweepRules
 from tests.conftest import Databases
 from tests.histories.props import Database
 from tests.histories.stage import History

@@ -9,6 +9,7 @@ import pytest
 
 from syncjob.database.store import Store
 from syncjob.errors import RunLost
+from syncjob.job.job import Plan
 from syncjob.model import (
     Account,
     Allowance,
@@ -22,7 +23,6 @@ from syncjob.model import (
     Traffic,
     UserInfo,
 )
-from syncjob.sync import arrivals, enrich
 from tests.conftest import World
 from tests.job.test_sync_job import assert_equals_truth
 
@@ -109,13 +109,9 @@ def test_whom_no_answer_adds_the_page_adds(
 
 
 def test_a_slow_answer_holds_no_page_up(
-    world: Callable[..., World],
-    query: Query,
-    database_url: str,
-    monkeypatch: pytest.MonkeyPatch,
+    world: Callable[..., World], query: Query, database_url: str
 ) -> None:
     """While one batch waits, its page is stored, with bare rows for its people; so are the next."""
-    monkeypatch.setattr(enrich, "HOLD_SECONDS", 0.05)
     wechat = world(1_000, page_size=200)
     seen: list[Any] = []
     slow = 3
@@ -128,10 +124,10 @@ def test_a_slow_answer_holds_no_page_up(
     wechat.simulator.on_request = look
     wechat.simulator.faults.add(f"user/info/batchget=slow-1500@{slow}")
 
-    assert wechat.run("sync") == 0
+    wechat.run_job(plan=Plan(concurrency=8, hold_seconds=0.05))
 
     pages, bare = seen
-    assert pages == 3  # the fourth waits for its answers, and the fifth behind it
+    assert pages == 4  # the fifth waits for its answers
     assert bare >= 100
     assert_equals_truth(database_url, wechat.simulator)
     assert query("SELECT new, enriched FROM runs") == [(1_000, 1_000)]
@@ -232,18 +228,6 @@ def test_an_answer_that_comes_while_its_page_is_stored_is_counted_once(steps: St
     assert list(saved.due) == ["c"]
 
 
-def test_whom_an_answer_has_added_is_on_the_page_until_that_is_stored() -> None:
-    """So the next page, looked at before they were added, does not take them for its own."""
-    held = HeldPages(1, {"a": 1, "b": 1, "c": 2})
-
-    held.note_added(["a", "stranger"])
-
-    assert held.get_waiting(["a", "b"]) == ["b"]
-    assert held.pages.keys() == {"a", "b", "c"}
-    held.release(["a", "b", "b"])
-    assert held.pages == {"c": 2}
-
-
 def test_who_was_there_already_is_told(steps: Steps, query: Query) -> None:
     """Whatever the answer says; and who comes with it is added all the same."""
     steps.page("a", "b", "c")
@@ -281,12 +265,10 @@ def test_who_was_there_already_is_told_beside_a_conflict(steps: Steps, query: Qu
 def test_who_is_listed_by_each_page_is_counted_once(
     world: Callable[..., World],
     query: Query,
-    monkeypatch: pytest.MonkeyPatch,
     case: str,
     some: int,
 ) -> None:
     """Looked up with their page, or found when it is answered that they are there."""
-    monkeypatch.setattr(arrivals, "SOME", some)
     wechat = world(1_000, page_size=100, repeat_first=True)
     first = wechat.account.openid(0)
     if case == "left out":
@@ -297,7 +279,7 @@ def test_who_is_listed_by_each_page_is_counted_once(
         wechat.account.linger(first)
         wechat.account.unfollow(first)
 
-    assert wechat.run("sync") == 0
+    wechat.run_job(plan=Plan(concurrency=8, lookup_sample=some))
 
     assert query("SELECT count(*) FROM followers") == [(1_000,)]
     enriched = 1_000 if case in ("follows", "left") else 999

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from syncjob.sync.forecast import SECONDS_A_FOLLOWER
+from syncjob.job.forecast import SECONDS_A_FOLLOWER
 from tests.conftest import World
 
 Query = Callable[..., list[Any]]

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from syncjob.job.job import Plan
+from syncjob.job.loop import GROUP
+from syncjob.job.process import is_dead, this_process
 from syncjob.simulator import Request
-from syncjob.sync.holder import is_dead, this_process
-from syncjob.sync.pipeline import GROUP
 from tests.conftest import World
 from tests.job.test_sync_job import assert_equals_truth
 from tests.processes import heeding_signals
@@ -232,11 +233,11 @@ def test_a_run_without_a_heartbeat_is_declared_abandoned(
     ]
 
 
+@pytest.mark.parametrize("concurrency", [1, 8])
 def test_the_heart_beats_while_a_call_hangs(
-    world: Callable[..., World], query: Query, monkeypatch: pytest.MonkeyPatch
+    world: Callable[..., World], query: Query, concurrency: int
 ) -> None:
     """A long call does not make a run look dead: its heartbeat is renewed in the meantime."""
-    monkeypatch.setattr("syncjob.sync.run.BEATS", 180_000)  # every millisecond
     wechat = world(3)
     beats: set[Any] = set()
 
@@ -245,7 +246,7 @@ def test_the_heart_beats_while_a_call_hangs(
             beats.add(query("SELECT heartbeat_at FROM runs")[0])
 
     wechat.simulator.on_request = watch
-    assert wechat.run("sync") == 0
+    wechat.run_job(plan=Plan(concurrency=concurrency), beat_every=0.001)
     assert len(beats) == 3
 
 

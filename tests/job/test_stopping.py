@@ -22,8 +22,8 @@ from sqlalchemy import create_engine, make_url, text
 
 from syncjob.database.schema import MIGRATION_LOCK
 from syncjob.database.store import open_store
+from syncjob.job.process import this_process
 from syncjob.simulator import Account, Simulator
-from syncjob.sync.holder import this_process
 from tests.conftest import Databases
 from tests.hangs import STUCK, DatabaseProxy, Speaker, full_pipe, wait_until
 from tests.processes import heeding_signals

@@ -15,9 +15,9 @@ from syncjob.errors import (
     NoSuchUser,
     WeChatError,
 )
+from syncjob.job.evidence import Evidence
+from syncjob.job.moves import Moves
 from syncjob.model import Answers, Refusal, UnionidConflict, UserInfo, shown
-from syncjob.sync.evidence import Evidence
-from syncjob.sync.moves import Moves
 from syncjob.wechat.client import USER_INFO, USER_INFO_BATCHGET, WeChatClient
 from syncjob.wechat.gate import Gate, is_of_one_api
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from syncjob.database.store import Store
+from syncjob.job.identity import OwnList
+from syncjob.job.intentions import Intentions, intend
+from syncjob.job.moves import ENOUGH
 from syncjob.model import Account
-from syncjob.sync.identity import OwnList
-from syncjob.sync.intentions import Intentions, intend
-from syncjob.sync.moves import ENOUGH
 from syncjob.wechat.client import USER_GET, USER_INFO, USER_INFO_BATCHGET, WeChatClient
 from syncjob.wechat.quotas import Quotas
 

@@ -1,17 +1,19 @@
-"""The pipeline: so many calls out at a time, nothing held up, nothing lost, memory flat."""
+"""The loop: so many calls out at a time, nothing held up, nothing lost, memory flat."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from syncjob.errors import QuotaExhausted, RunLost
-from syncjob.model import Answers, UnionidConflict, UserInfo
+from syncjob.job.ask import Asker, ask
+from syncjob.job.job import Bounds, Job, Plan, Tally
+from syncjob.job.loop import GROUP, MOST_UNSTORED, AskLoop
+from syncjob.job.workers import Workers
+from syncjob.model import Answers, AnswersSaved, UserInfo
 from syncjob.simulator import Request
-from syncjob.sync.ask import Asker
-from syncjob.sync.group import GROUP
-from syncjob.sync.pipeline import ANSWERS, QUESTIONS, Pipeline, open_pipeline
 from tests.conftest import World
 
 Query = Callable[..., list[Any]]
@@ -41,15 +43,24 @@ class WeChat:
 
 
 class Shelf:
-    """Keeps what is stored, group by group."""
+    """Keeps what is stored, group by group; `before` is called in the thread that stores."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Callable[["Shelf"], None] = lambda shelf: None) -> None:
+        self._before = before
         self.groups: list[list[str]] = []
 
-    def __call__(self, answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
-        """Store a group."""
-        self.groups.append([info.openid for info in answers.following])
-        return []
+    def saving(self, answers: Answers, *, confirmed: bool) -> Callable[[], AnswersSaved]:
+        """Return what stores a group."""
+
+        def save() -> AnswersSaved:
+            self._before(self)
+            self.groups.append([info.openid for info in answers.following])
+            return AnswersSaved([], [])
+
+        return save
+
+    def saved(self, answers: Answers, saved: AnswersSaved) -> None:
+        """Take no note."""
 
     @property
     def openids(self) -> list[str]:
@@ -62,24 +73,33 @@ def people(count: int) -> list[str]:
     return [f"o{number:07}" for number in range(count)]
 
 
-def opened(wechat: WeChat, shelf: Any, concurrency: int, batch_size: int = 100) -> Pipeline:
-    """Return a pipeline with two threads that store."""
-    return open_pipeline(
-        Asker(wechat),  # type: ignore[arg-type]
-        shelf,
-        batch_size=batch_size,
-        concurrency=concurrency,
-        storers=2,
-    )
+@contextmanager
+def opened(
+    wechat: WeChat, shelf: Shelf, concurrency: int, batch_size: int = 100
+) -> Iterator[AskLoop[Any]]:
+    """Open a loop with two threads that store."""
+    plan = Plan(concurrency=concurrency, batch_size=batch_size)
+    nothing: Any = None
+    asker = Asker(wechat)  # type: ignore[arg-type]
+    workers = Workers(calls=concurrency, writers=2, beat=lambda: None, beat_every=60)
+    with workers:
+        parts = (nothing, nothing, asker, workers, nothing, nothing, plan)
+        with AskLoop(Job(*parts, Bounds(plan), Tally(1)), shelf) as loop:
+            yield loop
+
+
+def chunks(openids: list[str]) -> Iterator[tuple[Sequence[str], Any]]:
+    """Yield the OpenIDs as they are read from the database."""
+    for start in range(0, len(openids), 10_000):
+        yield openids[start : start + 10_000], ask
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 8, 32])
 def test_everybody_is_asked_about_once_and_stored_in_groups(concurrency: int) -> None:
     """No OpenID is lost or doubled, and no more calls are out than are allowed."""
     wechat, shelf = WeChat(), Shelf()
-    with opened(wechat, shelf, concurrency) as pipeline:
-        for start in range(0, 30_050, 10_000):
-            pipeline.put(people(30_050)[start : start + 10_000])
+    with opened(wechat, shelf, concurrency) as loop:
+        loop.run(chunks(people(30_050)))
 
     assert shelf.openids == people(30_050)
     assert wechat.calls == 301
@@ -89,15 +109,13 @@ def test_everybody_is_asked_about_once_and_stored_in_groups(concurrency: int) ->
 
 def test_nobody_is_asked_about_twice_at_a_time() -> None:
     """A list that repeats someone does not bring two answers, the older of which is stored last."""
-    asked_again = threading.Event()
-    wechat, shelf = WeChat(lambda openids: asked_again.wait(LONG) and None), Shelf()
-    with opened(wechat, shelf, 8, batch_size=2) as pipeline:
-        pipeline.put(["oA", "oB"])
-        pipeline.put(["oB", "oC"])
-        asked_again.set()
-        pipeline.flush()
+    wechat, shelf = WeChat(), Shelf()
+    with opened(wechat, shelf, 8, batch_size=2) as loop:
+        loop.put(["oA", "oB"])
+        loop.put(["oB", "oC"])
+        loop.flush()
         assert shelf.openids == ["oA", "oB", "oC"]
-        pipeline.put(["oB"])  # is another question, once the first is answered
+        loop.put(["oB"])  # is another question, once the first is answered
 
     assert shelf.openids == ["oA", "oB", "oB", "oC"]
 
@@ -105,8 +123,8 @@ def test_nobody_is_asked_about_twice_at_a_time() -> None:
 def test_as_many_calls_are_out_as_are_allowed() -> None:
     """Eight batches meet at WeChat before any is answered."""
     together = threading.Barrier(8, timeout=LONG)
-    with opened(WeChat(lambda openids: together.wait() and None), shelf := Shelf(), 8) as pipeline:
-        pipeline.put(people(800))
+    with opened(WeChat(lambda openids: together.wait() and None), shelf := Shelf(), 8) as loop:
+        loop.put(people(800))
 
     assert shelf.openids == people(800)
 
@@ -114,42 +132,44 @@ def test_as_many_calls_are_out_as_are_allowed() -> None:
 def test_a_slow_call_holds_up_no_other() -> None:
     """While one batch waits for its answer, all the others are asked about and stored."""
     first, others_done = people(100)[0], threading.Event()
-    stored = Shelf()
 
     def slow(openids: Sequence[str]) -> None:
         if openids[0] == first:
             assert others_done.wait(LONG)
 
-    def save(answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
-        stored(answers, confirmed=confirmed)
-        if len(stored.openids) == 4_900:
-            others_done.set()
-        return []
+    class Others(Shelf):
+        def saved(self, answers: Answers, saved: AnswersSaved) -> None:
+            if len(self.openids) == 4_900:
+                others_done.set()
 
-    with opened(WeChat(slow), save, 2) as pipeline:
-        pipeline.put(people(5_000))
+    shelf = Others()
+    with opened(WeChat(slow), shelf, 2) as loop:
+        loop.put(people(5_000))
 
-    assert stored.openids == people(5_000)
+    assert shelf.openids == people(5_000)
 
 
-def test_the_caller_waits_when_nothing_can_be_stored() -> None:
-    """A database that hangs stops the calls, so that answers do not pile up."""
-    go_on, wechat, shelf = threading.Event(), WeChat(), Shelf()
+def test_nobody_is_asked_about_while_nothing_can_be_stored() -> None:
+    """A database that hangs stops the calls and the reading, so that memory stays flat."""
+    go_on, wechat = threading.Event(), WeChat()
+    shelf = Shelf(lambda shelf: None if go_on.wait(LONG) else pytest.fail("too long"))
+    read: list[int] = []
 
-    def save(answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
-        assert go_on.wait(LONG)
-        return shelf(answers, confirmed=confirmed)
+    def reading() -> Iterator[tuple[Sequence[str], Any]]:
+        for chunk in chunks(people(60_000)):
+            read.append(len(chunk[0]))
+            yield chunk
 
-    with opened(wechat, save, 4) as pipeline:
-        put = threading.Thread(target=pipeline.put, args=(people(60_000),), daemon=True)
-        put.start()
-        put.join(1)
-        assert put.is_alive(), "60 000 OpenIDs found room"
-        assert wechat.calls * 100 <= ANSWERS + 4 * 100
+    with opened(wechat, shelf, 4) as loop:
+        runner = threading.Thread(target=loop.run, args=(reading(),), daemon=True)
+        runner.start()
+        runner.join(1)
+        assert runner.is_alive(), "60 000 OpenIDs found room"
+        assert wechat.calls * 100 <= MOST_UNSTORED + 4 * 100
+        assert sum(read) <= 30_000
         go_on.set()
-        put.join(LONG)
+        runner.join(LONG)
 
-    assert QUESTIONS < 60_000
     assert shelf.openids == people(60_000)
 
 
@@ -166,23 +186,22 @@ def test_what_was_answered_before_a_failure_is_stored(concurrency: int) -> None:
             raise QuotaExhausted("45009", errcode=45009)
 
     shelf = Shelf()
-    with pytest.raises(QuotaExhausted), opened(WeChat(refuse), shelf, concurrency) as pipeline:
-        pipeline.put(people(300))
+    with pytest.raises(QuotaExhausted), opened(WeChat(refuse), shelf, concurrency) as loop:
+        loop.put(people(300))
 
     assert shelf.openids == people(200)
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_a_failure_to_store_ends_it(concurrency: int) -> None:
-    """Who lost the run hears of it, and asks about nobody any more."""
+    """A run that lost its row asks about nobody any more."""
 
-    def save(answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
+    def lose(shelf: Shelf) -> None:
         raise RunLost("it is another's now")
 
     wechat = WeChat()
-    with pytest.raises(RunLost), opened(wechat, save, concurrency) as pipeline:
-        for _ in range(100):
-            pipeline.put(people(10_000))
+    with pytest.raises(RunLost), opened(wechat, Shelf(lose), concurrency) as loop:
+        loop.run(chunks(people(1_000_000)))
     assert wechat.calls < 1_000
 
 

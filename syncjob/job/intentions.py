@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from syncjob.database.store import Store
+from syncjob.job.process import is_dead
+from syncjob.job.timing import is_too_old, next_sweep_at, wants_sweep
 from syncjob.model import AccountStatus, QuotaUse, Run, Sweep
-from syncjob.sync.holder import is_dead
-from syncjob.sync.timing import is_too_old, next_sweep_at, wants_sweep
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 from syncjob.database.store import Store
 from syncjob.errors import RunLost, SettingsError, Stopped, SyncjobError, exit_code_of
+from syncjob.job.process import is_dead, this_process
+from syncjob.job.run import ABANDON_AFTER
 from syncjob.model import Account, Traffic
-from syncjob.sync.holder import is_dead, this_process
-from syncjob.sync.run import ABANDON_AFTER
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from syncjob.database.store import Store
 from syncjob.errors import SyncjobError, in_one_line
-from syncjob.sync.timing import DISCARDED_IN_A_ROW
+from syncjob.job.timing import DISCARDED_IN_A_ROW
 
 logger = logging.getLogger(__name__)
 

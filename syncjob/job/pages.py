@@ -1,0 +1,352 @@
+"""The pages of a sweep: each is fetched, its people are asked about, and it is stored.
+
+In an account's first sweep nearly everybody is new. There a page is held until the answers about
+its people are stored, so that each of them is written once, profile and all, and not first as a
+bare row. Whom WeChat has not answered about by then is added by the page; and a page is never
+behind the cursor before all of its people are stored.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from syncjob.errors import InvalidOpenID, SyncjobError
+from syncjob.job.enrich import NOT_HELD, Enrichment
+from syncjob.job.identity import OwnList
+from syncjob.job.job import Job
+from syncjob.job.loop import AskLoop
+from syncjob.job.sweep_rules import Repetition, find_disagreement, find_fault, is_end
+from syncjob.model import (
+    Answers,
+    AnswersSaved,
+    FollowerPage,
+    HeldPages,
+    PageSaved,
+    Sweep,
+    SweepSealed,
+)
+
+logger = logging.getLogger(__name__)
+
+# Pages that are fetched, or being fetched, and not stored. A call of the list is scarce (500 a
+# day): so many are repeated when a run is killed.
+MOST_UNSTORED = 2
+
+
+class CursorRefused(Exception):
+    """WeChat answered 40003 to a cursor of its own; perhaps that follower has left."""
+
+    def __init__(self, sweep: int, error: InvalidOpenID) -> None:
+        super().__init__(str(error).split("\n")[0])
+        self.sweep = sweep
+
+
+@dataclass(frozen=True, slots=True)
+class SweepEnd:
+    """How following a list ended: discarded if there is a `fault`, sealed, or left open at a bound.
+
+    `listed_again`: somebody was waiting as a candidate when their page came.
+    """
+
+    fault: str | None = None
+    is_sealed: bool = False
+    listed_again: bool = False
+
+
+@dataclass(slots=True)
+class Page:
+    """A page that is not stored yet.
+
+    Of a held page, `new` are its OpenIDs that the database did not have when it was fetched,
+    `waiting` those of them whose answer is not stored yet, `asked` everybody who was asked about
+    because of it.
+    """
+
+    cursor: str = field(repr=False)
+    number: int
+    answer: FollowerPage
+    is_held: bool = False
+    new: list[str] = field(default_factory=list, repr=False)
+    waiting: set[str] = field(default_factory=set, repr=False)
+    asked: set[str] = field(default_factory=set, repr=False)
+    last_batch: int = 0  # number of the last batch that asks about its people
+    progress_at: float = 0.0  # when something of it was last handed out or stored
+
+    @property
+    def leads_on(self) -> bool:
+        """Whether there may be a page after it; one that brings nobody may be the first again."""
+        answer = self.answer
+        if not answer.openids or answer.next_openid in ("", self.cursor):
+            return False
+        return bool(self.new) or not self.is_held
+
+    def forget(self, known: set[str]) -> None:
+        """Leave to others those who turned out to be stored; they may be asked about again."""
+        self.new = [openid for openid in self.new if openid not in known]
+        self.asked -= known
+
+
+class Pages:
+    """Follows the list of one run; the thread that runs the job owns it. Use it in a `with`.
+
+    With `holds`, pages are held for the answers about their people.
+    """
+
+    def __init__(self, job: Job, own: OwnList, *, holds: bool) -> None:
+        self._job = job
+        self._own = own
+        self._holds = holds
+        self._enrichment = Enrichment(job)
+        self._loop = AskLoop(job, self)
+        self._repetition = Repetition()
+        # The number of the page that lists each new OpenID of the held pages; 0 once it is stored.
+        self._page_of: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._loop.__exit__(exc_type, exc, traceback)
+
+    def flush(self) -> None:
+        """Wait until all answers are stored; raise what has failed, if something has."""
+        self._loop.flush()
+
+    def follow(self, sweep: Sweep, *, empty: bool) -> SweepEnd:
+        """Fetch and store page by page from the sweep's cursor on, until the list ends.
+
+        `empty`: nobody of the account is stored. Raises CursorRefused where WeChat refuses a
+        cursor, ForeignList for a page of another account's list, and any other error of WeChat's;
+        what fails about people is kept for `flush`.
+        """
+        self._sweep = sweep
+        self._empty = empty
+        self._pages: deque[Page] = deque()  # that are not stored, the next to be stored first
+        self._page_of.clear()
+        self._cursor, self._number, self._listed = sweep.next_openid, sweep.pages, sweep.openids
+        self._leads_on = True  # whether to fetch before the pages that have come are stored
+        self._fetching = self._saving = False
+        self._list_error: Exception | None = None
+        self._end: SweepEnd | None = None
+        while self._end is None:
+            self._hand_out()
+            if self._end is None:
+                self._loop.turn(self._wake_at)
+        return self._end
+
+    # --- what is handed out ------------------------------------------------------------------
+
+    def _hand_out(self) -> None:
+        self._loop.hand_out()
+        if self._pages and not self._saving and self._is_complete(self._pages[0]):
+            self._save(self._pages[0])
+        if self._list_error is not None and not self._pages:
+            raise self._list_error
+        if self._may_fetch:
+            self._fetch()
+
+    @property
+    def _may_fetch(self) -> bool:
+        if self._fetching or self._list_error is not None or not self._loop.has_room:
+            return False
+        return len(self._pages) < MOST_UNSTORED if self._leads_on else not self._pages
+
+    def _fetch(self) -> None:
+        if not self._job.bounds.take_page():
+            if not self._pages:
+                self._end = SweepEnd()
+            else:
+                self._leads_on = False
+            return
+        self._fetching = True
+        self._job.workers.start("list", partial(self._get_page, self._cursor), self._on_page)
+
+    def _get_page(self, cursor: str) -> tuple[FollowerPage, dict[str, bool]]:
+        """Return the page behind the cursor, and who of it is stored and due, if it will be held.
+
+        Runs in a worker.
+        """
+        page = self._job.client.get_followers(cursor)
+        self._own.require_own(cursor, page)
+        return page, self._get_known(page.openids) if self._holds else {}
+
+    def _get_known(self, openids: Sequence[str]) -> dict[str, bool]:
+        """Return who of a page is stored, and whether they are due.
+
+        In an account that was empty only earlier pages can have brought somebody: all of the page,
+        where the list starts again, or hardly anybody, who is found when the answers are stored.
+        """
+        store, account_id = self._job.store, self._job.account.id
+        some = openids[:: len(openids) // self._job.plan.lookup_sample + 1]
+        if self._empty and not store.get_known(account_id, some):
+            return {}
+        return store.get_known(account_id, openids)
+
+    def _is_complete(self, page: Page) -> bool:
+        """Tell whether a page need not wait for answers any more."""
+        if not page.waiting or self._loop.failure is not None:
+            return True
+        are_asked = self._loop.handed_out >= page.last_batch
+        return are_asked and time.monotonic() >= page.progress_at + self._job.plan.hold_seconds
+
+    @property
+    def _wake_at(self) -> float | None:
+        if not self._pages or self._saving:
+            return None
+        page = self._pages[0]
+        if self._loop.handed_out < page.last_batch:
+            return None
+        return page.progress_at + self._job.plan.hold_seconds
+
+    def _save(self, page: Page) -> None:
+        self._saving = True
+        job, sweep = self._job, self._sweep
+        rest = None
+        if page.is_held:
+            rest = [openid for openid in page.answer.openids if not self._is_added(page, openid)]
+
+        def save() -> PageSaved:
+            return job.store.save_page(
+                job.run.id, sweep, page.answer, job.client.traffic, rest=rest
+            )
+
+        job.workers.start("store", save, partial(self._on_page_saved, page))
+
+    def _is_added(self, page: Page, openid: str) -> bool:
+        """Tell whether an answer has added somebody whom this page was the first to list."""
+        return self._page_of.get(openid) == 0 and openid in page.asked
+
+    # --- what comes back -----------------------------------------------------------------------
+
+    def _on_page(
+        self, result: tuple[FollowerPage, dict[str, bool]], error: BaseException | None
+    ) -> None:
+        self._fetching = False
+        if isinstance(error, InvalidOpenID) and self._cursor:
+            self._list_error = CursorRefused(self._sweep.id, error)
+        elif isinstance(error, SyncjobError):
+            self._list_error = error
+        elif error is not None:
+            raise error
+        else:
+            answer, known = result
+            self._number += 1
+            self._listed += len(answer.openids)
+            page = Page(self._cursor, self._number, answer)
+            if self._holds and answer.openids:
+                self._hold(page, known)
+            self._pages.append(page)
+            self._cursor, self._leads_on = answer.next_openid, page.leads_on
+
+    def _hold(self, page: Page, known: dict[str, bool]) -> None:
+        """Ask about people of a page before it is stored; whoever is not known is taken for new."""
+        page.is_held = True
+        due = []
+        for openid in page.answer.openids:
+            if openid not in known and openid not in self._page_of:
+                page.new.append(openid)
+                self._page_of[openid] = page.number
+            elif known.get(openid):
+                due.append(openid)
+        total = self._sweep.total_last if page.answer.total is None else page.answer.total
+        self._job.progress.listed(self._listed, total)
+        self._put([*page.new, *due])
+        page.asked.update(page.new, due)
+        page.waiting.update(openid for openid in page.new if self._loop.is_underway(openid))
+        page.last_batch = self._loop.put_batches
+        page.progress_at = time.monotonic()
+
+    def _put(self, openids: Sequence[str]) -> None:
+        taken = self._job.bounds.take(openids)
+        self._job.progress.due(len(taken))
+        self._loop.put(taken)
+
+    def saving(self, answers: Answers, *, confirmed: bool) -> Callable[[], AnswersSaved]:
+        """Return the transaction that stores answers, and adds those whom held pages list."""
+        held = NOT_HELD
+        if self._page_of:
+            pages = {o: number for o in answers.openids if (number := self._page_of.get(o))}
+            held = HeldPages(self._sweep.id, pages)
+        return self._enrichment.saving(answers, confirmed=confirmed, held=held)
+
+    def saved(self, answers: Answers, saved: AnswersSaved) -> None:
+        """Note who of the held pages' people is stored."""
+        self._enrichment.saved(answers, saved)
+        contested = {conflict.openid for conflict in saved.conflicts}
+        known = set(saved.known)  # an earlier page has brought them
+        for openid in known:
+            self._page_of.pop(openid, None)
+        not_added = {*answers.missing, *contested}
+        for openid in answers.openids:
+            if openid not in not_added and openid in self._page_of:
+                self._page_of[openid] = 0
+        for page in self._pages:
+            if known:
+                page.forget(known)
+            before = len(page.waiting)
+            page.waiting.difference_update(o for o in answers.openids if o not in contested)
+            if len(page.waiting) < before:
+                page.progress_at = time.monotonic()
+
+    def _on_page_saved(self, page: Page, saved: PageSaved, error: BaseException | None) -> None:
+        self._saving = False
+        if error is not None:
+            raise error
+        self._pages.popleft()
+        answer = page.answer
+        hint = self._repetition.hint_of(self._sweep.pages + 1, answer)
+        self._sweep = sweep = saved.sweep
+        if answer.openids:
+            logger.info(
+                "Stored a page. sweep=%d page=%d openids=%d new=%d returned=%d seen=%d total=%s",
+                sweep.id,
+                sweep.pages,
+                len(answer.openids),
+                saved.new,
+                saved.returned,
+                sweep.openids,
+                sweep.total_last,
+            )
+        else:  # which ends the list, and is no page
+            logger.info("Came to the end of the list. sweep=%d pages=%d", sweep.id, sweep.pages)
+        self._job.progress.listed(sweep.openids, sweep.total_last)
+        for openid in page.new:
+            self._page_of.pop(openid, None)
+        self._put([openid for openid in saved.due if openid not in page.asked])
+        if is_end(answer, page.cursor, saved):
+            self._end_list(hint)
+        else:
+            fault = find_fault(answer, page.cursor, saved)
+            if fault is not None:
+                self._discard(fault + hint)
+
+    def _end_list(self, hint: str) -> None:
+        fault = find_disagreement(self._sweep, self._job.plan.rules)
+        if fault is not None:
+            self._discard(fault + hint)
+            return
+        job, sweep = self._job, self._sweep
+        sealed: SweepSealed = job.store.seal_sweep(job.run.id, sweep, job.plan.rules.max_unfollow)
+        logger.info(
+            "Sealed the sweep. sweep=%d pages=%d not_listed=%d parked=%s",
+            sweep.id,
+            sweep.pages,
+            sealed.candidates,
+            sealed.parked,
+        )
+        self._end = SweepEnd(is_sealed=True, listed_again=bool(sealed.listed_again))
+
+    def _discard(self, fault: str) -> None:
+        logger.info("Discarded the sweep. sweep=%d reason=%s", self._sweep.id, fault)
+        self._job.store.discard_sweep(self._job.run.id, self._sweep.id, fault)
+        self._end = SweepEnd(fault=fault)
