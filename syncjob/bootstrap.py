@@ -12,11 +12,10 @@ from syncjob.job.process import is_dead, this_process
 from syncjob.model import (
     AccessToken,
     Account,
+    Pseudonyms,
     QuotaState,
     TokenClaim,
     ToldQuota,
-    fingerprint,
-    key_hashes,
 )
 from syncjob.wechat.client import WeChatClient
 from syncjob.wechat.quotas import Quotas
@@ -57,8 +56,6 @@ def open_job(settings: Settings) -> Iterator[Job]:
             )
         )
         account = store.save_account(settings.appid)
-        if account.hash_key is not None:
-            key_hashes(account.hash_key)
         quotas = Quotas(
             _QuotaBook(store, account.id),
             reserve=settings.quota_reserve,
@@ -73,7 +70,9 @@ def open_job(settings: Settings) -> Iterator[Job]:
         )
         stack.callback(transport.close)
         source = token_source(settings, transport, stack)
-        shelf = _AccountShelf(store, account.id, fingerprint(settings.appsecret.reveal()))
+        shelf = _AccountShelf(
+            store, account.id, Pseudonyms(account.hash_key).fingerprint(settings.appsecret.reveal())
+        )
         tokens = Tokens(source, shelf, sleep=sleep)
         client = WeChatClient(transport, tokens, lang=settings.lang, quotas=quotas)
         yield Job(store, client, account, quotas)

@@ -17,7 +17,7 @@ from syncjob.errors import (
 )
 from syncjob.job.evidence import Evidence
 from syncjob.job.moves import Moves
-from syncjob.model import Answers, Refusal, UnionidConflict, UserInfo, shown
+from syncjob.model import Answers, Pseudonyms, Refusal, UnionidConflict, UserInfo
 from syncjob.wechat.client import USER_INFO, USER_INFO_BATCHGET, WeChatClient
 from syncjob.wechat.gate import Gate, is_of_one_api
 
@@ -42,9 +42,11 @@ class Asker:
         gate: Gate | None = None,
         get_controls: Callable[[], Sequence[str]] = tuple,
         moves: Moves | None = None,
+        pseudonyms: Pseudonyms | None = None,
     ) -> None:
         self.client = client
         self.moves = moves or Moves()
+        self.pseudonyms = pseudonyms or Pseudonyms()
         self._gate = gate or Gate()
         self._get_controls = get_controls
         self.batches = Evidence(
@@ -87,9 +89,33 @@ class Asker:
                 raise
             self.singles.require_answer(error, answered, ())
             self.singles.note_alone(openid, error, ())
-            return _refusal(openid, error)
+            return self.refusal(openid, error)
         self.singles.note_answer([openid])
         return info
+
+    def refusal(self, openid: str, error: WeChatError) -> Refusal:
+        """Log that an OpenID is refused by itself; return what is kept of it."""
+        logger.info(
+            "An OpenID is refused by itself. openid=%s errcode=%s rid=%s",
+            self.pseudonyms.name(openid),
+            error.errcode,
+            error.rid,
+        )
+        if isinstance(error, AnswerUnreadable):
+            return Refusal(openid, None, "WeChat's answer about it is unreadable")
+        if error.errcode is None:
+            return Refusal(openid, None, "WeChat gives no answer about it")
+        return Refusal(openid, error.errcode, f"WeChat refuses it ({error.errcode})", error.rid)
+
+    def disagreement(self, conflict: UnionidConflict, confirmed: str | None) -> str:
+        """Say which unionids disagree, each as its pseudonym."""
+        name = self.pseudonyms.name
+        values = (
+            f"batchget says {name(conflict.told)}",
+            f"user/info {name(confirmed) if confirmed else 'none'}",
+            f"stored is {name(conflict.stored) if conflict.stored else 'none'}",
+        )
+        return f"its unionid is in doubt: {', '.join(values)}"
 
     def _known(self) -> Sequence[str]:
         return [*self.batches.answered, *self._get_controls()]
@@ -135,7 +161,7 @@ def settle(
         elif openid in asked and info.unionid != conflict.told:
             asker.moves.note_contradiction()
             is_vouched_for = False
-            refusal = Refusal(openid, None, _disagreement(conflict, info.unionid))
+            refusal = Refusal(openid, None, asker.disagreement(conflict, info.unionid))
             answers.refused.append(refusal)
         else:
             answers.following.append(info)
@@ -146,9 +172,9 @@ def settle(
                 logger.info(
                     "A unionid is not what it was, or not alone; user/info confirms it. "
                     "openid=%s unionid=%s stored=%s",
-                    shown(openid),
-                    shown(info.unionid or ""),
-                    shown(conflict.stored or ""),
+                    asker.pseudonyms.name(openid),
+                    asker.pseudonyms.name(info.unionid),
+                    asker.pseudonyms.name(conflict.stored),
                 )
     return answers
 
@@ -249,7 +275,7 @@ class _Batch:
         if isinstance(error, InvalidOpenID | NoSuchUser):
             self._ask_alone(openid)
         else:
-            self.answers.refused.append(_refusal(openid, error))
+            self.answers.refused.append(self._asker.refusal(openid, error))
 
     def _sort(self, openids: Sequence[str], entries: Sequence[UserInfo]) -> None:
         """Sort the entries of one answer by what they are worth.
@@ -285,32 +311,8 @@ class _Batch:
         elif info.subscribe:
             logger.info(
                 "A batch was wrong about a follower; user/info has the last word. openid=%s",
-                shown(openid),
+                self._asker.pseudonyms.name(openid),
             )
             self.answers.following.append(info)
         else:
             self.answers.gone.append(openid)
-
-
-def _refusal(openid: str, error: WeChatError) -> Refusal:
-    logger.info(
-        "An OpenID is refused by itself. openid=%s errcode=%s rid=%s",
-        shown(openid),
-        error.errcode,
-        error.rid,
-    )
-    if isinstance(error, AnswerUnreadable):
-        return Refusal(openid, None, "WeChat's answer about it is unreadable")
-    if error.errcode is None:
-        return Refusal(openid, None, "WeChat gives no answer about it")
-    return Refusal(openid, error.errcode, f"WeChat refuses it ({error.errcode})", error.rid)
-
-
-def _disagreement(conflict: UnionidConflict, confirmed: str | None) -> str:
-    """Say which unionids disagree, each as its hash."""
-    values = (
-        f"batchget says {shown(conflict.told)}",
-        f"user/info {shown(confirmed) if confirmed else 'none'}",
-        f"stored is {shown(conflict.stored) if conflict.stored else 'none'}",
-    )
-    return f"its unionid is in doubt: {', '.join(values)}"

@@ -27,7 +27,7 @@ from syncjob.job.process import is_dead, this_process
 from syncjob.job.pruning import prune
 from syncjob.job.steps import STEPS
 from syncjob.job.workers import Workers
-from syncjob.model import Account, Run
+from syncjob.model import Account, Pseudonyms, Run
 from syncjob.wechat.client import WeChatClient
 
 logger = logging.getLogger(__name__)
@@ -116,6 +116,7 @@ def _take_steps(
         gate=client.gate,
         get_controls=partial(store.get_controls, account.id),
         moves=Moves(plan.believe_moves_after),
+        pseudonyms=Pseudonyms(account.hash_key),
     )
     tally = Tally(plan.log_every)
     workers = Workers(

@@ -3,7 +3,7 @@
 from syncjob.model.cleaning import BIGINT, integer
 from syncjob.model.health import Blocker, Health, Pooling
 from syncjob.model.prefixes import common_prefix
-from syncjob.model.pseudonyms import fingerprint, key_hashes, shown
+from syncjob.model.pseudonyms import Pseudonyms
 from syncjob.model.quota import (
     CHINA,
     UNANSWERED,
@@ -79,6 +79,7 @@ __all__ = [
     "PageSaved",
     "Pooling",
     "ProofsSaved",
+    "Pseudonyms",
     "QuotaState",
     "QuotaUse",
     "Refusal",
@@ -100,13 +101,10 @@ __all__ = [
     "UserInfo",
     "common_prefix",
     "documented_user_infos",
-    "fingerprint",
     "integer",
-    "key_hashes",
     "next_sweep_in_words",
     "quota_day",
     "reserved_of",
-    "shown",
     "span_in_words",
     "user_info_from_json",
     "user_infos_from_json",

@@ -19,7 +19,6 @@ from syncjob.model.cleaning import (
     is_openid,
     text,
 )
-from syncjob.model.pseudonyms import shown
 from syncjob.model.replies import MalformedReply
 
 Small = Annotated[int, Meta(ge=SMALLINT.start, lt=SMALLINT.stop)]
@@ -57,7 +56,7 @@ class UserInfo(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     def __repr__(self) -> str:
         """Show nothing of the person: reprs end in logs and tracebacks."""
-        return f"UserInfo({shown(self.openid)}, subscribe={self.subscribe})"
+        return f"UserInfo(subscribe={self.subscribe})"
 
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> "UserInfo":

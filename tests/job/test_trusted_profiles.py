@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from syncjob.model import shown
+from syncjob.model import Pseudonyms
 from tests.conftest import World
 from tests.job.test_sync_job import assert_equals_truth
 
@@ -61,8 +61,9 @@ def test_a_changed_unionid_that_user_info_denies_is_quarantined(
     assert seen["n"] == 1
     assert query("SELECT unionid FROM followers WHERE openid = :o", o=openid) == [("oELSE",)]
     ((reason,),) = query("SELECT reason FROM quarantine WHERE openid = :o", o=openid)
-    assert shown("oELSE") in reason
-    assert shown(truth) in reason
+    ((key,),) = query("SELECT hash_key FROM accounts")
+    assert Pseudonyms(key).name("oELSE") in reason
+    assert Pseudonyms(key).name(truth) in reason
     assert "oELSE" not in reason
 
 

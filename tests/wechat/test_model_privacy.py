@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from syncjob.model import AccessToken, FollowerPage, Sweep, key_hashes, shown
+from syncjob.model import AccessToken, FollowerPage, Pseudonyms, Sweep
 from tests.wechat.test_model import FIRST, READ, SECOND
 
 
@@ -18,17 +18,24 @@ def test_no_repr_holds_what_names_a_person_or_opens_a_door() -> None:
 
 def test_a_hash_stands_for_an_openid() -> None:
     """The hash of an OpenID is short, always the same, and another one for another case."""
-    assert shown(FIRST) == shown(FIRST)
-    assert len(shown(FIRST)) == 10
-    assert len({shown(FIRST), shown(FIRST.lower()), shown(""), shown("\ud83d")}) == 4
-    assert FIRST not in shown(FIRST)
+    name = Pseudonyms("a key").name
+    assert name(FIRST) == name(FIRST)
+    assert len(name(FIRST)) == 10
+    assert len({name(FIRST), name(FIRST.lower()), name(""), name("\ud83d")}) == 4
+    assert FIRST not in name(FIRST)
 
 
 def test_without_its_key_nobody_can_make_the_hash_of_an_openid() -> None:
-    """Another key, another hash; the same key, the same."""
-    key_hashes("one key")
-    one = shown(FIRST)
-    key_hashes("another")
-    assert shown(FIRST) != one
-    key_hashes("one key")
-    assert shown(FIRST) == one
+    """Another key, another hash; the same key, the same; without one, a hash of this run alone."""
+    one = Pseudonyms("one key").name(FIRST)
+    assert Pseudonyms("another").name(FIRST) != one
+    assert Pseudonyms("one key").name(FIRST) == one
+    assert Pseudonyms().name(FIRST) != Pseudonyms().name(FIRST)
+
+
+def test_accounts_in_one_process_have_their_own_pseudonyms() -> None:
+    """The key of one does not change the hashes of another."""
+    first = Pseudonyms("first")
+    before = first.name(FIRST), first.fingerprint("secret")
+    Pseudonyms("second").name(FIRST)
+    assert (first.name(FIRST), first.fingerprint("secret")) == before
