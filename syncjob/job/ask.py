@@ -1,8 +1,8 @@
-"""Ask WeChat about OpenIDs so that the answer can be believed.
+"""Asking WeChat about OpenIDs so that the answer can be trusted.
 
-batchget is fast and at times wrong: it refuses a whole batch for one OpenID, leaves entries out,
-calls followers unfollowed, and was seen to shift unionids. user/info, one call an OpenID, has the
-last word.
+batchget is fast and sometimes wrong: it refuses a whole batch because of one OpenID, leaves entries
+out, calls followers unfollowed, and was seen to shift unionids. user/info takes one call for each
+OpenID and has the last word.
 """
 
 import logging
@@ -23,16 +23,16 @@ from syncjob.wechat.gate import Gate, is_of_one_api
 
 logger = logging.getLogger(__name__)
 
-# Attempts of a call that looks for a culprit: the batch that failed had all there are. Who is found
-# alone gets one more before they are blamed.
+# Attempts of a call that looks for the OpenID that fails a batch, since the batch had all attempts.
+# An OpenID that is found alone gets one more before it is blamed.
 PART, ONE = 2, 3
 
 
 class Asker:
-    """Who asks about people in a run, and what all of its answers have shown. Thread-safe.
+    """Asks about people during one run, and keeps what the answers have shown so far. Thread-safe.
 
-    Once `stop` is called, or `gate` is closed for another reason, no call begins any more.
-    `get_controls` returns some followers whom WeChat should be able to answer about.
+    After `stop`, or once `gate` is closed for another reason, no call begins. `get_controls`
+    returns a few followers about whom WeChat should be able to answer.
     """
 
     def __init__(
@@ -57,14 +57,13 @@ class Asker:
         )
 
     def check(self) -> None:
-        """Raise what has ended the asking, if anything has."""
+        """Raise the error that stopped the asking, if there is one."""
         self._gate.check(USER_INFO_BATCHGET.path)
 
     def stop(self, error: BaseException) -> None:
-        """Begin nothing more; if it is no error of WeChat's, let no call of any kind begin.
+        """Begin no call of batchget; after an error that is not WeChat's, no call of any kind.
 
-        Where one API is refused, a batch that is answered already is still brought to its end by
-        the other.
+        Where only one API is refused, the other one still completes batches that are answered.
         """
         if isinstance(error, WeChatError):
             self._gate.close(error, USER_INFO_BATCHGET.path)
@@ -76,9 +75,9 @@ class Asker:
         self.singles.wake()
 
     def get_info(self, openid: str) -> UserInfo | Refusal:
-        """Return what user/info says of somebody; a refusal if it cannot say anything of them.
+        """Return the answer of user/info about one OpenID, or its refusal.
 
-        Raises what keeps it from saying anything of anybody.
+        Raises an error that is not about this OpenID alone.
         """
         self._gate.check(USER_INFO.path)
         answered = self.singles.answers
@@ -122,11 +121,11 @@ class Asker:
 
 
 def ask(asker: Asker, openids: Sequence[str]) -> Answers:
-    """Return what WeChat says of each of the OpenIDs, distinct and at most a batch.
+    """Return what WeChat says about distinct OpenIDs, at most a batch of them.
 
-    Whom batchget does not call a follower, or refuses alone, is asked about by user/info: nobody is
-    gone unless that says so. Who fails a batch is found by halving it, with at most 2·log2(n) extra
-    calls. Raises what makes WeChat answer about nobody at all.
+    user/info is asked about each OpenID that batchget does not call a follower, or refuses alone:
+    only user/info may say that somebody is gone. An OpenID that fails a batch is found by halving
+    it, with at most 2·log2(n) extra calls. Raises an error that concerns everybody.
     """
     batch = _Batch(asker, openids)
     batch.ask(openids)
@@ -136,12 +135,12 @@ def ask(asker: Asker, openids: Sequence[str]) -> Answers:
 def settle(
     asker: Asker, asked: Mapping[str, UserInfo], conflicts: Sequence[UnionidConflict]
 ) -> Answers:
-    """Ask user/info about each unionid in conflict; what it does not confirm is not stored.
+    """Ask user/info about each unionid in conflict; return only what it confirms.
 
-    An OpenID that is in conflict but was not among those `asked` about is the other owner of a
-    unionid: what user/info says of it is right, whatever is stored. Where `asker.moves` are
-    believed the first conflict speaks for the others: the last entry of its batch, which a shift
-    of unionids would have reached.
+    A conflict of an OpenID that is not in `asked` is about the other owner of a unionid: the answer
+    of user/info about it is right, whatever is stored. Where `asker.moves` are believed, the first
+    conflict vouches for the others: it is the last entry of its batch, which a shift of unionids
+    would have reached.
     """
     answers = Answers()
     is_vouched_for = False
@@ -180,9 +179,9 @@ def settle(
 
 
 def ask_each(asker: Asker, openids: Sequence[str]) -> Answers:
-    """Return what user/info says of each of the OpenIDs, one call each.
+    """Return what user/info says about each OpenID, one call each.
 
-    It has the last word: where its answer does not decide, they are refused, and not missing.
+    It has the last word: an answer that decides nothing counts as a refusal, not as missing.
     """
     answers = Answers()
     for openid in openids:
@@ -200,7 +199,7 @@ def ask_each(asker: Asker, openids: Sequence[str]) -> Answers:
 
 
 class _Batch:
-    """One batch and its `answers`, as they come."""
+    """One batch, and the `answers` about it so far."""
 
     def __init__(self, asker: Asker, openids: Sequence[str]) -> None:
         self.answers = Answers()
@@ -209,7 +208,7 @@ class _Batch:
         self._all = openids
 
     def ask(self, openids: Sequence[str]) -> None:
-        """Ask about these; if somebody among them fails the call, find whom."""
+        """Ask about these OpenIDs; if one of them fails the call, find out which."""
         self._asker.check()
         answered = self._evidence.answers
         try:
@@ -234,19 +233,21 @@ class _Batch:
             self._sort(openids, infos)
 
     def _halve(self, openids: Sequence[str], *, blamed: bool = True) -> int:
-        """Ask about the halves of a batch that failed; return how many are found to fail alone.
+        """Ask about the halves of a batch that failed; return how many OpenIDs fail alone.
 
-        An error names no culprit (40003 gives no index: developers.weixin.qq.com/community/develop/
-        doc/000026501ecb90068b1b5518952000). Unless `blamed`, nobody among them need be one.
+        An error does not name the OpenID (40003 gives no index:
+        developers.weixin.qq.com/community/develop/doc/000026501ecb90068b1b5518952000).
+        Unless `blamed`, the batch may hold none that fails.
         """
         middle = len(openids) // 2
         found = self._ask_part(openids[:middle], holds_culprit=False)
         return found + self._ask_part(openids[middle:], holds_culprit=blamed and not found)
 
     def _ask_part(self, openids: Sequence[str], *, holds_culprit: bool) -> int:
-        """Ask about a part; if it is known to hold a culprit, only down to one OpenID.
+        """Ask about a part of a batch; return how many of its OpenIDs fail alone.
 
-        That one is never blamed unasked.
+        A part that is known to hold one (`holds_culprit`) is halved without being asked about as a
+        whole; a single OpenID is always asked about before it is blamed.
         """
         is_one = len(openids) == 1
         if holds_culprit and not is_one:
@@ -270,7 +271,7 @@ class _Batch:
         return 0
 
     def _blame(self, openid: str, error: WeChatError) -> None:
-        """Batchget fails for this OpenID alone; whom it refuses, user/info is asked about."""
+        """Note that batchget fails for this OpenID alone; ask user/info if it was refused."""
         self._evidence.note_alone(openid, error, self._all)
         if isinstance(error, InvalidOpenID | NoSuchUser):
             self._ask_alone(openid)
@@ -278,22 +279,22 @@ class _Batch:
             self.answers.refused.append(self._asker.refusal(openid, error))
 
     def _sort(self, openids: Sequence[str], entries: Sequence[UserInfo]) -> None:
-        """Sort the entries of one answer by what they are worth.
+        """Sort the entries of one answer into the answers of this batch.
 
-        By OpenID, never by position: the order of an answer is not promised, nor its length.
+        Entries are matched by OpenID, never by position: neither order nor length is promised.
         """
         self._evidence.note_answer(openids)
         infos = {info.openid: info for info in reversed(entries)}
         if infos.keys() == set(openids) and all(info.subscribe == 1 for info in infos.values()):
-            # As nearly always, and more cheaply seen. In the order of the answer.
+            # The usual case, and cheap to recognise. Kept in the order of the answer.
             self.answers.add_batch(list(reversed(infos.values())))
             return
         missing = [openid for openid in openids if openid not in infos]
         doubtful = [o for o in openids if o in infos and infos[o].subscribe != 1]
         following = [infos[o] for o in openids if o in infos and infos[o].subscribe == 1]
         if following and (missing or doubtful):
-            # An OpenID that is nobody's was seen to shift the unionids of the entries behind it,
-            # the last of which then has none (community/personal/oCJUsw9O7spQia91XWy7NQSCS-QE/
+            # An OpenID that belongs to nobody was seen to shift the unionids of the entries after
+            # it, the last of which then has none (community/personal/oCJUsw9O7spQia91XWy7NQSCS-QE/
             # question): ask again without it.
             self.ask([info.openid for info in following])
         else:

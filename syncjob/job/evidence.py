@@ -1,6 +1,6 @@
-"""Is it one person whom WeChat cannot answer about, or everybody? What the calls of a run show.
+"""Decides whether WeChat fails to answer about one person, or about everybody.
 
-Pure of HTTP and SQL; shared by all threads of a run that ask.
+No HTTP and no SQL here; one object is shared by all threads of a run that ask.
 """
 
 import threading
@@ -17,22 +17,21 @@ from syncjob.errors import (
     WeChatUnavailable,
 )
 
-# So many in a row who cannot be answered about, each alone, are no accident: others are asked about
-# before anything is believed of one more.
+# After so many failures in a row, each of one OpenID alone, control questions about others come
+# before one more OpenID is blamed.
 ALONE = 5
-# After so many failed calls in a row one thread at a time goes on looking for the culprit.
+# After so many failed calls in a row only one thread at a time looks for the OpenID that fails.
 FAILED = 16
-# How many known ones are asked about, to see whether anybody is answered about; and then three of
-# the batch itself.
+# Control questions are about so many known followers, then about three OpenIDs of the batch.
 KNOWN = 3
-LONGEST = 60.0  # seconds; no such question begins later
+LONGEST = 60.0  # seconds; no control question begins later
 
 
 class Evidence:
-    """What the calls of one endpoint show. Thread-safe.
+    """What the calls of one endpoint have shown so far. Thread-safe.
 
-    `ask` asks that endpoint about one OpenID; `get_controls` returns some whom it should be able to
-    answer about; `check` raises what has ended the asking, if anything has.
+    `ask` asks that endpoint about one OpenID; `get_controls` returns a few OpenIDs about which it
+    should be able to answer; `check` raises the error that stopped the asking, if there is one.
     """
 
     def __init__(
@@ -54,16 +53,16 @@ class Evidence:
 
     @property
     def answers(self) -> int:
-        """How many calls were answered so far."""
+        """The number of calls that were answered so far."""
         return self._answers
 
     @property
     def answered(self) -> Sequence[str]:
-        """Whom the last answer was about; none if nothing was answered yet."""
+        """OpenIDs of the last answer; none if nothing was answered yet."""
         return self._answered
 
     def note_answer(self, openids: Sequence[str]) -> None:
-        """A call about these was answered."""
+        """Note that a call about these was answered."""
         with self._changed:
             self._answers += 1
             self._answered = openids[:2]
@@ -72,12 +71,12 @@ class Evidence:
                 self._changed.notify_all()
 
     def note_failure(self) -> None:
-        """A call failed for which one OpenID may be why."""
+        """Note that a call failed, perhaps because of one OpenID."""
         with self._changed:
             self._failed += 1
 
     def note_alone(self, openid: str, error: WeChatError, others: Sequence[str]) -> None:
-        """Somebody cannot be answered about, alone; raise what it is if it is everybody."""
+        """Note that a call about one OpenID failed; raise the error if it concerns everybody."""
         with self._changed:
             self._culprits.add(openid)
             self._alone += 1
@@ -88,10 +87,11 @@ class Evidence:
             raise everybody(error)
 
     def require_answer(self, error: WeChatError, since: int, others: Sequence[str]) -> None:
-        """Raise the error unless WeChat answers about others; `since` so many answers it has tried.
+        """Raise the error unless WeChat answers about others.
 
-        What is surely about an OpenID is never raised. Where WeChat may be busy, or out of reach,
-        the others must be answered about now.
+        `since` is the number of answers when the failed call began: later ones count as evidence.
+        An error that is certainly about an OpenID is never raised. Where WeChat may be busy or out
+        of reach, it must answer about others now.
         """
         if isinstance(error, InvalidOpenID | NoSuchUser | AnswerUnreadable):
             return
@@ -100,7 +100,10 @@ class Evidence:
             raise everybody(error)
 
     def is_answered(self, others: Sequence[str]) -> bool:
-        """Ask about a few who should be known, else about `others`, until one is answered about."""
+        """Ask control questions until one is answered; return whether one was.
+
+        About a few known followers first, then about `others`.
+        """
         known = list(dict.fromkeys([*self._answered, *self._get_controls()]))[:KNOWN]
         far = [others[-1], others[len(others) // 2], others[0]] if others else []
         with self._changed:
@@ -121,10 +124,10 @@ class Evidence:
 
     @contextmanager
     def hunting(self) -> Iterator[None]:
-        """Look for a culprit in the block: alone, as long as there may be none.
+        """Look for the OpenID that fails inside the block: one thread at a time, while in doubt.
 
-        While nothing was answered yet, or not for long, one thread shows what is the matter; as
-        many calls as there are threads, and each again, would show no more.
+        While nothing was answered yet, or only failures came lately, one thread is enough to find
+        out; all threads together would only spend more calls.
         """
         me = threading.get_ident()
         with self._changed:
@@ -144,7 +147,7 @@ class Evidence:
                 self._changed.notify_all()
 
     def wake(self) -> None:
-        """Have those who wait look again whether the asking has ended."""
+        """Wake waiting threads, so that they notice that the asking was stopped."""
         with self._changed:
             self._changed.notify_all()
 
@@ -161,7 +164,7 @@ def _may_pass(error: WeChatError) -> bool:
 
 
 def everybody(error: WeChatError) -> WeChatError:
-    """Return what it means that WeChat answers about nobody, but like this."""
+    """Return the error to raise when WeChat answers about everybody with this one."""
     if isinstance(error, InvalidOpenID | NoSuchUser):
         return NeedsOperator(
             f"WeChat refuses everybody who was asked about ({error.errcode})\n"

@@ -1,4 +1,4 @@
-"""What a run would take: calls, time, days and room, from a few calls that change nothing."""
+"""Estimates calls, time, days and disk space of a run, from a few calls that change nothing."""
 
 import time
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""Is a follower list the account's own? A token of another account lists another account's people.
+"""Whether a follower list belongs to the account: a token of another account lists other people.
 
-Two signs are compared with what is stored: whether the list shares anybody with the followers, and
+Two signs are compared with what is stored: whether the list shares a follower with the table, and
 how its OpenIDs begin. The first sync of an account has nothing to compare with.
 """
 
@@ -11,8 +11,8 @@ from syncjob.database.store import Store
 from syncjob.errors import ForeignList
 from syncjob.model import Account, FollowerPage, common_prefix
 
-# A page that should hold so many of the followers, and holds none, is not this account's, whatever
-# it begins with. A smaller account may have lost all of its followers and won others meanwhile.
+# A page that should hold so many stored followers, and holds none, is of another account, whatever
+# its OpenIDs begin with. A smaller account may have lost all followers and won others meanwhile.
 CERTAIN = 50
 # So many OpenIDs are looked up first: one known OpenID of them settles the question.
 SAMPLE_SIZE = 20

@@ -1,4 +1,4 @@
-"""What a run would do if it were started now. Looks at the database only."""
+"""What a run would do if it started now; reads the database only."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,12 +14,12 @@ from syncjob.model import AccountStatus, QuotaUse, Run, Sweep
 class Intentions:
     """What a run would do.
 
-    `running`: the run that is at work, for which another one ends at once. `sweep` says what would
-    become of the list; `open_sweep` and `sealed_sweep` are the last ones. `subscribed` is how many
-    follow, as far as is known. `candidates` are followers who are missing from the list, to be
-    asked about unless they are `parked`; `unenriched` and `stale` those whose profile would be
-    fetched. `exhausted` quotas would be in the way. `next_sweep_at` is from when on a run lists,
-    None if the next one does, and `as_of` the time at which all this was looked at.
+    `running`: a run that is alive, because of which a new one would end at once. `sweep`: what
+    would happen to the list; `open_sweep` and `sealed_sweep` are the latest ones. `subscribed`:
+    known followers. `candidates`: followers missing from the list, to be asked about unless `parked`;
+    `unenriched` and `stale`: followers whose profile would be fetched. `exhausted`: quotas that are
+    used up. `next_sweep_at`: the earliest time of the next sweep, None if the next run sweeps.
+    `as_of`: when the database was read.
     """
 
     running: Run | None
@@ -45,7 +45,7 @@ def intend(
     refresh_after: timedelta | None,
     refresh_limit: int,
 ) -> Intentions:
-    """Return what a run of the account would do; writes nothing."""
+    """Return what a run of the account would do; write nothing."""
     account = store.get_account(appid)
     if account is None:
         return Intentions(None, "start", 0, None, None, 0, False, 0, 0, [], None, store.get_now())

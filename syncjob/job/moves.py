@@ -1,4 +1,4 @@
-"""Whether batches are believed where they change unionids.
+"""Whether batches are trusted where they change unionids.
 
 An account that is moved to another Open Platform has new unionids, all of them; one batch may have
 been shifted, so that each entry carries its neighbour's.
@@ -13,10 +13,10 @@ ENOUGH = 100
 
 
 class Moves:
-    """What user/info has said of the unionids that batches changed. Thread-safe.
+    """Counts how often user/info has confirmed a unionid that a batch changed. Thread-safe.
 
-    After `enough` confirmations without one contradiction batches are believed; a contradiction
-    ends that, and it takes as many again.
+    After `enough` confirmations without a contradiction, batches are trusted; a contradiction
+    starts the count again.
     """
 
     def __init__(self, enough: int = ENOUGH) -> None:
@@ -27,11 +27,11 @@ class Moves:
 
     @property
     def believed(self) -> bool:
-        """Whether a batch is believed, if one of its changes is confirmed."""
+        """Whether a batch is trusted once one of its changes is confirmed."""
         return self._confirmed >= self._enough
 
     def note_confirmed(self) -> None:
-        """user/info says the same as the batch."""
+        """Note that user/info says the same as the batch."""
         with self._lock:
             self._confirmed += 1
             said, self._said = self._said, self._said or self.believed
@@ -43,6 +43,6 @@ class Moves:
             )
 
     def note_contradiction(self) -> None:
-        """user/info says something else than the batch."""
+        """Note that user/info contradicts the batch."""
         with self._lock:
             self._confirmed = 0

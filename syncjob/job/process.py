@@ -1,7 +1,7 @@
 """Which process holds a run, and whether that process is known to be dead.
 
-A run that was killed with -9 leaves its row `running`. On the same machine the next run need not
-wait for the heartbeat to grow old: it can see that the process is gone.
+A run that is killed with SIGKILL leaves its row `running`. On the same machine the next run does
+not wait for the heartbeat to expire: it sees that the process is gone.
 """
 
 import os
@@ -12,15 +12,15 @@ PROC = Path("/proc")
 
 
 def this_process() -> str:
-    """Return a text that names this process, told apart from others that ever have its number."""
+    """Return a text that identifies this process, also if its number is reused later."""
     return f"{_machine()} pid={os.getpid()} start={_start_time(os.getpid())}"
 
 
 def is_dead(holder: str) -> bool:
-    """Tell whether the process of a holder text is certainly gone; False where nobody can know.
+    """Tell whether the process of a holder text is certainly gone; False if that is unknown.
 
-    Only a process of the same boot and the same PID namespace can be looked up: the same number in
-    another container, or on another host, is somebody else.
+    Only a process of the same boot and PID namespace can be looked up: the same number in another
+    container, or on another host, is another process.
     """
     machine, _, process = holder.rpartition(" pid=")
     pid, _, start = process.partition(" start=")

@@ -1,4 +1,4 @@
-"""After a run: delete what is recorded of runs of long ago."""
+"""Deletes the records of old runs, after a run."""
 
 import logging
 from datetime import timedelta
@@ -9,17 +9,17 @@ from syncjob.job.timing import DISCARDED_IN_A_ROW
 
 logger = logging.getLogger(__name__)
 
-# So many steps a run at most, each one short transaction: the next run goes on.
+# At most so many short transactions per run; the next run continues.
 STEPS = 50
-# Notices look at so many failures in a row.
+# Notices look back at so many failures in a row.
 FAILURES = 3
 
 
 def prune(store: Store, account_id: int, keep: timedelta, *, failures: int) -> None:
-    """Delete what is recorded of runs and sweeps that ended longer ago than `keep`.
+    """Delete the records of runs and sweeps that ended longer ago than `keep`.
 
-    `failures` in a row are what a probe waits for. How the run ended matters more: where this
-    fails, a line says so.
+    The last `failures` runs stay, since a probe looks at them. Raises nothing: the result of the
+    run matters more, so a failure is only logged.
     """
     deleted = 0
     try:
@@ -33,8 +33,8 @@ def prune(store: Store, account_id: int, keep: timedelta, *, failures: int) -> N
             if not step:
                 break
             deleted += step
-    except Exception as error:  # noqa: BLE001 - the run matters more
-        # Of others not the text, which may hold anything.
+    except Exception as error:  # noqa: BLE001 - the result of the run matters more
+        # The text of other errors may hold anything.
         is_ours = isinstance(error, SyncjobError)
         reason = in_one_line(error) if is_ours else type(error).__name__
         logger.warning("Old runs could not be deleted. reason=%s", reason)

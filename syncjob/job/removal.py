@@ -1,6 +1,6 @@
-"""The removal of an account: everything of it in every table, in steps that are safe to repeat.
+"""Removes an account: all of its rows in every table, in steps that are safe to repeat.
 
-It holds the place of a run meanwhile, so that no other run of the account begins.
+The removal is recorded as a run, so that no other run of the account can start meanwhile.
 """
 
 import logging
@@ -20,10 +20,10 @@ ROWS_A_STEP = 10_000
 def remove_account(
     store: Store, account: Account, *, erase: bool, rows_a_step: int = ROWS_A_STEP
 ) -> None:
-    """Remove the account; its followers too with `erase`, else one that has some is refused.
+    """Remove the account; with `erase` its followers too.
 
-    Raises RunInProgress while a run of it is alive. Interrupted, it has erased some of the
-    followers, and the next removal goes on.
+    Raises SettingsError if it has followers and `erase` is not set, RunInProgress while a run of it
+    is alive. An interrupted removal has erased some followers; the next one continues.
     """
     require_removable(store, account, erase=erase)
     run = store.start_run(
@@ -31,14 +31,14 @@ def remove_account(
     )
     erased = 0
     try:
-        # Again: a run may have added some before this one took its place.
+        # Check again: a run may have added followers before this one started.
         require_removable(store, account, erase=erase)
         while rows := store.erase_people(run.id, account.id, limit=rows_a_step):
             erased += rows
             logger.info("Erased people. appid=%s rows=%d", account.appid, erased)
         store.remove_account(run.id, account.id)
     except RunLost:
-        raise  # the row is another's now
+        raise  # another process owns the row now
     except (Exception, KeyboardInterrupt) as error:
         message = "the account was not removed; what was erased of it is gone" if erased else None
         with suppress(SyncjobError):
@@ -55,7 +55,7 @@ def remove_account(
 
 
 def require_removable(store: Store, account: Account, *, erase: bool) -> None:
-    """Raise SettingsError if the account has followers and is not to be erased with them."""
+    """Raise SettingsError if the account has followers and `erase` is not set."""
     if not erase and store.find_openid(account.id) is not None:
         raise SettingsError(
             f"the account {account.appid} has followers; nothing was removed\n"

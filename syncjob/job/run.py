@@ -77,9 +77,9 @@ def run_job(
             on_run(run)
     except RunLost as error:
         client.gate.close(error)
-        raise  # the row is another's now
+        raise  # another process owns the row now
     except (Exception, KeyboardInterrupt) as error:
-        client.gate.close(error)  # threads that wait to repeat a call must not
+        client.gate.close(error)  # threads that are waiting to retry must not
         if run.status == "running":
             is_recorded = _record_end(store, client, run, error, on_run)
             if is_recorded and isinstance(error, Exception):
@@ -146,10 +146,10 @@ def _record_end(
     error: BaseException,
     on_run: Callable[[Run], object],
 ) -> bool:
-    """Record the end as well as can be: what ended the run matters more than that it is recorded.
+    """Record how the run ended; return whether that succeeded.
 
-    Returns whether it is. If the database is what failed, the next run finds this process dead and
-    says so in its place.
+    Raises nothing: the error that ended the run matters more. If the database is what failed, the
+    next run finds this process dead and records that.
     """
     of_wechat = error if isinstance(error, WeChatError) else None
     ended = None
@@ -181,7 +181,7 @@ def _words(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Say what broke and where, without the error's own text, which may hold anything."""
+    """Return the type and place of an error, without its text, which may hold anything."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"

@@ -1,6 +1,6 @@
-"""When a sweep should start, and when an open one is too old to go on with.
+"""When a sweep should start, and when an open one is too old to continue.
 
-`next_sweep_at` is the one rule; whoever tells somebody when the next sweep is due asks it.
+`next_sweep_at` is the one rule: screens and logs that show the next sweep call it too.
 """
 
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ from datetime import UTC, datetime, timedelta
 from syncjob.database.store import Store
 from syncjob.model import Account, Sweep
 
-# "auto" spends half of what a new account may list a day, so that the company's other programs
+# "auto" spends half of the list calls that a new account has per day; the company's other programs
 # have the other half (doc/service/Message_Management/API_Call_Limits.html).
 LIST_CALLS_A_DAY = 500
 AUTO_SHARE = 0.5
-# A timer that fires once a day never fires exactly a day after the last time; without some slack
-# "1d" would mean every second day.
+# A daily timer never fires exactly a day after the last time; without slack "1d" would mean every
+# second day.
 EARLY = 0.95
-# From then on the quota is kept: a list of a hundred pages, read anew every few minutes, would use
-# up the day's calls of every program.
+# After so many discarded sweeps in a row, wait: a list of a hundred pages, read again every few
+# minutes, would use up the daily calls of all programs.
 DISCARDED_IN_A_ROW = 3
 
 
 def next_sweep_at(store: Store, account: Account, every: timedelta | None) -> datetime | None:
-    """Return from when on a run lists; None if the next one does, whenever that is.
+    """Return the earliest time of the next sweep; None if the next run sweeps, whenever that is.
 
     `every` counts from the start of a complete sweep to that of the next; None means as often as
     AUTO_SHARE of the day's list calls allows: a sweep takes one call a page and one for the end.
@@ -46,11 +46,11 @@ def wants_sweep(store: Store, account: Account, every: timedelta | None) -> bool
 def _due_at(
     sealed: Sweep | None, newest: Sequence[Sweep], every: timedelta | None, now: datetime
 ) -> datetime | None:
-    """Return from when on a new sweep may start; None: at once.
+    """Return the earliest start of a new sweep; None: at once.
 
-    `sealed` is the newest one that came to its end, `newest` are the last DISCARDED_IN_A_ROW of any
-    kind. After a discarded sweep the next one starts at once; after some in a row the list is
-    likely to stay as it is.
+    `sealed` is the last complete one, `newest` are the last DISCARDED_IN_A_ROW of any kind. After a
+    discarded sweep the next one starts at once; after several in a row the list is likely to stay
+    broken.
     """
     last = sealed
     if newest and newest[0].status == "discarded":
@@ -66,7 +66,7 @@ def _due_at(
 
 
 def is_too_old(sweep: Sweep, max_age: timedelta, now: datetime) -> bool:
-    """Tell whether an open sweep is to be started over instead of gone on with."""
+    """Tell whether an open sweep must be started over instead of continued."""
     # One from the future means that the clock was set back.
     return not timedelta(0) <= now - sweep.started_at < max_age
 
