@@ -16,10 +16,10 @@ class Intentions:
 
     `running`: a run that is alive, because of which a new one would end at once. `sweep`: what
     would happen to the list; `open_sweep` and `sealed_sweep` are the latest ones. `subscribed`:
-    known followers. `candidates`: followers missing from the list, to be asked about unless `parked`;
-    `unenriched` and `stale`: followers whose profile would be fetched. `exhausted`: quotas that are
-    used up. `next_sweep_at`: the earliest time of the next sweep, None if the next run sweeps.
-    `as_of`: when the database was read.
+    known followers. `candidates`: followers missing from the list, to be asked about unless
+    `parked`; `unenriched` and `stale`: followers whose profile would be fetched. `exhausted`:
+    quotas that are used up. `next_sweep_at`: the earliest time of the next sweep, None if the
+    next run sweeps. `as_of`: when the database was read.
     """
 
     running: Run | None

@@ -10,13 +10,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 from syncjob.errors import InvalidOpenID, SyncjobError
-from syncjob.job.enrich import NOT_HELD, Enrichment
+from syncjob.job.enrich import Enrichment
+from syncjob.job.held import HeldPeople, Page
 from syncjob.job.identity import OwnList
 from syncjob.job.job import Job
 from syncjob.job.loop import AskLoop
@@ -25,7 +26,6 @@ from syncjob.model import (
     Answers,
     AnswersSaved,
     FollowerPage,
-    HeldPages,
     PageSaved,
     Sweep,
     SweepSealed,
@@ -41,9 +41,8 @@ MOST_UNSTORED = 2
 class CursorRefused(Exception):
     """WeChat answered 40003 to a cursor of its own; perhaps that follower has left."""
 
-    def __init__(self, sweep: int, error: InvalidOpenID) -> None:
+    def __init__(self, error: InvalidOpenID) -> None:
         super().__init__(str(error).split("\n")[0])
-        self.sweep = sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,56 +55,33 @@ class SweepEnd:
     fault: str | None = None
     is_sealed: bool = False
     listed_again: bool = False
-
-
-@dataclass(slots=True)
-class Page:
-    """A page that is not stored yet.
-
-    Of a held page, `new` are its OpenIDs that the database did not have when it was fetched,
-    `waiting` those of them whose answer is not stored yet, `asked` everybody who was asked about
-    because of it.
-    """
-
-    cursor: str = field(repr=False)
-    number: int
-    answer: FollowerPage
-    is_held: bool = False
-    new: list[str] = field(default_factory=list, repr=False)
-    waiting: set[str] = field(default_factory=set, repr=False)
-    asked: set[str] = field(default_factory=set, repr=False)
-    last_batch: int = 0  # number of the last batch that asks about its people
-    progress_at: float = 0.0  # when something of it was last handed out or stored
-
-    @property
-    def leads_on(self) -> bool:
-        """Whether there may be a page after it; one that brings nobody may be the first again."""
-        answer = self.answer
-        if not answer.openids or answer.next_openid in ("", self.cursor):
-            return False
-        return bool(self.new) or not self.is_held
-
-    def forget(self, known: set[str]) -> None:
-        """Leave to others those who turned out to be stored; they may be asked about again."""
-        self.new = [openid for openid in self.new if openid not in known]
-        self.asked -= known
+    cursor_refused: bool = False
 
 
 class Pages:
-    """Follows the list of one run; the thread that runs the job owns it. Use it in a `with`.
+    """Follows the list of one sweep; the thread that runs the job owns it. Use it in a `with`.
 
-    With `holds`, pages are held for the answers about their people.
+    With `holds`, pages are held for the answers about their people. `empty`: nobody of the account
+    is stored.
     """
 
-    def __init__(self, job: Job, own: OwnList, *, holds: bool) -> None:
+    def __init__(self, job: Job, own: OwnList, sweep: Sweep, *, holds: bool, empty: bool) -> None:
         self._job = job
         self._own = own
+        self._sweep = sweep
         self._holds = holds
+        self._empty = empty
         self._enrichment = Enrichment(job)
         self._loop = AskLoop(job, self)
+        self._held = HeldPeople(sweep.id)
         self._repetition = Repetition()
-        # The number of the page that lists each new OpenID of the held pages; 0 once it is stored.
-        self._page_of: dict[str, int] = {}
+        self._pages: deque[Page] = deque()  # that are not stored, the next to be stored first
+        # Of the page after the last one that has come.
+        self._cursor, self._number, self._listed = sweep.next_openid, sweep.pages, sweep.openids
+        self._leads_on = True  # whether to fetch it before the pages that have come are stored
+        self._fetching = self._saving = False
+        self._list_error: Exception | None = None
+        self._end: SweepEnd | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -118,26 +94,13 @@ class Pages:
     ) -> None:
         self._loop.__exit__(exc_type, exc, traceback)
 
-    def flush(self) -> None:
-        """Wait until all answers are stored; raise what has failed, if something has."""
-        self._loop.flush()
-
-    def follow(self, sweep: Sweep, *, empty: bool) -> SweepEnd:
+    def follow(self) -> SweepEnd:
         """Fetch and store page by page from the sweep's cursor on, until the list ends.
 
-        `empty`: nobody of the account is stored. Raises CursorRefused where WeChat refuses a
-        cursor, ForeignList for a page of another account's list, and any other error of WeChat's;
-        what fails about people is kept for `flush`.
+        Raises CursorRefused where WeChat refuses a cursor, ForeignList for a page of another
+        account's list, and any other error of WeChat's about the list; an error about people is
+        raised at the end of the `with`.
         """
-        self._sweep = sweep
-        self._empty = empty
-        self._pages: deque[Page] = deque()  # that are not stored, the next to be stored first
-        self._page_of.clear()
-        self._cursor, self._number, self._listed = sweep.next_openid, sweep.pages, sweep.openids
-        self._leads_on = True  # whether to fetch before the pages that have come are stored
-        self._fetching = self._saving = False
-        self._list_error: Exception | None = None
-        self._end: SweepEnd | None = None
         while self._end is None:
             self._hand_out()
             if self._end is None:
@@ -211,9 +174,7 @@ class Pages:
     def _save(self, page: Page) -> None:
         self._saving = True
         job, sweep = self._job, self._sweep
-        rest = None
-        if page.is_held:
-            rest = [openid for openid in page.answer.openids if not self._is_added(page, openid)]
+        rest = self._held.get_rest(page)
 
         def save() -> PageSaved:
             return job.store.save_page(
@@ -222,10 +183,6 @@ class Pages:
 
         job.workers.start("store", save, partial(self._on_page_saved, page))
 
-    def _is_added(self, page: Page, openid: str) -> bool:
-        """Tell whether an answer has added somebody whom this page was the first to list."""
-        return self._page_of.get(openid) == 0 and openid in page.asked
-
     # --- what comes back -----------------------------------------------------------------------
 
     def _on_page(
@@ -233,7 +190,7 @@ class Pages:
     ) -> None:
         self._fetching = False
         if isinstance(error, InvalidOpenID) and self._cursor:
-            self._list_error = CursorRefused(self._sweep.id, error)
+            self._list_error = CursorRefused(error)
         elif isinstance(error, SyncjobError):
             self._list_error = error
         elif error is not None:
@@ -249,19 +206,10 @@ class Pages:
             self._cursor, self._leads_on = answer.next_openid, page.leads_on
 
     def _hold(self, page: Page, known: dict[str, bool]) -> None:
-        """Ask about people of a page before it is stored; whoever is not known is taken for new."""
-        page.is_held = True
-        due = []
-        for openid in page.answer.openids:
-            if openid not in known and openid not in self._page_of:
-                page.new.append(openid)
-                self._page_of[openid] = page.number
-            elif known.get(openid):
-                due.append(openid)
+        """Ask about people of a page before it is stored."""
         total = self._sweep.total_last if page.answer.total is None else page.answer.total
         self._job.progress.listed(self._listed, total)
-        self._put([*page.new, *due])
-        page.asked.update(page.new, due)
+        self._put(self._held.hold(page, known))
         page.waiting.update(openid for openid in page.new if self._loop.is_underway(openid))
         page.last_batch = self._loop.put_batches
         page.progress_at = time.monotonic()
@@ -273,30 +221,13 @@ class Pages:
 
     def saving(self, answers: Answers, *, confirmed: bool) -> Callable[[], AnswersSaved]:
         """Return the transaction that stores answers, and adds those whom held pages list."""
-        held = NOT_HELD
-        if self._page_of:
-            pages = {o: number for o in answers.openids if (number := self._page_of.get(o))}
-            held = HeldPages(self._sweep.id, pages)
+        held = self._held.of(answers)
         return self._enrichment.saving(answers, confirmed=confirmed, held=held)
 
     def saved(self, answers: Answers, saved: AnswersSaved) -> None:
         """Note who of the held pages' people is stored."""
         self._enrichment.saved(answers, saved)
-        contested = {conflict.openid for conflict in saved.conflicts}
-        known = set(saved.known)  # an earlier page has brought them
-        for openid in known:
-            self._page_of.pop(openid, None)
-        not_added = {*answers.missing, *contested}
-        for openid in answers.openids:
-            if openid not in not_added and openid in self._page_of:
-                self._page_of[openid] = 0
-        for page in self._pages:
-            if known:
-                page.forget(known)
-            before = len(page.waiting)
-            page.waiting.difference_update(o for o in answers.openids if o not in contested)
-            if len(page.waiting) < before:
-                page.progress_at = time.monotonic()
+        self._held.note_saved(self._pages, answers, saved)
 
     def _on_page_saved(self, page: Page, saved: PageSaved, error: BaseException | None) -> None:
         self._saving = False
@@ -320,8 +251,7 @@ class Pages:
         else:  # which ends the list, and is no page
             logger.info("Came to the end of the list. sweep=%d pages=%d", sweep.id, sweep.pages)
         self._job.progress.listed(sweep.openids, sweep.total_last)
-        for openid in page.new:
-            self._page_of.pop(openid, None)
+        self._held.release(page)
         self._put([openid for openid in saved.due if openid not in page.asked])
         if is_end(answer, page.cursor, saved):
             self._end_list(hint)

@@ -11,7 +11,7 @@ from functools import partial
 from syncjob.errors import ForeignList, WeChatError
 from syncjob.job.identity import OwnList
 from syncjob.job.job import Job
-from syncjob.job.pages import CursorRefused, Pages
+from syncjob.job.pages import CursorRefused, Pages, SweepEnd
 from syncjob.job.timing import is_too_old, next_sweep_at, wants_sweep
 from syncjob.model import Sweep, next_sweep_in_words
 from syncjob.wechat.client import USER_GET, USER_INFO_BATCHGET
@@ -49,39 +49,48 @@ def _follow(job: Job) -> None:
         logger.info("The open sweep is too old to go on with. sweep=%d", sweep.id)
         store.discard_sweep(job.run.id, sweep.id, "it was too old to go on with")
         sweep = None
+    empty = False
+    if sweep is None:
+        empty = is_first and store.find_openid(account_id) is None
+        sweep = _start(job)
+    else:
+        if is_first:  # no other is held
+            store.resume_sweep(job.run.id, sweep)
+        logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
+    if is_first:
+        _prepare(job)
     own = OwnList(
         store,
         job.account,
         get_token_source=lambda: job.client.token_source,
         accept=job.plan.accept_list,
     )
-    with Pages(job, own, holds=is_first) as pages:
-        if sweep is None:
-            empty = is_first and store.find_openid(account_id) is None
-            sweep = _start(job)
-        else:
-            empty = False
-            if is_first:  # no other is held
-                store.resume_sweep(job.run.id, sweep)
-            logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
-        if is_first:
-            _prepare(job)
-        is_whole = sweep.pages == 0
-        try:
-            end = pages.follow(sweep, empty=empty)
-        except CursorRefused as refused:
-            logger.info("WeChat refused the cursor, the list starts over. sweep=%d", refused.sweep)
-            store.discard_sweep(job.run.id, refused.sweep, f"WeChat refused its cursor: {refused}")
-            pages.flush()
-            is_whole = True
-            try:
-                end = pages.follow(_start(job), empty=False)
-            except CursorRefused as again:
-                job.sweep_fault = f"WeChat refused its cursor twice: {again}"
-                store.discard_sweep(job.run.id, again.sweep, job.sweep_fault)
-                return
+    is_whole = sweep.pages == 0
+    end = _follow_pages(job, own, sweep, holds=is_first, empty=empty, fault="its cursor")
+    if end.cursor_refused:
+        logger.info("WeChat refused the cursor, the list starts over. sweep=%d", sweep.id)
+        is_whole = True
+        sweep = _start(job)
+        end = _follow_pages(job, own, sweep, holds=is_first, empty=False, fault="its cursor twice")
     job.sweep_fault = end.fault
     job.all_due_asked = is_whole and end.is_sealed and not end.listed_again
+
+
+def _follow_pages(
+    job: Job, own: OwnList, sweep: Sweep, *, holds: bool, empty: bool, fault: str
+) -> SweepEnd:
+    """Follow the list; return its end once all answers are stored.
+
+    Where WeChat refuses a cursor, the sweep is discarded.
+    """
+    with Pages(job, own, sweep, holds=holds, empty=empty) as pages:
+        try:
+            end = pages.follow()
+        except CursorRefused as refused:
+            reason = f"WeChat refused {fault}: {refused}"
+            job.store.discard_sweep(job.run.id, sweep.id, reason)
+            end = SweepEnd(fault=reason, cursor_refused=True)
+    return end
 
 
 def _start(job: Job) -> Sweep:
