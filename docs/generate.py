@@ -74,7 +74,7 @@ def settings(place: Place) -> Rows:
     """Return the settings with their defaults, in the order of the file that `init` writes."""
     rows: Rows = {}
     for name, default in defaults().items():
-        if name.removesuffix("_FILE") in rows:
+        if name.endswith("_FILE") and name.removesuffix("_FILE") in SETTING_NAMES:
             continue
         shown = f"`{name}`"
         if f"{name}_FILE" in SETTING_NAMES:
@@ -167,6 +167,16 @@ def _metrics() -> dict[str, list[str]]:
     return found
 
 
+def tables(place: Place) -> Rows:
+    """Return the tables, and in English what a row of each is."""
+    rows: Rows = {table.name: {0: f"`{table.name}`"} for table in metadata.sorted_tables}
+    if not place.chinese:
+        for name, cells in rows.items():
+            text = comments.TABLES.get(name, TODO).removeprefix("A row is ")
+            cells[1] = text.replace(". Secret", " (**secret**)")
+    return in_page_order(place, rows)
+
+
 def columns(place: Place) -> Rows:
     """Return the columns of the table or view that the name of the place ends with."""
     name = place.name.split()[1]
@@ -197,6 +207,7 @@ KNOWN: dict[str, Callable[[Place], Rows]] = {
     "exit-codes": exit_codes,
     "errcodes": errcodes,
     "metrics": metrics,
+    "tables": tables,
     "columns": columns,
 }
 
