@@ -27,7 +27,7 @@ LOWEST_TESTS := $(patsubst %,tests/%.py,wechat/test_transport wechat/test_kept_c
 	cli/test_cli job/test_sync_job)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lowest soak kill-matrix fuzz fault-matrix stop-table bench check audit format clean
+.PHONY: help setup demo test lowest soak kill-matrix fuzz fault-matrix stop-table bench check audit pages format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -98,6 +98,7 @@ check: setup ## Lint, formatting, types, import layers, deploy/
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/python docs/generate.py --check
 	$(BIN)/hadolint --failure-threshold style deploy/Containerfile
 	$(BIN)/kubernetes-validate --quiet --strict deploy/kubernetes.yaml
 	@if command -v systemd-analyze > /dev/null; then \
@@ -119,6 +120,9 @@ audit: setup $(AUDIT)/bin/pip-audit ## Look the runtime dependencies up in PyPI'
 $(AUDIT)/bin/pip-audit:
 	$(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+
+pages: setup ## Write into the pages what the code knows: settings, errcodes, metrics, columns
+	@$(BIN)/python docs/generate.py
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .

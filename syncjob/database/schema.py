@@ -10,7 +10,7 @@ from syncjob.database.engine import open_engine, place_of, reading, writing
 from syncjob.errors import DatabaseError, RehearsalRefused, SchemaNotCurrent
 
 # What migrations/ leads to; written down so that only `migrate` needs to import Alembic.
-CURRENT_REVISION = "0010"
+CURRENT_REVISION = "0011"
 MIGRATION_LOCK = 0x73796E636A6F62  # "syncjob"
 
 

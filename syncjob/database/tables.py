@@ -30,6 +30,7 @@ from sqlalchemy import (
 
 from syncjob.database.column_types import ID, JSON_VALUE, OPENID
 from syncjob.database.columns import count, counted_key, instant, of_account
+from syncjob.database.comments import describe
 
 metadata = MetaData(
     naming_convention={
@@ -372,3 +373,6 @@ quarantine = Table(
         ["account_id", "openid"], ["followers.account_id", "followers.openid"], ondelete="CASCADE"
     ),
 )
+
+# What each table and column means is written down in comments.py.
+describe(metadata)

@@ -18,7 +18,7 @@ from syncjob.config.file import SETTING_NAMES
 from syncjob.errors import ExitCode
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-MANUAL = (DEPLOY.parent / "README.md").read_text("utf-8")
+MANUAL = (DEPLOY.parent / "docs/manual/metrics.md").read_text("utf-8")
 METRICS = {
     name: set(re.findall(r"`(\w+)`", labels))
     for names, labels in re.findall(r"^\| (`syncjob_[^|]*) \| ([^|]*)\|", MANUAL, re.MULTILINE)

@@ -17,20 +17,21 @@ from syncjob.config.file import SETTING_NAMES
 from syncjob.database.tables import metadata
 from syncjob.errors import ExitCode
 from tests.conftest import Databases, World
+from tests.docs.pages import MANUAL, read
 
 Query = Callable[..., list[Any]]
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-SQL = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
-
-
-def section(heading: str) -> str:
-    """The text below a heading of the README, up to the next one."""
-    return README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+PROFILES = "syncjob/simulator/profiles.py"
+TEXT = "\n".join(page.read_text("utf-8") for page in MANUAL)
+SQL = [
+    block
+    for block in re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
+    if "CREATE ROLE" not in block  # tests/database/test_comments.py
+]
 
 
 def test_every_setting_is_in_the_manual_and_no_other() -> None:
     """The table of settings names what the code reads."""
-    named = set(re.findall(r"^\| `(SYNCJOB_\w+)`", section("Settings"), re.MULTILINE))
+    named = set(re.findall(r"^\| `(SYNCJOB_\w+)`", read("docs/manual/settings.md"), re.MULTILINE))
     assert named == {
         name
         for name in SETTING_NAMES
@@ -40,25 +41,32 @@ def test_every_setting_is_in_the_manual_and_no_other() -> None:
 
 def test_every_exit_code_is_in_the_manual_and_no_other() -> None:
     """The table of exit codes has those of the code."""
-    named = re.findall(r"^\| (\d+) \|", section("Exit codes"), re.MULTILINE)
+    named = re.findall(r"^\| (\d+) \|", read("README.md"), re.MULTILINE)
     assert [int(code) for code in named] == sorted(ExitCode)
 
 
 def test_every_table_is_in_the_manual_and_no_other() -> None:
     """The table of tables has those of the schema, and each of followers' columns is named."""
-    text = section("Tables")
-    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(metadata.tables)
-    told = text + section("Since when")
+    text = read("docs/manual/tables.md")
+    tables = text.split("<!-- generated: tables -->")[1].split("<!-- end -->")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", tables, re.MULTILINE)) == set(metadata.tables)
     for column in metadata.tables["followers"].columns:
-        assert f"`{column.name}`" in told, column.name
+        assert f"`{column.name}`" in text, column.name
+
+
+@pytest.mark.parametrize("name", ["docs/manual/tables.md", "docs/manual/tables.zh-CN.md"])
+def test_every_channel_that_wechat_documents_is_explained(name: str) -> None:
+    """The values of subscribe_scene, as the simulator has them."""
+    found = re.findall(r"^\| `(ADD_SCENE_\w+)` \| \S", read(name), re.MULTILINE)
+    assert sorted(found) == sorted(re.findall(r'"(ADD_SCENE_\w+)",', read(PROFILES)))
 
 
 def test_every_command_in_the_manual_is_one() -> None:
     """Each `syncjob …` that the manual shows is a command of the program."""
-    shown = set(re.findall(r"(?<!-[goOu] )syncjob (?:-v+ )?([a-z]{3,})\b", README))
+    shown = set(re.findall(r"(?<!-[goOu] )syncjob (?:-v+ )?([a-z]{3,})\b", TEXT))
     commands = {name for name in shown if name in cli.commands}
     assert commands == set(cli.commands)
-    prose = {"and", "for", "has", "keeps", "marks", "needs", "syncjob", "tables", "the", "wants"}
+    prose = {"and", "does", "keeps", "marks", "needs", "polls", "syncjob", "tables", "works"}
     assert shown - commands <= prose
 
 
@@ -267,7 +275,9 @@ def test_every_metric_is_in_the_manual_and_no_other(world: Callable[..., World])
             left.setdefault(sample.name, set()).update(sample.labels.keys() - {"appid"})
     told = {
         name: set(re.findall(r"`(\w+)`", labels))
-        for names, labels in re.findall(r"^\| (`sync[^|]*) \| ([^|]*)\|", section("Metrics"), re.M)
+        for names, labels in re.findall(
+            r"^\| (`sync[^|]*) \| ([^|]*)\|", read("docs/manual/metrics.md"), re.M
+        )
         for name in re.findall(r"`(\w+)`", names)
     }
     assert told == left

@@ -19,13 +19,18 @@ from sqlalchemy import create_engine, make_url, text
 
 from syncjob.simulator import Account, Simulator
 from tests.console import Terminal, missing, steps_of
+from tests.docs.pages import CHINESE, DOCS, ROOT, anchors, name_of
 from tests.loopback import answering
 from tests.warm import warm_syncjob
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
-RUN = [page for page in PAGES if "```console\n" in page.read_text("utf-8")]
+PAGES = [ROOT / "README.md", *DOCS]
+NAMES = [name_of(page) for page in PAGES]
+# The Chinese pages have the same blocks (test_manuals.py).
+RUN = [
+    page
+    for page in PAGES
+    if "```console\n" in page.read_text("utf-8") and not page.name.endswith(CHINESE)
+]
 
 # What the pages show; the job refuses it, so that nobody runs it by a copy that was not edited.
 SHOWN_APPID = "wx0123456789abcdef"
@@ -46,21 +51,21 @@ NOT_RUN = {
         "systemctl enable --now syncjob.timer",
         "systemctl list-timers syncjob",
         "journalctl -u syncjob",
+    ],
+    "docs/manual/upgrading.md": [
         "systemctl disable --now syncjob.timer",
+        "systemctl daemon-reload",
         "rm /etc/systemd/system/syncjob.service /etc/systemd/system/syncjob.timer",
         "rm -r /opt/syncjob /etc/syncjob /usr/local/bin/syncjob /var/lib/syncjob",
         "rm -f /var/lib/prometheus/node-exporter/syncjob.prom",
         "userdel syncjob",
-        "/opt/syncjob/bin/pip install '.[metrics]'",
     ],
+    "docs/manual/metrics.md": ["/opt/syncjob/bin/pip install '.[metrics]'"],
 }
 # Long rehearsals are made short.
 SHORTER = {"--followers 1000000 --latency 80": "--followers 1000 --latency 0"}
-# Of the manual, whose blocks hold no stage directions.
+# Between two commands of one block.
 BEFORE = {
-    "syncjob unfollows": "so many leave that a run parks them",
-    "syncjob unfollows reject": "so many leave that a run parks them",
-    "syncjob notify": "somebody is to be told of failures",
     "install -m 640 -g syncjob /dev/stdin /etc/syncjob/appsecret": "the settings are edited",
 }
 FOLLOWERS = {"README.md": 23_000}
@@ -111,8 +116,9 @@ class Stage:
         for name, program in programs.items():
             (tools / name).write_text(program)
             (tools / name).chmod(0o755)
-        for name in ("deploy", "examples"):
+        for name in ("deploy", "examples", "build"):
             (work / name).symlink_to(ROOT / name)
+        (work / ".venv").symlink_to(Path(sys.executable).parents[1])
         environment = {
             "PATH": os.pathsep.join(
                 [
@@ -138,6 +144,7 @@ class Stage:
     def run(self, command: str) -> tuple[str, int]:
         """Run a command of a page, its paths and databases replaced by ours, and back."""
         assert self._terminal is not None
+        command = command.replace("git clone URL syncjob && cd syncjob && ", "")
         command = re.sub(r" -[goO] syncjob\b", "", command).replace(SHOWN_APPID, APPID)
         for name in re.findall(r"createdb (?:-\S+ )*(\w+)", command):
             if name not in self._databases:
@@ -196,6 +203,17 @@ class Stage:
         # Where it is on a machine of the reader's it is found by itself.
         assert self.run("export SYNCJOB_CONFIG=/etc/syncjob/syncjob.toml") == ("", 0)
 
+    def install(self) -> None:
+        """Install the job as the README does, and let it run once."""
+        for name in ("etc", "lib"):
+            (self.folder / name).mkdir()
+        (self.folder / "etc/appsecret").write_text(SECRET)
+        (self.folder / "etc/appsecret").chmod(0o600)
+        shutil.copy(ROOT / "deploy/syncjob.toml", self.folder / "etc/syncjob.toml")
+        self.edit()
+        told, code = self.run("syncjob migrate && syncjob sync")
+        assert code == 0, told
+
     def reset_secret(self) -> None:
         """Let somebody press the button in the console."""
         fresh = "fedcba9876543210fedcba9876543210"
@@ -244,6 +262,7 @@ DEEDS: dict[str, Callable[[Stage], None]] = {
     "a few people come and go": Stage.churn,
     "somebody is to be told of failures": Stage.be_told,
     "the settings are edited": Stage.edit,
+    "the job has run": Stage.install,
 }
 
 
@@ -280,10 +299,10 @@ def stage(
             made.close()
 
 
-@pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_the_commands_of_the_page_run(stage: Stage, page: Path) -> None:
     """Each ends as it should and prints what is shown."""
-    left_out = NOT_RUN.get(str(page.relative_to(ROOT)), [])
+    left_out = NOT_RUN.get(name_of(page), [])
     steps = list(steps_of(page.read_text("utf-8")))
     for step, after in zip(steps, [*steps, None][1:], strict=True):
         if step.kind == "meanwhile":
@@ -296,7 +315,7 @@ def test_the_commands_of_the_page_run(stage: Stage, page: Path) -> None:
         bare = re.sub(r"\s+# .*", "", step.text)
         if bare in left_out:
             continue
-        if page.name == "README.md" and page.parent == ROOT and bare in BEFORE:
+        if page == ROOT / "README.md" and bare in BEFORE:
             stage.meanwhile(BEFORE[bare])
         told, code = stage.run(step.text)
         assert code == 0 or (after is not None and after.text == "echo $?"), (
@@ -306,34 +325,54 @@ def test_the_commands_of_the_page_run(stage: Stage, page: Path) -> None:
         assert line is None, f"$ {step.text}\ndid not print:\n{line}\nbut:\n{told}"
 
 
-def anchors(page: Path) -> set[str]:
-    """What GitHub makes of the page's headings."""
-    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
-    return {
-        re.sub(r"[^\w一-鿿-]", "", heading.lower().replace(" ", "-"))
-        for heading in re.findall(r"^#+ (.*)", text, re.MULTILINE)
-    }
+LINKING = [*sorted(ROOT.glob("*.md")), ROOT / "benchmarks/README.md", *DOCS]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+@pytest.mark.parametrize("page", LINKING, ids=name_of)
 def test_every_link_of_the_page_leads_somewhere(page: Path) -> None:
     """To a file of the repository, and to a heading of it where one is named."""
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if target.startswith("https://"):
+            continue
         name, _, heading = target.partition("#")
         path = (page.parent / name).resolve() if name else page
         assert path.exists(), target
-        assert not heading or heading in anchors(path), target
+        assert not heading or heading in anchors(path.read_text("utf-8")), target
 
 
-def test_every_page_is_in_the_index() -> None:
-    """docs/README.md links each of the others, once, and both manuals link it."""
-    index = ROOT / "docs/README.md"
-    linked = re.findall(r"^- \[[^\]]+\]\(([^)]+)\)", index.read_text("utf-8"), re.MULTILINE)
-    assert sorted(linked) == sorted(
-        str(page.relative_to(index.parent)) for page in PAGES if page not in (index, PAGES[0])
-    )
+def test_every_page_is_in_an_index() -> None:
+    """docs/README.md links each of the others once, docs/decisions/README.md each decision.
+
+    Both READMEs link the first one.
+    """
+    decisions = ROOT / "docs/decisions"
+    for index, pages in (
+        (ROOT / "docs/README.md", [page for page in DOCS if page.parent != decisions]),
+        (decisions / "README.md", [page for page in DOCS if page.parent == decisions]),
+    ):
+        items = re.findall(r"^- .*", index.read_text("utf-8"), re.MULTILINE)
+        linked = re.findall(r"\]\(([^)]+\.md)\)", "\n".join(items))
+        expected = [str(page.relative_to(index.parent)) for page in pages if page != index]
+        if index.parent != decisions:
+            expected.append("decisions/README.md")
+        assert sorted(linked) == sorted(expected)
     for manual in ("README.md", "README.zh-CN.md"):
         assert "(docs/README.md)" in (ROOT / manual).read_text("utf-8")
+
+
+def test_the_readme_links_every_page_of_the_manual() -> None:
+    """In both languages."""
+    for manual, chinese in ((ROOT / "README.md", False), (ROOT / "README.zh-CN.md", True)):
+        text = manual.read_text("utf-8")
+        for page in (ROOT / "docs/manual").glob("*.md"):
+            if page.name.endswith(CHINESE) == chinese:
+                assert f"(docs/manual/{page.name})" in text
+
+
+def test_the_readme_is_short() -> None:
+    """A front page; what goes deeper is in the manual."""
+    for name in ("README.md", "README.zh-CN.md"):
+        assert len((ROOT / name).read_text("utf-8").splitlines()) <= 250
 
 
 def test_what_is_not_run_is_listed_and_no_more() -> None:

@@ -1,4 +1,4 @@
-"""The two manuals say the same: headings, commands, settings, codes and tables, in step."""
+"""Each page of the manual says the same in both languages: headings, commands, tables, names."""
 
 import re
 from collections import Counter
@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-ENGLISH = (ROOT / "README.md").read_text("utf-8")
-CHINESE = (ROOT / "README.zh-CN.md").read_text("utf-8")
+from tests.docs.pages import MANUAL, ROOT, name_of, prose, sister_of
+
 COMMENT = re.compile(r"(?:(?<=\s)#(?= )|^--).*$", re.MULTILINE)  # not the prompt of root
 
 
-def prose(text: str) -> str:
-    """The text without its blocks of code."""
-    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+def texts(page: Path) -> tuple[str, str]:
+    """The page in Chinese and in English."""
+    return sister_of(page).read_text("utf-8"), page.read_text("utf-8")
 
 
 def blocks(text: str) -> list[str]:
@@ -34,43 +33,48 @@ def rows(text: str) -> list[list[str]]:
     return [re.findall(r"`[^`]*`", cell) or re.findall(r"^\d+$", cell) for cell in cells]
 
 
-def test_they_have_the_same_headings() -> None:
+def test_every_page_has_a_sister() -> None:
+    """And no page in Chinese is alone."""
+    chinese = [ROOT / "README.zh-CN.md", *(ROOT / "docs/manual").glob("*.zh-CN.md")]
+    assert sorted(chinese) == sorted(sister_of(page) for page in MANUAL)
+    assert len(MANUAL) > 15
+
+
+@pytest.mark.parametrize("page", MANUAL, ids=name_of)
+def test_the_sisters_name_each_other(page: Path) -> None:
+    """Below the title, each in the other's language."""
+    chinese, english = (text.splitlines()[2] for text in texts(page))
+    assert english.startswith(f"[中文]({sister_of(page).name})")
+    assert chinese.startswith(f"[English]({page.name})")
+
+
+@pytest.mark.parametrize("page", MANUAL, ids=name_of)
+def test_they_have_the_same_headings(page: Path) -> None:
     """As many, as deep, in the same order."""
-    assert headings(CHINESE) == headings(ENGLISH)
-    assert len(headings(ENGLISH)) > 15
+    chinese, english = texts(page)
+    assert headings(chinese) == headings(english)
 
 
-def test_they_have_the_same_commands() -> None:
+@pytest.mark.parametrize("page", MANUAL, ids=name_of)
+def test_they_have_the_same_commands(page: Path) -> None:
     """Each block of code is the same, but for its comments."""
-    assert blocks(CHINESE) == blocks(ENGLISH)
-    assert len(blocks(ENGLISH)) > 10
+    chinese, english = texts(page)
+    assert blocks(chinese) == blocks(english)
 
 
-def test_they_have_the_same_tables() -> None:
+@pytest.mark.parametrize("page", MANUAL, ids=name_of)
+def test_they_have_the_same_tables(page: Path) -> None:
     """Row by row: settings, exit codes, messages, tables and views."""
-    assert rows(CHINESE) == rows(ENGLISH)
+    chinese, english = texts(page)
+    assert rows(chinese) == rows(english)
 
 
 @pytest.mark.parametrize("start", ["SYNCJOB_", "syncjob", "make ", "--", "-v"])
-def test_they_speak_of_the_same_things(start: str) -> None:
+@pytest.mark.parametrize("page", MANUAL, ids=name_of)
+def test_they_speak_of_the_same_things(page: Path, start: str) -> None:
     """Every setting, command and option that one names, the other names as often."""
     named = [
         Counter(code for code in re.findall(r"`([^`\n]+)`", prose(text)) if code.startswith(start))
-        for text in (CHINESE, ENGLISH)
+        for text in texts(page)
     ]
     assert named[0] == named[1]
-    assert named[0]
-
-
-@pytest.mark.parametrize("text", [CHINESE, ENGLISH], ids=["Chinese", "English"])
-def test_every_link_leads_somewhere(text: str) -> None:
-    """To a file of the repository, or to a heading of the same manual."""
-    anchors = {
-        re.sub(r"[^\w一-鿿-]", "", heading.lower().replace(" ", "-"))
-        for heading in re.findall(r"^#+ (.*)", prose(text), re.MULTILINE)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        else:
-            assert (ROOT / target).exists(), target
