@@ -133,7 +133,7 @@ def ask(asker: Asker, openids: Sequence[str]) -> Answers:
 
 
 def settle(
-    asker: Asker, asked: Mapping[str, UserInfo], conflicts: Sequence[UnionidConflict]
+    asker: Asker, conflicts: Sequence[UnionidConflict], asked: Mapping[str, UserInfo]
 ) -> Answers:
     """Ask user/info about each unionid in conflict; return only what it confirms.
 

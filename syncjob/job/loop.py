@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from syncjob.errors import SyncjobError, WeChatError
 from syncjob.interruption import interruption
@@ -163,7 +163,7 @@ class AskLoop(Generic[S]):
             self.handed_out += 1
             self._out += 1
             self._unstored += len(openids)
-            asking = partial(question, self._asker, openids)
+            asking = partial(_ask, question, self._asker, openids)
             self._workers.start("ask", asking, partial(self._on_answers, len(openids)))
         while self._saves < self._workers.writers and self._confirmed:
             self._save(self._confirmed.popleft(), confirmed=True)
@@ -244,7 +244,7 @@ class AskLoop(Generic[S]):
             self._out += 1
             self._unstored += len(openids)
             infos = {info.openid: info for info in answers.following}
-            settling = partial(settle, self._asker, infos, part)
+            settling = partial(_ask, partial(settle, asked=infos), self._asker, part)
             self._workers.start("ask", settling, partial(self._on_settled, len(openids)))
 
     def _parts(
@@ -275,7 +275,6 @@ class AskLoop(Generic[S]):
         """Ask about nobody else; raise what is no failure of WeChat's."""
         if self._closing:
             return  # the first failure counts
-        self._asker.stop(error)
         self._batches.clear()
         if not isinstance(error, WeChatError):
             raise error
@@ -304,6 +303,7 @@ class AskLoop(Generic[S]):
 
     def _close(self, failure: BaseException) -> None:
         self._asker.stop(failure)
+        self._workers.finish()
         self._batches.clear()
         self._closing = True
         if not isinstance(failure, WeChatError | KeyboardInterrupt):
@@ -321,3 +321,14 @@ class AskLoop(Generic[S]):
         while goes_on() and time.monotonic() < until:
             self._workers.wait(until)
             self.hand_out()
+
+
+def _ask(
+    question: Callable[[Asker, Sequence[Any]], Answers], asker: Asker, about: Sequence[Any]
+) -> Answers:
+    """Ask in a worker; if that fails, let no other worker begin a call."""
+    try:
+        return question(asker, about)
+    except BaseException as error:
+        asker.stop(error)
+        raise

@@ -34,7 +34,7 @@ from syncjob.model import (
 logger = logging.getLogger(__name__)
 
 # Pages that are fetched, or being fetched, and not stored. A call of the list is scarce (500 a
-# day): so many are repeated when a run is killed.
+# day): so many are repeated when a run is killed. With one call at a time, one.
 MOST_UNSTORED = 2
 
 
@@ -80,6 +80,7 @@ class Pages:
         self._cursor, self._number, self._listed = sweep.next_openid, sweep.pages, sweep.openids
         self._leads_on = True  # whether to fetch it before the pages that have come are stored
         self._fetching = self._saving = False
+        self._most_unstored = min(MOST_UNSTORED, job.workers.calls)
         self._list_error: Exception | None = None
         self._end: SweepEnd | None = None
 
@@ -122,7 +123,7 @@ class Pages:
     def _may_fetch(self) -> bool:
         if self._fetching or self._list_error is not None or not self._loop.has_room:
             return False
-        return len(self._pages) < MOST_UNSTORED if self._leads_on else not self._pages
+        return len(self._pages) < self._most_unstored if self._leads_on else not self._pages
 
     def _fetch(self) -> None:
         if not self._job.bounds.take_page():

@@ -6,6 +6,7 @@ Every result comes back through one queue, to be taken by that thread.
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -28,8 +29,7 @@ STORING_SECONDS = 5.0
 class Workers:
     """Daemon threads in pools: one for the list, `calls` to ask about people, `writers` to store.
 
-    With one call at a time a single thread does all of it, in the order in which it is handed out.
-    `beat` renews the heartbeat of the run; it is called every `beat_every` seconds of waiting.
+    With one call at a time, everything that is handed out runs one after the other. `beat` renews the heartbeat of the run; it is called every `beat_every` seconds of waiting.
     Use it in a `with`.
     """
 
@@ -39,16 +39,15 @@ class Workers:
         self.calls = calls
         self.writers = writers
         self._done: SimpleQueue[tuple[Then, Any, BaseException | None]] = SimpleQueue()
-        if calls == 1:
-            only = _Threads("call", 1, self._done)
-            self._pools: dict[Pool, _Threads] = {"list": only, "ask": only, "store": only}
-        else:
-            self._pools = {
-                "list": _Threads("list", 1, self._done),
-                "ask": _Threads("ask", calls, self._done),
-                # A page is stored beside the answers, but for a database with one writer.
-                "store": _Threads("store", writers + (writers > 1), self._done),
-            }
+        self._pools: dict[Pool, _Threads] = {
+            "list": _Threads("list", 1, self._done),
+            "ask": _Threads("ask", calls, self._done),
+            # A page is stored beside the answers, but for a database with one writer.
+            "store": _Threads("store", writers + (writers > 1), self._done),
+        }
+        self._one_at_a_time = calls == 1
+        self._running = 0
+        self._queue: deque[tuple[Pool, Callable[[], Any], Then]] = deque()
         # A beat must not wait for a transaction that waits for a lock.
         self._beats = _Threads("beat", 1, self._done)
         self._beat = beat
@@ -58,7 +57,19 @@ class Workers:
 
     def start(self, pool: Pool, function: Callable[[], Any], then: Then) -> None:
         """Have the function run in a thread of the pool; `then` gets its result from `wait`."""
-        self._pools[pool].put(function, then)
+        if self._one_at_a_time and self._running:
+            self._queue.append((pool, function, then))
+        else:
+            self._running += 1
+            self._pools[pool].put(function, then)
+
+    def finish(self) -> None:
+        """Begin no more calls that are queued; a transaction need not wait for a call any more."""
+        self._one_at_a_time = False
+        for pool, function, then in self._queue:
+            if pool == "store":
+                self.start(pool, function, then)
+        self._queue.clear()
 
     def wait(self, until: float | None = None) -> bool:
         """Take one result, waiting for it until then; return whether there was one.
@@ -77,6 +88,10 @@ class Workers:
             then, result, error = self._done.get(timeout=max(0.0, wake_at - now))
         except Empty:
             return False
+        if then != self._on_beat:
+            self._running -= 1
+            if self._queue:
+                self.start(*self._queue.popleft())
         then(result, error)
         return True
 
