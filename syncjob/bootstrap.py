@@ -52,16 +52,16 @@ def open_job(settings: Settings) -> Iterator[Job]:
         store = stack.enter_context(
             open_store(
                 settings.database_url.reveal(),
-                name=f"syncjob/{settings.appid}",
+                name=f"syncjob/{settings.account.appid}",
                 only_account=settings.only_account,
             )
         )
-        account = store.save_account(settings.appid)
+        account = store.save_account(settings.account.appid)
         if account.hash_key is not None:
             key_hashes(account.hash_key)
         quotas = Quotas(
             _QuotaBook(store, account.id),
-            reserve=settings.quota_reserve,
+            reserve=settings.account.quota_reserve,
             now=_clock_of(store),
         )
         transport = Transport(
@@ -73,9 +73,9 @@ def open_job(settings: Settings) -> Iterator[Job]:
         )
         stack.callback(transport.close)
         source = token_source(settings, transport, stack)
-        shelf = _AccountShelf(store, account.id, fingerprint(settings.appsecret.reveal()))
+        shelf = _AccountShelf(store, account.id, fingerprint(settings.account.appsecret.reveal()))
         tokens = Tokens(source, shelf, sleep=sleep)
-        client = WeChatClient(transport, tokens, lang=settings.lang, quotas=quotas)
+        client = WeChatClient(transport, tokens, lang=settings.account.lang, quotas=quotas)
         yield Job(store, client, account, quotas)
 
 
@@ -131,14 +131,18 @@ def _clock_of(store: Store) -> Callable[[], datetime]:
 
 def token_source(settings: Settings, transport: Transport, stack: ExitStack) -> TokenSource:
     """Return where the settings say that tokens come from; `stack` closes it."""
-    match settings.token_source:
+    match settings.account.token_source:
         case "stable":
-            return StableToken(transport, settings.appid, settings.appsecret.reveal())
+            return StableToken(
+                transport, settings.account.appid, settings.account.appsecret.reveal()
+            )
         case "classic":
-            return ClassicToken(transport, settings.appid, settings.appsecret.reveal())
+            return ClassicToken(
+                transport, settings.account.appid, settings.account.appsecret.reveal()
+            )
         case "url":
             server = Transport(
-                settings.token_url.reveal(),
+                settings.account.token_url.reveal(),
                 timeout=settings.timeout,
                 name="the token server of SYNCJOB_TOKEN_URL",
                 sleep=sleep,
@@ -146,6 +150,6 @@ def token_source(settings: Settings, transport: Transport, stack: ExitStack) -> 
             stack.callback(server.close)
             return TokenURL(server)
         case "command":
-            return TokenCommand(settings.token_command)
+            return TokenCommand(settings.account.token_command)
         case "fixed":
-            return FixedToken(settings.access_token.reveal())
+            return FixedToken(settings.account.access_token.reveal())

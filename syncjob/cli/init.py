@@ -22,9 +22,8 @@ def init(file: Path) -> None:
 
     FILE is syncjob.toml unless you name another. What is there already is left as it is.
     """
-    from importlib.resources import files
+    from syncjob.config.rendering import settings_file
 
-    template = files("syncjob.config").joinpath("template.toml").read_bytes()
     try:
         # Made at once as it is to stay: not open to others even for a moment, and nobody's before.
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -33,7 +32,7 @@ def init(file: Path) -> None:
     except OSError as error:
         raise SettingsError(f"{str(file)!r} cannot be written: {error.strerror}") from None
     with os.fdopen(descriptor, "wb") as written:
-        written.write(template)
+        written.write(settings_file().encode())
     click.echo(
         f"Wrote {file}; only you can read it. Next:\n"
         f"  1. fill in the account, its secret and the database at the top of it\n"

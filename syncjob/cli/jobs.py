@@ -160,7 +160,7 @@ def _run(context: click.Context, options: RunOptions) -> None:
 
 def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report") -> None:
     settings = reader.job()
-    report.appid, report.database_url = settings.appid, settings.database_url
+    report.appid, report.database_url = settings.account.appid, settings.database_url
     if settings.metrics_file is not None:
         require_prometheus_client("SYNCJOB_METRICS_FILE")
     from syncjob.bootstrap import open_job
@@ -173,14 +173,14 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         command=options.command,
         batch_size=settings.batch_size,
         concurrency=settings.concurrency,
-        sweep_every=timedelta(0) if options.now else settings.sweep_every,
+        sweep_every=timedelta(0) if options.now else settings.account.sweep_every,
         rules=SweepRules(
-            max_drift=settings.max_drift,
-            max_unfollow=settings.max_unfollow,
-            max_age=settings.sweep_max_age,
+            max_drift=settings.account.max_drift,
+            max_unfollow=settings.account.max_unfollow,
+            max_age=settings.account.sweep_max_age,
         ),
-        refresh_after=settings.refresh_after,
-        refresh_limit=settings.refresh_limit,
+        refresh_after=settings.account.refresh_after,
+        refresh_limit=settings.account.refresh_limit,
         restart=options.restart,
         probe_after=settings.probe_after,
         max_pages=options.max_pages,
@@ -196,7 +196,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
             report.run, report.calls = run, by_api(job.client.traffic.spent)
 
         run = partial(run_job, job.store, job.client, job.account, plan, on_run=keep)
-        every = settings.sweep_every
+        every = settings.account.sweep_every
         with leaving_metrics(settings.metrics_file, job.store, job.account, every):
             if watched():
                 _watch(run, lambda: _next_sweep(job, every))
@@ -230,15 +230,15 @@ def _tell(context: click.Context, *, now: bool) -> None:
 
     with open_store(
         settings.database_url.reveal(),
-        name=f"syncjob/{settings.appid}",
+        name=f"syncjob/{settings.account.appid}",
         only_account=settings.only_account,
     ) as store:
         found = intend(
             store,
-            settings.appid,
-            sweep_every=timedelta(0) if now else settings.sweep_every,
-            sweep_max_age=settings.sweep_max_age,
-            refresh_after=settings.refresh_after,
-            refresh_limit=settings.refresh_limit,
+            settings.account.appid,
+            sweep_every=timedelta(0) if now else settings.account.sweep_every,
+            sweep_max_age=settings.account.sweep_max_age,
+            refresh_after=settings.account.refresh_after,
+            refresh_limit=settings.account.refresh_limit,
         )
     click.echo(in_words(found, batch_size=settings.batch_size))

@@ -41,10 +41,10 @@ def plan(context: click.Context, backfill: bool, as_json: bool) -> None:
             batch_size=settings.batch_size,
             concurrency=settings.concurrency,
             backfill=backfill,
-            sweep_every=settings.sweep_every,
-            sweep_max_age=settings.sweep_max_age,
-            refresh_after=settings.refresh_after,
-            refresh_limit=settings.refresh_limit,
+            sweep_every=settings.account.sweep_every,
+            sweep_max_age=settings.account.sweep_max_age,
+            refresh_after=settings.account.refresh_after,
+            refresh_limit=settings.account.refresh_limit,
         )
     click.echo(json.dumps(_as_json(found), indent=2) if as_json else _in_words(found))
 

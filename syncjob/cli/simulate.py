@@ -271,10 +271,13 @@ def simulate(
 
 
 def _run(command: Sequence[str], settings: Mapping[str, str]) -> int:
+    from syncjob.config.simulated import REACHES_OTHERS
     from syncjob.simulator.rehearsal import run_command
 
+    # The other form of a secret that is set as well: only one of both may be.
+    without = REACHES_OTHERS | {f"{name}_FILE" for name in settings}
     try:
-        return run_command(command, settings)
+        return run_command(command, settings, without=without)
     except FileNotFoundError:
         click.echo(f"simulate: no such command: {command[0]}", err=True)
         return _NOT_FOUND

@@ -8,42 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from syncjob.config.secrets import is_public, unreadable
+from syncjob.config.settings import BY_NAME, SETTING_NAMES
 from syncjob.errors import SettingsError
-
-SETTING_NAMES = frozenset(
-    {
-        "SYNCJOB_DATABASE_URL",
-        "SYNCJOB_DATABASE_URL_FILE",
-        "SYNCJOB_APPID",
-        "SYNCJOB_APPSECRET",
-        "SYNCJOB_APPSECRET_FILE",
-        "SYNCJOB_API_URL",
-        "SYNCJOB_TOKEN_SOURCE",
-        "SYNCJOB_TOKEN_URL",
-        "SYNCJOB_TOKEN_COMMAND",
-        "SYNCJOB_ACCESS_TOKEN",
-        "SYNCJOB_ACCESS_TOKEN_FILE",
-        "SYNCJOB_LANG",
-        "SYNCJOB_BATCH_SIZE",
-        "SYNCJOB_CONCURRENCY",
-        "SYNCJOB_SWEEP_EVERY",
-        "SYNCJOB_SWEEP_MAX_AGE",
-        "SYNCJOB_MAX_DRIFT",
-        "SYNCJOB_MAX_UNFOLLOW",
-        "SYNCJOB_REFRESH_AFTER",
-        "SYNCJOB_REFRESH_LIMIT",
-        "SYNCJOB_QUOTA_RESERVE",
-        "SYNCJOB_PROBE_AFTER",
-        "SYNCJOB_ON_FAILURE",
-        "SYNCJOB_WEBHOOK_URL",
-        "SYNCJOB_WEBHOOK_URL_FILE",
-        "SYNCJOB_WEBHOOK_FORMAT",
-        "SYNCJOB_TIMEOUT",
-        "SYNCJOB_METRICS_FILE",
-        "SYNCJOB_KEEP_RUNS",
-    }
-)
-
 
 LONGEST_FILE = 1 << 20  # bytes; what is longer is no settings file, and /dev/zero never ends
 # A date is no instance of datetime, but a datetime is one of date: the narrower goes first.
@@ -97,7 +63,11 @@ def read_settings_file(path: Path) -> SettingsFile:
     wrong = {name: fault for name, value in content.items() if (fault := _fault_of(name, value))}
     for name in wrong:
         del texts[name]
-    exposed = [name for name, value in texts.items() if _is_secret(name, value)]
+    exposed = [
+        name
+        for name, value in texts.items()
+        if name in BY_NAME and (exposes := BY_NAME[name].exposes) is not None and exposes(value)
+    ]
     return SettingsFile(
         path,
         texts,
@@ -147,15 +117,3 @@ def _is_section(value: object) -> bool:
     return isinstance(value, dict) or (
         isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
     )
-
-
-def _is_secret(name: str, value: str) -> bool:
-    """Tell whether a setting is secret by itself, or as an address that holds a password or key."""
-    # A bot's address is its key, in the path or the query.
-    if name in ("SYNCJOB_APPSECRET", "SYNCJOB_ACCESS_TOKEN", "SYNCJOB_WEBHOOK_URL"):
-        return bool(value.strip())
-    user, at, _ = value.partition("://")[2].partition("@")
-    has_password = bool(at) and ":" in user and not user.startswith("/")  # a path of SQLite's
-    if name == "SYNCJOB_DATABASE_URL":
-        return has_password or "password=" in value
-    return name == "SYNCJOB_TOKEN_URL" and (has_password or "?" in value)

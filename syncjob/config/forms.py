@@ -1,14 +1,29 @@
-"""The forms that settings have: each function reads one.
+"""The forms that settings have: each function parses one, or returns a function that does.
 
-Raises ValueError, whose text is what is expected.
+They raise ValueError with what is expected, or SettingsError with the whole message where the text
+may be a secret, or must be named in another way.
 """
 
 import ipaddress
 import re
+import shlex
+import shutil
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from syncjob.config.secrets import Secret
+from syncjob.config.texts import oddity_of
+from syncjob.errors import SettingsError
 from syncjob.model import Allowance
+
+WECHAT = "https://api.weixin.qq.com"
+# As the files of deploy/ and the pages show it; nobody's.
+EXAMPLE_APPID = "wx0123456789abcdef"
+# What stands in other people's pages: wxYOURAPPID, APPID, wxxxxxxxxxxxxxxxxx.
+PLACEHOLDER = re.compile(r"(wx[_-]?)?your[_-]?app[_-]?id|app[_-]?id|wxx{3,}", re.IGNORECASE)
+DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
 
 COUNT = re.compile(r"[0-9]{1,9}")
 PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%")
@@ -142,3 +157,107 @@ def is_http_url(url: str) -> bool:
         return parts.scheme in ("http", "https") and parts.port != 0
     except ValueError:
         return False
+
+
+def one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    """Return a parser of one of these words."""
+
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return value
+
+    return parse
+
+
+def appid(value: str) -> str:
+    """Parse an AppID; WeChat has promised no form of it."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+        raise SettingsError(
+            f"SYNCJOB_APPID is {value!r}{oddity_of(value)}; expected an AppID such as "
+            f"{EXAMPLE_APPID}"
+        )
+    if value.lower() == EXAMPLE_APPID or PLACEHOLDER.fullmatch(value):
+        raise SettingsError(
+            f"SYNCJOB_APPID is {value!r}, the placeholder of an example; expected the AppID "
+            "of your account"
+        )
+    return value
+
+
+def credential(name: str, meaning: str) -> Callable[[str], Secret]:
+    """Return a parser of an AppSecret or a token, in which neither blanks nor non-ASCII occur."""
+
+    def parse(value: str) -> Secret:
+        if " " in value:
+            raise SettingsError(f"{name} holds a blank inside; expected {meaning} and nothing else")
+        if not value.isascii():
+            raise SettingsError(
+                f"{name} holds characters that are not ASCII (full-width ones, typographic "
+                f"quotation marks?); expected {meaning}"
+            )
+        return Secret(value)
+
+    return parse
+
+
+def database_url(value: str) -> Secret:
+    """Parse the URL of a database as far as its scheme; the rest is the database's to judge."""
+    scheme, found, _ = value.partition("://")
+    if not found or scheme not in DATABASE_SCHEMES:
+        is_scheme = found and re.fullmatch(r"(jdbc:)?[A-Za-z][A-Za-z0-9+.-]{0,30}", scheme)
+        kind = f"a {scheme!r} URL" if is_scheme else "no URL"
+        names_driver = is_scheme and re.search("[+:]", scheme)
+        hint = " (the drivers come with syncjob)" if names_driver else ""
+        raise SettingsError(
+            f"SYNCJOB_DATABASE_URL is {kind}; expected postgresql://user@host/database "
+            f"or sqlite:////path/to/file.db{hint}"
+        )
+    return Secret(value)
+
+
+def http_address(name: str, meaning: str) -> Callable[[str], Secret]:
+    """Return a parser of an address that may carry a key in its path or query."""
+
+    def parse(value: str) -> Secret:
+        if not is_http_url(value):
+            raise SettingsError(f"{name} is no http(s) address; expected {meaning}")
+        return Secret(value)
+
+    return parse
+
+
+def api_url(value: str) -> str:
+    """Parse the address that the paths of the API are put behind."""
+    if not is_http_url(value) or "?" in value or "#" in value:
+        # What follows these, or stands before an @, may be a password.
+        found = "an address with ? or # or @" if re.search("[@?#]", value) else repr(value)
+        raise SettingsError(f"SYNCJOB_API_URL is {found}; expected an address such as {WECHAT}")
+    return value.rstrip("/")
+
+
+def command(name: str) -> Callable[[str], tuple[str, ...]]:
+    """Return a parser of a command, which is split as a shell would."""
+
+    def parse(value: str) -> tuple[str, ...]:
+        try:
+            words = tuple(shlex.split(value))
+            # The whole command in quotation marks, as `docker --env-file` leaves them.
+            if len(words) == 1 and " " in words[0] and shutil.which(words[0]) is None:
+                words = tuple(shlex.split(words[0]))
+            return words
+        except ValueError as error:
+            raise SettingsError(
+                f"{name} cannot be split into words ({error}); quote it as for a shell"
+            ) from None
+
+    return parse
+
+
+def metrics_file(value: str) -> Path:
+    """Parse a path that ends with .prom: the collector passes over every other name."""
+    if not value.endswith(".prom"):
+        raise ValueError(
+            "a path that ends with .prom, such as /var/lib/prometheus/node-exporter/syncjob.prom"
+        )
+    return Path(value)

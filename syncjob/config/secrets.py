@@ -32,6 +32,28 @@ class Secret:
         return hash(self._value)
 
 
+def any_text(text: str) -> bool:
+    """Tell whether there is any text: all of it is the secret."""
+    return bool(text.strip())
+
+
+def cannot_tell(text: str) -> bool:
+    """Tell that no secret is seen in the text, though one may be there: a command's argument."""
+    return False
+
+
+def has_password(url: str) -> bool:
+    """Tell whether a password stands in the URL, before its host or among its options."""
+    user, at, _ = url.partition("://")[2].partition("@")
+    in_front = bool(at) and ":" in user and not user.startswith("/")  # a path of SQLite's
+    return in_front or "password=" in url
+
+
+def has_key(url: str) -> bool:
+    """Tell whether a password or a query, which often is a key, stands in the URL."""
+    return has_password(url) or "?" in url
+
+
 def is_public(status: os.stat_result) -> bool:
     """Tell whether everybody on this machine can read the file."""
     return stat.S_ISREG(status.st_mode) and bool(status.st_mode & stat.S_IROTH)

@@ -6,20 +6,14 @@ It marks their environment, and the mark goes wherever the environment goes: thr
 
 from collections.abc import Mapping
 
+from syncjob.config.settings import BY_NAME, SETTINGS
 from syncjob.errors import RehearsalRefused
 
 MARK = "SYNCJOB_SIMULATED"
 ANYWAY = "anyway"
 # A settings file is the real job's as a rule, and a rehearsal must reach nobody by it.
-_REACHES_OTHERS = frozenset(
-    {
-        "SYNCJOB_METRICS_FILE",
-        "SYNCJOB_ON_FAILURE",
-        "SYNCJOB_WEBHOOK_URL",
-        "SYNCJOB_WEBHOOK_URL_FILE",
-    }
-)
-_DATABASE = frozenset({"SYNCJOB_DATABASE_URL", "SYNCJOB_DATABASE_URL_FILE"})
+REACHES_OTHERS = frozenset(name for row in SETTINGS if row.reaches_others for name in row.names)
+_DATABASE = frozenset(BY_NAME["SYNCJOB_DATABASE_URL"].names)
 
 
 def is_simulated(environ: Mapping[str, str]) -> bool:
@@ -43,7 +37,7 @@ def usable(environ: Mapping[str, str], file: Mapping[str, str]) -> dict[str, str
     """
     if not is_simulated(environ):
         return dict(file)
-    left_out = _REACHES_OTHERS
+    left_out = REACHES_OTHERS
     account = account_of(environ)
     if account is not None and file.get("SYNCJOB_APPID", account).strip() != account:
         left_out |= _DATABASE

@@ -1,20 +1,17 @@
 """The values of an environment and of a file, one by one, each with what is wrong with it."""
 
 import difflib
-import shlex
-import shutil
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from syncjob.config.file import SETTING_NAMES
-from syncjob.config.secrets import Secret, read_secret_file
+from syncjob.config.secrets import read_secret_file
+from syncjob.config.settings import BY_NAME, SETTING_NAMES, SETTINGS
+from syncjob.config.table import Setting
 from syncjob.config.texts import fault_of, oddity_of, quoting_fault_of, stripped, unquoted
 from syncjob.errors import SettingsError
 
-T = TypeVar("T")
-
-# Split as a shell would: quotation marks in them are the operator's own.
-COMMANDS = ("SYNCJOB_TOKEN_COMMAND", "SYNCJOB_ON_FAILURE")
+TOKEN_SOURCE = BY_NAME["SYNCJOB_TOKEN_SOURCE"]
+COMMANDS = frozenset(row.name for row in SETTINGS if row.is_command)
 
 
 class Values:
@@ -57,7 +54,41 @@ class Values:
             if (fault := fault_of(self._values[name])) is not None
         ]
 
-    # --- forms ----------------------------------------------------------------------------
+    @property
+    def token_source(self) -> str:
+        """Return where tokens come from, whether there is such a source or not."""
+        return self._values.get(TOKEN_SOURCE.name, TOKEN_SOURCE.default_text)
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Return the names of all variables and keys that are not blank, settings or not."""
+        return frozenset(self._values)
+
+    def names(self, name: str) -> bool:
+        """Tell whether a setting was given, by itself or as a file."""
+        return name in self._values or f"{name}_FILE" in self._values
+
+    def read(self, setting: Setting, *, required: bool = True) -> Any:
+        """Return the value of a setting; the file of a secret is read each time.
+
+        Unless `required`, one that is not set is no error.
+        """
+        if setting.only_for and self.token_source not in setting.only_for:
+            return setting.unset
+        text = self._secret(setting.name) if setting.has_file else self._text(setting.name)
+        text = text or setting.default
+        value = setting.unset if text is None else self._parsed(setting, text)
+        if required and setting.expected and value == setting.unset:
+            or_file = f" (or {setting.name}_FILE)" if setting.has_file else ""
+            raise self.missing(setting.name + or_file, setting.expected)
+        return value
+
+    def missing(self, name: str, expected: str) -> SettingsError:
+        """Return the error for a setting that is not set; it names what may be a misspelling."""
+        others = {other.upper(): other for other in self._values if other not in SETTING_NAMES}
+        near = difflib.get_close_matches(name.split()[0], others, n=1, cutoff=0.8)
+        hint = f" (did you mean it by {_shown(others[near[0]])}?)" if near else ""
+        return SettingsError(f"{name} is not set; expected {expected}; {self.absence}{hint}")
 
     def _text(self, name: str) -> str | None:
         """Return the text of a setting as it stands, None if it is not set."""
@@ -69,54 +100,14 @@ class Values:
             raise SettingsError(f"{name} {fault}")
         return value
 
-    def _one_of(self, name: str, choices: tuple[str, ...], default: str) -> Any:
-        value = self._text(name) or default
-        if value not in choices:
-            raise SettingsError(
-                f"{name} is {value!r}{oddity_of(value)}; expected one of {', '.join(choices)}"
-            )
-        return value
-
-    def _words(self, name: str) -> tuple[str, ...]:
-        """Read a command, split as a shell would; no words if it is not set."""
-        command = self._text(name) or ""
+    def _parsed(self, setting: Setting, text: str) -> Any:
         try:
-            words = tuple(shlex.split(command))
-            # The whole command in quotation marks, as `docker --env-file` leaves them.
-            if len(words) == 1 and " " in words[0] and shutil.which(words[0]) is None:
-                words = tuple(shlex.split(words[0]))
-            return words
+            return setting.parse(text)
         except ValueError as error:
-            raise SettingsError(
-                f"{name} cannot be split into words ({error}); quote it as for a shell"
-            ) from None
+            shown = "not shown" if setting.secret else f"{text!r}{oddity_of(text)}"
+            raise SettingsError(f"{setting.name} is {shown}; expected {error}") from None
 
-    def _parsed(self, name: str, parse: Callable[[str], T], default: str) -> T:
-        value = self._text(name) or default
-        try:
-            return parse(value)
-        except ValueError as error:
-            raise SettingsError(
-                f"{name} is {value!r}{oddity_of(value)}; expected {error}"
-            ) from None
-
-    def _needed_secret(self, name: str, meaning: str, needed: bool) -> Secret:
-        if not needed:
-            return Secret("")
-        secret = self._secret(name)
-        if secret is None:
-            raise self._missing(f"{name} (or {name}_FILE)", meaning)
-        # Neither an AppSecret nor a token has such characters; a URL with a password may.
-        if " " in secret.reveal():
-            raise SettingsError(f"{name} holds a blank inside; expected {meaning} and nothing else")
-        if not secret.reveal().isascii():
-            raise SettingsError(
-                f"{name} holds characters that are not ASCII (full-width ones, typographic "
-                f"quotation marks?); expected {meaning}"
-            )
-        return secret
-
-    def _secret(self, name: str) -> Secret | None:
+    def _secret(self, name: str) -> str | None:
         """Read `NAME`, or the file that `NAME_FILE` names, without the blanks around it."""
         value, path = self._text(name), self._text(f"{name}_FILE")
         if value and path:
@@ -132,13 +123,7 @@ class Values:
             raise SettingsError(
                 f"{name} holds a line break or a control character; check its quoting"
             )
-        return Secret(value) if value else None
-
-    def _missing(self, name: str, meaning: str) -> SettingsError:
-        others = {other.upper(): other for other in self._values if other not in SETTING_NAMES}
-        near = difflib.get_close_matches(name.split()[0], others, n=1, cutoff=0.8)
-        hint = f" (did you mean it by {_shown(others[near[0]])}?)" if near else ""
-        return SettingsError(f"{name} is not set; expected {meaning}; {self.absence}{hint}")
+        return value or None
 
 
 def _cleaned(values: Mapping[str, str]) -> dict[str, str]:

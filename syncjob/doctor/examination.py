@@ -70,8 +70,7 @@ class Examination:
         settings, faults = self._reader.examine()
         yield from check_settings(self._reader, faults)
         if settings is not None:
-            names_database = self._reader.names("SYNCJOB_DATABASE_URL")
-            yield from check_choices(settings, names_database=names_database)
+            yield from check_choices(settings, names_database=self._reader.names_database)
             yield from check_metrics_file(settings)
             yield from check_notices(self._reader.notices())
         return settings
@@ -90,19 +89,16 @@ class Examination:
         except SettingsError:  # told of already
             yield unchecked("database", "the settings are wrong")
             return
-        url = settings.database_url.reveal()
-        self._health, findings = check_database(url, name=f"syncjob/{settings.appid or ''}")
+        appid = settings.account.appid if isinstance(settings, Settings) else settings.appid
+        url, name = settings.database_url.reveal(), f"syncjob/{appid or ''}"
+        self._health, findings = check_database(url, name=name)
         yield from findings
         if not is_usable(self._health):
             yield unchecked("history", "the database cannot be used")
             return
         try:
-            with open_store(
-                url,
-                name=f"syncjob/{settings.appid or ''}",
-                only_account=settings.only_account,
-            ) as store:
-                yield from self._history(store, settings.appid, job)
+            with open_store(url, name=name, only_account=settings.only_account) as store:
+                yield from self._history(store, appid, job)
         except SyncjobError as error:
             yield told("history", error)
 
@@ -116,7 +112,9 @@ class Examination:
             who = f"{appid} is not in the database yet{others}" if appid else "no account is named"
             yield note("success", who, "start with: syncjob -v sync")
             return
-        yield from self._remembered(store, account, None if job is None else job.sweep_every)
+        yield from self._remembered(
+            store, account, None if job is None else job.account.sweep_every
+        )
 
     def _remembered(
         self, store: Store, account: Account, every: timedelta | None
@@ -157,6 +155,6 @@ class Examination:
         if self._account is None:
             return
         url = settings.database_url.reveal()
-        with open_store(url, name=f"syncjob/{settings.appid}") as store:
+        with open_store(url, name=f"syncjob/{settings.account.appid}") as store:
             own = OwnList(store, self._account, get_token_source=lambda: token_source)
             own.require_own("", page)

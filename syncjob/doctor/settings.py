@@ -24,12 +24,12 @@ def check_settings(reader: SettingsReader, faults: list[SettingsError]) -> Itera
     for name, near in reader.unknown:
         hint = f"did you mean {near}?" if near else "the README lists the settings"
         yield warning("settings", f"{name} is no setting, and passed over", hint)
-    for name in reader.quoted:
+    for name in reader.values.quoted:
         what = f"{name} stands in quotation marks, which were left out"
         yield note("settings", what, "docker --env-file keeps them: write it without")
     file = reader.origin
     if file is None:
-        yield note("settings", f"read from the environment alone: {reader.absence}")
+        yield note("settings", f"read from the environment alone: {reader.values.absence}")
     elif file.denied:
         what = f"read from the environment alone: this user may not read {file.path}"
         yield warning("settings", what, AS_THE_JOB)
@@ -37,7 +37,7 @@ def check_settings(reader: SettingsReader, faults: list[SettingsError]) -> Itera
         for name in file.exposed:
             what = f"everybody on this machine can read {file.path}, which holds {name}"
             yield warning("settings", what, f"run: chmod o= {file.path}")
-    for name in reader.hidden:
+    for name in reader.values.hidden:
         what = f"{name} of the file is hidden by what the environment says"
         yield note("settings", what, f"if that is not meant: unset {name}")
     where = "" if file is None or file.denied else f" with the file {file.path}"
@@ -49,10 +49,11 @@ def check_settings(reader: SettingsReader, faults: list[SettingsError]) -> Itera
 
 def check_choices(settings: Settings, *, names_database: bool) -> Iterator[Finding]:
     """Tell of settings that are allowed, and seldom meant."""
-    if not APPID.fullmatch(settings.appid):
+    appid = settings.account.appid
+    if not APPID.fullmatch(appid):
         yield warning(
             "settings",
-            f"SYNCJOB_APPID is {settings.appid!r}, and an AppID is wx and 16 hexadecimal digits",
+            f"SYNCJOB_APPID is {appid!r}, and an AppID is wx and 16 hexadecimal digits",
             f"copy it from WeChat's console: {KEYS}",
         )
     if not names_database:
@@ -72,7 +73,7 @@ def check_choices(settings: Settings, *, names_database: bool) -> Iterator[Findi
                 "SYNCJOB_API_URL begins with http://: secret and tokens travel in the clear",
                 "begin it with https://, unless the way to that host is safe",
             )
-    source = settings.token_source
+    source = settings.account.token_source
     if source == "classic":
         yield note(
             "settings",

@@ -59,7 +59,7 @@ def check_wechat(
             for check in ("permission", "quota"):
                 yield unchecked(check, "there is no token")
             return
-        account = _Account(transport, token, settings.lang)
+        account = _Account(transport, token, settings.account.lang)
         yield from account.check_permissions(openid)
         if account.token_refused:
             yield unchecked("quota", "the token was refused")
@@ -67,9 +67,9 @@ def check_wechat(
         is_stored = token == stored_token
         yield from _whose_list(account.page, STORED if is_stored else source.name, require_own)
         if source.shared and stored_token and not is_stored:
-            page = _Account(transport, stored_token, settings.lang).get_page()
+            page = _Account(transport, stored_token, settings.account.lang).get_page()
             yield from _whose_list(page, STORED, require_own)
-        yield from account.check_quotas(settings.quota_reserve)
+        yield from account.check_quotas(settings.account.quota_reserve)
         if last_error is not None and last_error.rid is not None:
             yield account.look_up(last_error, last_error.rid)
 
@@ -93,7 +93,7 @@ def _token(
     settings: Settings, where: TokenSource, stored: str | None
 ) -> tuple[str | None, list[Finding]]:
     """Return a token to ask with, None if there is none, and what is to be said of its source."""
-    source = settings.token_source
+    source = settings.account.token_source
     if source == "classic":
         if stored is None:
             why = "fetching a classic token would kill those of other programs; run sync first"

@@ -10,8 +10,15 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncjob.config import DatabaseSettings, Secret, Settings, SettingsReader, open_settings
-from syncjob.config.file import SETTING_NAMES
+from syncjob.config import (
+    AccountSettings,
+    DatabaseSettings,
+    Secret,
+    Settings,
+    SettingsReader,
+    open_settings,
+)
+from syncjob.config.settings import OF_ACCOUNT, SETTING_NAMES
 from syncjob.errors import SettingsError
 from syncjob.model import Allowance
 
@@ -21,6 +28,11 @@ LEAST = {"SYNCJOB_APPID": "wx5d1f0a2b3c4e6978", "SYNCJOB_APPSECRET": "s3cret"}
 def job(**settings: str) -> Settings:
     """Read the settings of a job: the least there must be, and these."""
     return SettingsReader({**LEAST, **settings}).job()
+
+
+def value_of(read: Settings, attribute: str) -> object:
+    """Return the value of a setting, whether all accounts share it or not."""
+    return getattr(read.account if attribute in OF_ACCOUNT else read, attribute)
 
 
 def refused(**settings: str) -> str:
@@ -35,24 +47,26 @@ def refused(**settings: str) -> str:
 def test_an_appid_and_a_secret_are_enough() -> None:
     """Everything but the account has a default."""
     assert job() == Settings(
+        account=AccountSettings(
+            appid="wx5d1f0a2b3c4e6978",
+            appsecret=Secret("s3cret"),
+            token_source="stable",
+            token_url=Secret(""),
+            token_command=(),
+            access_token=Secret(""),
+            lang="zh_CN",
+            sweep_every=None,
+            sweep_max_age=timedelta(days=1),
+            max_drift=Allowance(50, 0.01),
+            max_unfollow=Allowance(100, 0.05),
+            refresh_after=None,
+            refresh_limit=10_000,
+            quota_reserve=0.2,
+        ),
         database_url=Secret("sqlite:///syncjob.db"),
-        appid="wx5d1f0a2b3c4e6978",
-        appsecret=Secret("s3cret"),
         api_url="https://api.weixin.qq.com",
-        token_source="stable",
-        token_url=Secret(""),
-        token_command=(),
-        access_token=Secret(""),
-        lang="zh_CN",
         batch_size=100,
         concurrency=8,
-        sweep_every=None,
-        sweep_max_age=timedelta(days=1),
-        max_drift=Allowance(50, 0.01),
-        max_unfollow=Allowance(100, 0.05),
-        refresh_after=None,
-        refresh_limit=10_000,
-        quota_reserve=0.2,
         probe_after=3,
         timeout=30.0,
         metrics_file=None,
@@ -120,7 +134,7 @@ TAKEN: list[tuple[str, str, str, object]] = [
 @pytest.mark.parametrize(("name", "text", "attribute", "value"), TAKEN)
 def test_a_setting_has_these_forms(name: str, text: str, attribute: str, value: object) -> None:
     """Each setting is read in every form that the README names; blanks around it do not count."""
-    assert getattr(job(**{name: text}), attribute) == value
+    assert value_of(job(**{name: text}), attribute) == value
 
 
 MALFORMED = [
@@ -240,9 +254,9 @@ def test_a_token_source_needs_no_more_than_its_own_setting(
 ) -> None:
     """With url, command and fixed no AppSecret is asked for, and none that is set is kept."""
     read = job(**settings)
-    assert getattr(read, attribute) == value
-    assert read.appsecret == Secret("")
-    assert getattr(job(SYNCJOB_APPSECRET="s", **settings), attribute) == value
+    assert value_of(read, attribute) == value
+    assert read.account.appsecret == Secret("")
+    assert value_of(job(SYNCJOB_APPSECRET="s", **settings), attribute) == value
 
 
 @pytest.mark.parametrize(
@@ -335,5 +349,5 @@ def test_the_environment_is_what_the_process_was_given(
     (tmp_path / "a.toml").write_text("SYNCJOB_LANG = 'en'")
     (tmp_path / "b.toml").write_text("SYNCJOB_LANG = 'zh_TW'")
     monkeypatch.setenv("SYNCJOB_CONFIG", "a.toml")
-    assert open_settings().job().lang == "en"
-    assert open_settings("b.toml").job().lang == "zh_TW"
+    assert open_settings().job().account.lang == "en"
+    assert open_settings("b.toml").job().account.lang == "zh_TW"

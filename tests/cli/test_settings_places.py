@@ -35,7 +35,7 @@ def test_the_systems_file_is_read_and_then_the_users(tmp_path: Path) -> None:
     own = written(tmp_path / "own", "SYNCJOB_APPID = 'wxf1'\nSYNCJOB_LANG = 'en'")
     reader = open_settings(folders=[system, own])
     assert reader.database().appid == "wxe1"
-    assert not reader.names("SYNCJOB_LANG")
+    assert not reader.values.names("SYNCJOB_LANG")
     assert reader.origin is not None
     assert reader.origin.path == system / "syncjob.toml"
     assert open_settings(folders=[tmp_path / "no", own]).database().appid == "wxf1"
@@ -51,7 +51,7 @@ def test_the_environment_wins_over_a_file_that_was_found(
     monkeypatch.setenv("SYNCJOB_APPID", "wxa1")
     monkeypatch.setenv("SYNCJOB_APPSECRET", "s")
     read = open_settings(folders=[system]).job()
-    assert (read.appid, read.lang) == ("wxa1", "en")
+    assert (read.account.appid, read.account.lang) == ("wxa1", "en")
 
 
 @pytest.mark.parametrize("name", ["", " ", '""', "''"])
