@@ -8,6 +8,7 @@ from time import monotonic, sleep
 
 from syncjob.config import Settings
 from syncjob.database.store import Store, open_store
+from syncjob.log_context import start_log_fields
 from syncjob.model import (
     AccessToken,
     Account,
@@ -48,6 +49,7 @@ def open_job(settings: Settings) -> Iterator[Job]:
 
     Raises DatabaseError before anything is touched if the database is not ready.
     """
+    start_log_fields(appid=settings.account.appid)
     with ExitStack() as stack:
         store = stack.enter_context(
             open_store(

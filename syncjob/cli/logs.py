@@ -6,6 +6,8 @@ import re
 import sys
 from datetime import UTC, datetime
 
+from syncjob.log_context import get_log_fields
+
 # "Stored a page. sweep=%d page=%d": what happened, and the names of what it happened to.
 FIELDS = re.compile(r"(\w+)=%\.?\d*[sdf]s?")
 
@@ -35,28 +37,18 @@ def watched() -> bool:
 
 
 class JSONFormatter(logging.Formatter):
-    """One object a line: time, level, event, its fields, and the run, account and sweep it is of.
-
-    These three are remembered from the lines that name them, since a process does one run.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._context: dict[str, object] = {}
+    """One object a line: time, level, event, account, run and sweep, and the fields of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON; numbers stay numbers."""
         fields = self._fields(record)
-        for name in ("run", "appid", "sweep"):
-            if name in fields:
-                self._context[name] = fields[name]
         told: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": FIELDS.split(str(record.msg))[0].strip(" .")
             if fields
             else record.getMessage(),
-            **self._context,
+            **get_log_fields(),
             **fields,
         }
         if record.exc_info:

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import sys
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -20,30 +21,58 @@ OURS = re.compile(
     r"|unfollows(?: approve| reject)?|quota forget|accounts(?: remove)?)\b"
 )
 
-_VERBOSITY = "syncjob.verbosity"
-_CONFIG = "syncjob.config"
-_LOG_FORMAT = "syncjob.log_format"
 
+@dataclass(slots=True)
+class Call:
+    """The common options of one call of the command line, and the settings that it has read."""
 
-class _Called:
-    """How this process was called."""
-
+    verbosity: int = 0
     config: str | None = None
+    log_format: str = "text"
     reader: SettingsReader | None = None
+
+    def set_up_logging(self) -> None:
+        """Log as the options say."""
+        log_to_stderr(self.verbosity, as_json=self.log_format == "json")
+
+    def words_of(self, error: SyncjobError) -> str:
+        """Return an error's words; a database that no setting names is the first thing to know."""
+        words = str(error)
+        if self.reader is not None and isinstance(error, DatabaseError):
+            why = self.reader.why_default_database
+            if why is not None:
+                first, line_end, rest = words.partition("\n")
+                words = f"{first}; {why}{line_end}{rest}"
+        return self.with_config(words)
+
+    def with_config(self, words: str) -> str:
+        """Return words in which each command of ours names the file that `--config` named.
+
+        Who copies `syncjob migrate` from a message would otherwise run it on another database.
+        """
+        if self.config is None:
+            return words
+        option = f"--config {shlex.quote(self.config)}"
+        return OURS.sub(lambda found: f"{found[0]} {option}", words)
+
+
+def call_of(context: click.Context) -> Call:
+    """Return the call that a command is part of."""
+    return context.ensure_object(Call)
 
 
 def _add_verbosity(context: click.Context, parameter: click.Parameter, value: int) -> None:
-    context.meta[_VERBOSITY] = context.meta.get(_VERBOSITY, 0) + value
+    call_of(context).verbosity += value
 
 
 def _keep_config(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
-        context.meta[_CONFIG] = _Called.config = value
+        call_of(context).config = value
 
 
 def _keep_log_format(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
-        context.meta[_LOG_FORMAT] = value
+        call_of(context).log_format = value
 
 
 def _common_options() -> list[click.Option]:
@@ -82,7 +111,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Set logging up as the options say, then run the command."""
-        log_to_stderr(ctx.meta.get(_VERBOSITY, 0), as_json=ctx.meta.get(_LOG_FORMAT) == "json")
+        call_of(ctx).set_up_logging()
         return super().invoke(ctx)
 
 
@@ -97,7 +126,7 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; end in our own way where click would end in its own."""
-        log_to_stderr(ctx.meta.get(_VERBOSITY, 0), as_json=ctx.meta.get(_LOG_FORMAT) == "json")
+        call_of(ctx).set_up_logging()
         try:
             result = super().invoke(ctx)
             if sys.stdout is not None:
@@ -125,34 +154,9 @@ def settings_of(context: click.Context, *, tolerant: bool = False) -> SettingsRe
 
     A wrong file is refused; if `tolerant`, only when more of it than `notices` is asked for.
     """
-    _Called.reader = open_settings(context.meta.get(_CONFIG), tolerant=tolerant)
-    return _Called.reader
-
-
-def forget_call() -> None:
-    """Forget how an earlier command of this process was called."""
-    _Called.config = _Called.reader = None
-
-
-def words_of(error: SyncjobError) -> str:
-    """Return an error's words; a database that nobody named is the first thing to know of it."""
-    reader, words = _Called.reader, str(error)
-    why = reader.why_default_database if reader and isinstance(error, DatabaseError) else None
-    if why is not None:
-        first, line_end, rest = words.partition("\n")
-        words = f"{first}; {why}{line_end}{rest}"
-    return as_called(words)
-
-
-def as_called(words: str) -> str:
-    """Return words in which commands of ours are named with the file that `--config` named.
-
-    Who copies `syncjob migrate` from a message would otherwise run it on another database.
-    """
-    path = _Called.config
-    if path is None:
-        return words
-    return OURS.sub(lambda found: f"{found[0]} --config {shlex.quote(path)}", words)
+    call = call_of(context)
+    call.reader = open_settings(call.config, tolerant=tolerant)
+    return call.reader
 
 
 def read_max_age(

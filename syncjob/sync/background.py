@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from syncjob.interruption import interruption
+from syncjob.log_context import with_log_fields
 
 T = TypeVar("T")
 
@@ -24,7 +25,9 @@ class Background:
         self._jobs = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
+            threading.Thread(
+                target=with_log_fields(self._work), name=f"{name}-{number}", daemon=True
+            )
             for number in range(threads)
         ]
         for thread in self._threads:

@@ -8,6 +8,7 @@ from typing import Self
 from syncjob.database.store import Store
 from syncjob.errors import RunLost, SyncjobError, in_one_line
 from syncjob.interruption import interruption
+from syncjob.log_context import with_log_fields
 
 PATIENCE = 5.0  # seconds that the end of a run waits for the last beat
 
@@ -25,7 +26,9 @@ class Heartbeat:
         self._run_id = run_id
         self._interval = interval
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(
+            target=with_log_fields(self._beat), name="heartbeat", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

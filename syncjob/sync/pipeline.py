@@ -15,6 +15,7 @@ from typing import Protocol, Self
 
 from syncjob.errors import SyncjobError, WeChatError
 from syncjob.interruption import interruption
+from syncjob.log_context import with_log_fields
 from syncjob.model import Answers, UnionidConflict
 from syncjob.sync.ask import Asker, ask, settle
 from syncjob.sync.background import Background
@@ -162,7 +163,9 @@ class ConcurrentPipeline(Pipeline):
         self._answered = threading.Condition(lock)  # something to store
         self._askers = Background(concurrency, name="ask")
         self._storers = [
-            threading.Thread(target=self._store, name=f"store-{number}", daemon=True)
+            threading.Thread(
+                target=with_log_fields(self._store), name=f"store-{number}", daemon=True
+            )
             for number in range(storers)
         ]
         for storer in self._storers:

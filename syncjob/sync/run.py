@@ -23,6 +23,7 @@ from syncjob.errors import (
     in_one_line,
 )
 from syncjob.interruption import interruption
+from syncjob.log_context import add_log_fields
 from syncjob.model import Account, Command, Run, next_sweep_in_words
 from syncjob.sync.ask import Asker
 from syncjob.sync.background import Background
@@ -103,6 +104,7 @@ def run_job(
             abandon_after=ABANDON_AFTER,
             is_dead=is_dead,
         )
+        add_log_fields(run=run.id, appid=account.appid)
         on_run(run)
         started = starting.pop_all()
     try:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 
 from syncjob.database.store import Store
+from syncjob.log_context import add_log_fields
 from syncjob.model import Run, Sweep, Traffic
 from syncjob.sync.arrivals import CursorRefused, Fetch
 from syncjob.sync.bounds import Bounds
@@ -69,6 +70,7 @@ def sweep_list(
             store.resume_sweep(run.id, sweep)
         if people is not None:
             people.hold(sweep.id)
+        add_log_fields(sweep=sweep.id)
         logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
     whole = sweep.pages == 0
     try:
@@ -91,5 +93,6 @@ def _start(store: Store, run: Run, people: Enrichment | None) -> Sweep:
     sweep = store.start_sweep(run.id, run.account_id)
     if people is not None:
         people.hold(sweep.id)
+    add_log_fields(sweep=sweep.id)
     logger.info("Started a sweep. sweep=%d", sweep.id)
     return sweep
