@@ -165,7 +165,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         require_prometheus_client("SYNCJOB_METRICS_FILE")
     from syncjob.bootstrap import open_job
     from syncjob.cli.report import by_api
-    from syncjob.heap import keep_heap_small, keep_imports
+    from syncjob.heap import keep_imports
     from syncjob.sync.rules import SweepRules
     from syncjob.sync.run import Plan, run_job
 
@@ -188,7 +188,6 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         accept_list=options.accept_list,
         keep_runs=settings.keep_runs,
     )
-    keep_heap_small()
     with open_job(settings) as job:
         keep_imports()
 
