@@ -1,4 +1,4 @@
-"""From settings to a store and a client: the only place that picks a token source or a database."""
+"""Makes a store and a client from settings; only this file picks token source and database."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -35,7 +35,7 @@ from syncjob.wechat.transport import Transport
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a run works with."""
+    """The store, the client and the account of a run."""
 
     store: Store
     client: WeChatClient
@@ -45,9 +45,9 @@ class Job:
 
 @contextmanager
 def open_job(settings: Settings) -> Iterator[Job]:
-    """Open the database and the client of the settings' account, and close both at the end.
+    """Open the store and the client of the settings' account; close both at the end of the block.
 
-    Raises DatabaseError before anything is touched if the database is not ready.
+    Raises DatabaseError, before anything is written, if the database is not ready.
     """
     start_log_fields(appid=settings.account.appid)
     with ExitStack() as stack:
@@ -83,7 +83,7 @@ def open_job(settings: Settings) -> Iterator[Job]:
 
 @dataclass(frozen=True, slots=True)
 class _AccountShelf:
-    """The store's tokens, of one account."""
+    """The tokens of one account in the store."""
 
     store: Store
     account_id: int
@@ -113,7 +113,7 @@ class _AccountShelf:
 
 @dataclass(frozen=True, slots=True)
 class _QuotaBook:
-    """The store's quotas, of one account."""
+    """The quotas of one account in the store."""
 
     store: Store
     account_id: int
@@ -126,13 +126,13 @@ class _QuotaBook:
 
 
 def _clock_of(store: Store) -> Callable[[], datetime]:
-    """Return the database's clock, which is asked once, here."""
+    """Return a function for the database's time, which is read once, here."""
     begun, since = store.get_now(), monotonic()
     return lambda: begun + timedelta(seconds=monotonic() - since)
 
 
 def token_source(settings: Settings, transport: Transport, stack: ExitStack) -> TokenSource:
-    """Return where the settings say that tokens come from; `stack` closes it."""
+    """Return the token source that the settings name; `stack` closes it."""
     match settings.account.token_source:
         case "stable":
             return StableToken(

@@ -1,4 +1,4 @@
-"""The command that writes a settings file to begin with."""
+"""The command that writes a new settings file."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def init(file: Path) -> None:
     from syncjob.config.rendering import settings_file
 
     try:
-        # Made at once as it is to stay: not open to others even for a moment, and nobody's before.
+        # Created with its final mode: no other user can ever read it. O_EXCL follows no link.
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise SettingsError(f"{str(file)!r} is there already; it was left as it is") from None

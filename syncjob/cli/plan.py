@@ -1,4 +1,4 @@
-"""The command that says what the next run would take."""
+"""The plan command: estimates the cost of the next run."""
 
 import json
 from dataclasses import asdict
@@ -50,7 +50,7 @@ def plan(context: click.Context, backfill: bool, as_json: bool) -> None:
 
 
 def _in_words(found: "Forecast") -> str:
-    from syncjob.cli.intentions import in_words
+    from syncjob.cli.dry_run import in_words
     from syncjob.model import next_sweep_in_words
 
     total = "an unknown number" if found.total is None else f"{found.total:,}"

@@ -1,4 +1,4 @@
-"""Settings: from the environment and a TOML file to checked values, secrets hidden."""
+"""Reads the settings from the environment and a TOML file; checked, with secrets hidden."""
 
 from syncjob.config.reader import SettingsReader, open_settings
 from syncjob.config.secrets import Secret

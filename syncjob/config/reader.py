@@ -15,7 +15,8 @@ from typing import Any
 from syncjob.config import simulated
 from syncjob.config.environment import state_folder, without_secrets
 from syncjob.config.file import SettingsFile, nearest
-from syncjob.config.located import absence_of, find_settings_file, usual_folders
+from syncjob.config.places import absence_of, find_settings_file, usual_folders
+from syncjob.config.quoting import unquoted
 from syncjob.config.settings import (
     OF_ACCOUNT,
     OF_NOTICES,
@@ -27,7 +28,6 @@ from syncjob.config.settings import (
     Settings,
 )
 from syncjob.config.table import Setting
-from syncjob.config.texts import unquoted
 from syncjob.config.values import Values
 from syncjob.errors import SettingsError
 
@@ -47,9 +47,9 @@ class SettingsReader:
         origin: SettingsFile | None = None,
         absence: str = "",
     ) -> None:
-        """`origin` is where `file` is from; wrong, it lets none but `notices` be read.
+        """`origin` is the file that `file` is from; if it has a fault, only `notices` can be read.
 
-        `absence` says why there is none.
+        `absence` says why there is no file.
         """
         self.origin = origin
         self._environ = environ
@@ -64,19 +64,19 @@ class SettingsReader:
 
     @property
     def why_default_database(self) -> str | None:
-        """Say why no setting names the database, so that it is the default; None if one does."""
+        """Return why the database is the default one; None if a setting names it."""
         if self.names_database:
             return None
         return f"SYNCJOB_DATABASE_URL is not set; {self.values.absence}"
 
     @property
     def unknown(self) -> list[tuple[str, str | None]]:
-        """Variables that look like settings and are none, each with the name nearest to it."""
+        """Return the unknown SYNCJOB_… names, each with the most similar setting."""
         strange = self.values.given - SETTING_NAMES - {"SYNCJOB_CONFIG", simulated.MARK}
         return [(name, nearest(name)) for name in sorted(strange) if name.startswith("SYNCJOB_")]
 
     def database(self) -> DatabaseSettings:
-        """Read what a command needs that only looks at the database."""
+        """Read the settings of a command that only reads the database."""
         self._require_sound()
         return DatabaseSettings(
             self._read(DATABASE_URL),
@@ -85,20 +85,20 @@ class SettingsReader:
         )
 
     def sweep_every(self) -> timedelta | None:
-        """Read how often the list is read; None means `auto`."""
+        """Read SYNCJOB_SWEEP_EVERY alone; None means `auto`."""
         self._require_sound()
         every: timedelta | None = self._read(OF_ACCOUNT["sweep_every"])
         return every
 
     def job(self) -> Settings:
-        """Read all that a run of the job needs."""
+        """Read all settings of a run; raise SettingsError for the first that is wrong."""
         settings, faults = self.examine()
         if settings is None:
             raise faults[0]
         return settings
 
     def examine(self) -> tuple[Settings | None, list[SettingsError]]:
-        """Return the settings of a run, or None and what is wrong, each setting by itself.
+        """Return the settings of a run, or None and an error for each setting that is wrong.
 
         Each is read once, since the file of a secret may be a pipe.
         """
@@ -124,7 +124,7 @@ class SettingsReader:
         return Settings(account=account, only_account=only_account, **shared), []
 
     def notices(self) -> NoticeSettings:
-        """Read who is to be told of failures, and how; other settings may be wrong.
+        """Read the settings of notices, even if others are wrong.
 
         Read once, since the file of a secret may be a pipe, which is empty the second time.
         """
@@ -146,7 +146,7 @@ class SettingsReader:
         if setting is DATABASE_URL and not self.names_database:
             simulated.require_no_default(self._environ)
             if self.origin is not None and self.origin.denied:
-                # It names another one, most likely, than the default in the current folder.
+                # Most likely it names another database than the default in the current folder.
                 raise self.values.missing("SYNCJOB_DATABASE_URL", "the database of the job")
         value = self.values.read(setting, required=required)
         if setting is APPID and value is not None:
@@ -172,14 +172,15 @@ def open_settings(
     """Read the environment, and the TOML file that `path`, else SYNCJOB_CONFIG, names.
 
     Where neither names one, the first syncjob.toml in `folders` (None: /etc/syncjob, then the
-    user's own) is read, if there is one. An empty `path` or SYNCJOB_CONFIG means that no file is.
-    A wrong file is refused; if `tolerant`, only when more of it than `notices` is asked for.
+    user's own) is read, if there is one. An empty `path` or SYNCJOB_CONFIG means no file.
+    Raises SettingsError for a file with a fault; if `tolerant`, only once more than `notices` is
+    read.
     """
     if path is None:
         path = os.environ.get("SYNCJOB_CONFIG")
         path = None if path is None else unquoted(path)
         if path is None and simulated.is_simulated(os.environ):
-            path = ""  # what lies at the usual places is the real job's
+            path = ""  # a file at the usual places is the real job's
     found, absence = find_settings_file(
         path, usual_folders(os.environ) if folders is None else folders
     )

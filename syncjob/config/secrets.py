@@ -1,4 +1,4 @@
-"""Secrets: values that do not show themselves, and files that nobody else may read."""
+"""Secrets: values without a repr, files that only the job may read, texts that hold one."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ AS_THE_JOB = "run this as the job's user (as root: runuser -u syncjob -- syncjob
 
 
 class Secret:
-    """A value that shows itself only to who asks for it by name."""
+    """A value whose repr hides it; `reveal` returns it."""
 
     __slots__ = ("_value",)
 
@@ -55,12 +55,12 @@ def has_key(url: str) -> bool:
 
 
 def is_public(status: os.stat_result) -> bool:
-    """Tell whether everybody on this machine can read the file."""
+    """Tell whether every user of this machine can read the file."""
     return stat.S_ISREG(status.st_mode) and bool(status.st_mode & stat.S_IROTH)
 
 
 def unreadable(error: OSError) -> str:
-    """Say why a file cannot be read, and what to do if it is a matter of rights."""
+    """Return why a file cannot be read, with the cure if permissions are the reason."""
     reason = error.strerror or type(error).__name__
     if not isinstance(error, PermissionError):
         return reason
@@ -68,10 +68,10 @@ def unreadable(error: OSError) -> str:
 
 
 def read_secret_file(name: str, path: str) -> str:
-    """Return what the file that the setting `name` names holds, without the blanks around it.
+    """Return the content of the file, without surrounding blanks; `name` is the setting it is from.
 
-    Raises SettingsError for a file that cannot be read, that everybody can read, or that is empty
-    or far longer than a secret.
+    Raises SettingsError if it cannot be read, is world-readable, empty, or far longer than a
+    secret.
     """
     try:
         with Path(path).open("rb") as file:

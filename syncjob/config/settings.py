@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
-from syncjob.config import forms
+from syncjob.config import parsers
 from syncjob.config.secrets import Secret, any_text, cannot_tell, has_key, has_password
 from syncjob.config.table import SECTIONS, Setting, rows_of, setting
 from syncjob.model import Allowance
@@ -29,9 +29,9 @@ class AccountSettings:
 
     appid: str = setting(
         "SYNCJOB_APPID",
-        forms.appid,
+        parsers.appid,
         section="needed",
-        expected=f"the account's AppID, such as {forms.EXAMPLE_APPID}",
+        expected=f"the account's AppID, such as {parsers.EXAMPLE_APPID}",
         help_en="the account. `status` and `runs` do without if the database holds one account",
         help_zh="账号。数据库里只有一个账号时，`status` 和 `runs` 可以不设",
         note="Its administrators and developers find AppID and AppSecret here:\n"
@@ -40,7 +40,7 @@ class AccountSettings:
     )
     appsecret: Secret = setting(
         "SYNCJOB_APPSECRET",
-        forms.credential("SYNCJOB_APPSECRET", "the account's AppSecret"),
+        parsers.credential("SYNCJOB_APPSECRET", "the account's AppSecret"),
         section="needed",
         expected="the account's AppSecret",
         only_for=("stable", "classic"),
@@ -57,7 +57,7 @@ class AccountSettings:
     )
     token_source: TokenSourceName = setting(
         "SYNCJOB_TOKEN_SOURCE",
-        forms.one_of(get_args(TokenSourceName)),
+        parsers.one_of(get_args(TokenSourceName)),
         "stable",
         section="token",
         help_en="`stable` (all programs share one token), `classic`, `url`, `command`, `fixed`",
@@ -66,7 +66,7 @@ class AccountSettings:
     )
     token_url: Secret = setting(
         "SYNCJOB_TOKEN_URL",
-        forms.http_address("SYNCJOB_TOKEN_URL", "the http(s) address of your token server"),
+        parsers.http_address("SYNCJOB_TOKEN_URL", "the http(s) address of your token server"),
         section="token",
         expected="the http(s) address of your token server, since SYNCJOB_TOKEN_SOURCE is url",
         only_for=("url",),
@@ -78,7 +78,7 @@ class AccountSettings:
     )
     token_command: tuple[str, ...] = setting(
         "SYNCJOB_TOKEN_COMMAND",
-        forms.command("SYNCJOB_TOKEN_COMMAND"),
+        parsers.command("SYNCJOB_TOKEN_COMMAND"),
         section="token",
         expected="the command to run, since SYNCJOB_TOKEN_SOURCE is command",
         only_for=("command",),
@@ -91,7 +91,7 @@ class AccountSettings:
     )
     access_token: Secret = setting(
         "SYNCJOB_ACCESS_TOKEN",
-        forms.credential("SYNCJOB_ACCESS_TOKEN", "the token to use"),
+        parsers.credential("SYNCJOB_ACCESS_TOKEN", "the token to use"),
         section="token",
         expected="the token to use",
         only_for=("fixed",),
@@ -103,7 +103,7 @@ class AccountSettings:
     )
     lang: str = setting(
         "SYNCJOB_LANG",
-        forms.one_of(("zh_CN", "zh_TW", "en")),
+        parsers.one_of(("zh_CN", "zh_TW", "en")),
         "zh_CN",
         section="rest",
         help_en="`zh_CN`, `zh_TW`, `en`: the language of places",
@@ -111,7 +111,7 @@ class AccountSettings:
     )
     sweep_every: timedelta | None = setting(
         "SYNCJOB_SWEEP_EVERY",
-        forms.sweep_every,
+        parsers.sweep_every,
         "auto",
         section="sweeps",
         help_en="how long after the start of a complete sweep the next may start: `0` (every run), "
@@ -124,7 +124,7 @@ class AccountSettings:
     )
     sweep_max_age: timedelta = setting(
         "SYNCJOB_SWEEP_MAX_AGE",
-        forms.max_age,
+        parsers.max_age,
         "1d",
         section="sweeps",
         help_en="an open sweep older than this is not resumed but started over",
@@ -132,7 +132,7 @@ class AccountSettings:
     )
     max_drift: Allowance = setting(
         "SYNCJOB_MAX_DRIFT",
-        forms.allowance,
+        parsers.allowance,
         "50,1%",
         section="trust",
         help_en="how far a sweep's count may be from WeChat's total; more than both is too far",
@@ -140,7 +140,7 @@ class AccountSettings:
     )
     max_unfollow: Allowance = setting(
         "SYNCJOB_MAX_UNFOLLOW",
-        forms.allowance,
+        parsers.allowance,
         "100,5%",
         section="trust",
         help_en="more missing followers than both are parked (`syncjob unfollows`); of one alone "
@@ -150,7 +150,7 @@ class AccountSettings:
     )
     refresh_after: timedelta | None = setting(
         "SYNCJOB_REFRESH_AFTER",
-        forms.refresh_after,
+        parsers.refresh_after,
         "off",
         section="sweeps",
         help_en="a profile older than this is fetched again, the oldest first: `30d`",
@@ -158,7 +158,7 @@ class AccountSettings:
     )
     refresh_limit: int = setting(
         "SYNCJOB_REFRESH_LIMIT",
-        forms.count,
+        parsers.count,
         "10000",
         section="sweeps",
         help_en="how many profiles a run refreshes at most",
@@ -166,7 +166,7 @@ class AccountSettings:
     )
     quota_reserve: float | None = setting(
         "SYNCJOB_QUOTA_RESERVE",
-        forms.share,
+        parsers.share,
         "20%",
         section="sweeps",
         help_en="what part of each day's calls is left for your other programs; `off` asks WeChat "
@@ -188,7 +188,7 @@ class Settings:
     account: AccountSettings
     database_url: Secret = setting(
         "SYNCJOB_DATABASE_URL",
-        forms.database_url,
+        parsers.database_url,
         "sqlite:///syncjob.db",
         section="needed",
         exposes=has_password,
@@ -205,8 +205,8 @@ class Settings:
     )
     api_url: str = setting(
         "SYNCJOB_API_URL",
-        forms.api_url,
-        forms.WECHAT,
+        parsers.api_url,
+        parsers.WECHAT,
         section="rest",
         exposes=has_password,
         help_en="a proxy, the disaster-recovery host `https://api2.weixin.qq.com`, or a simulator",
@@ -214,7 +214,7 @@ class Settings:
     )
     batch_size: int = setting(
         "SYNCJOB_BATCH_SIZE",
-        forms.batch_size,
+        parsers.batch_size,
         "100",
         section="sweeps",
         help_en="profiles a call, 1 to 100",
@@ -222,7 +222,7 @@ class Settings:
     )
     concurrency: int = setting(
         "SYNCJOB_CONCURRENCY",
-        forms.concurrency,
+        parsers.concurrency,
         "8",
         section="sweeps",
         help_en="profile calls at a time, 1 to 64; the list is one more. More is faster where "
@@ -233,7 +233,7 @@ class Settings:
     )
     probe_after: int = setting(
         "SYNCJOB_PROBE_AFTER",
-        forms.count_or_off,
+        parsers.count_or_off,
         "3",
         section="sweeps",
         help_en="after so many runs in a row that failed for one lasting cause (exit code 3), a "
@@ -243,7 +243,7 @@ class Settings:
     )
     keep_runs: timedelta | None = setting(
         "SYNCJOB_KEEP_RUNS",
-        forms.keep_runs,
+        parsers.keep_runs,
         "400d",
         section="retention",
         help_en="what is recorded of runs and sweeps that ended longer ago is deleted at the end "
@@ -254,7 +254,7 @@ class Settings:
     )
     timeout: float = setting(
         "SYNCJOB_TIMEOUT",
-        forms.timeout,
+        parsers.timeout,
         "30s",
         section="rest",
         help_en="how long one call may take for its whole answer; connecting may take 5 s more",
@@ -262,7 +262,7 @@ class Settings:
     )
     metrics_file: Path | None = setting(
         "SYNCJOB_METRICS_FILE",
-        forms.metrics_file,
+        parsers.metrics_file,
         section="metrics",
         reaches_others=True,
         example="/var/lib/prometheus/node-exporter/syncjob.prom",
@@ -275,7 +275,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class NoticeSettings:
-    """Who is told when runs fail, and how: a command (no words: none), a webhook (None: none).
+    """How notices of failures are sent: by command (empty: none), by webhook (None: none), or both.
 
     `state_folder` is where sent notices are remembered if the database cannot be asked; None where
     there is no such place. `environ` is what the command may see of the environment.
@@ -286,7 +286,7 @@ class NoticeSettings:
     environ: Mapping[str, str] = field(repr=False)
     command: tuple[str, ...] = setting(
         "SYNCJOB_ON_FAILURE",
-        forms.command("SYNCJOB_ON_FAILURE"),
+        parsers.command("SYNCJOB_ON_FAILURE"),
         section="notices",
         unset=(),
         exposes=cannot_tell,
@@ -300,7 +300,7 @@ class NoticeSettings:
     )
     webhook_url: Secret | None = setting(
         "SYNCJOB_WEBHOOK_URL",
-        forms.http_address("SYNCJOB_WEBHOOK_URL", "that of a bot or of a server of yours"),
+        parsers.http_address("SYNCJOB_WEBHOOK_URL", "that of a bot or of a server of yours"),
         section="notices",
         exposes=any_text,  # a bot's address is its key, in the path or the query
         has_file=True,
@@ -312,7 +312,7 @@ class NoticeSettings:
     )
     webhook_format: WebhookFormat = setting(
         "SYNCJOB_WEBHOOK_FORMAT",
-        forms.one_of(get_args(WebhookFormat)),
+        parsers.one_of(get_args(WebhookFormat)),
         "auto",
         section="notices",
         help_en="in which form: `json`, `wecom`, `dingtalk`, `feishu`, `slack`; `auto` goes by the "
@@ -321,8 +321,8 @@ class NoticeSettings:
     )
 
     @property
-    def is_anybody(self) -> bool:
-        """Tell whether anybody is to be told."""
+    def has_channel(self) -> bool:
+        """Tell whether there is a channel."""
         return bool(self.command) or self.webhook_url is not None
 
 

@@ -1,13 +1,13 @@
-"""The values of an environment and of a file, one by one, each with what is wrong with it."""
+"""Merges the texts of environment and file, and reads single settings from them."""
 
 import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from syncjob.config.quoting import fault_of, oddity_of, quoting_fault_of, stripped, unquoted
 from syncjob.config.secrets import read_secret_file
 from syncjob.config.settings import BY_NAME, SETTING_NAMES, SETTINGS
 from syncjob.config.table import Setting
-from syncjob.config.texts import fault_of, oddity_of, quoting_fault_of, stripped, unquoted
 from syncjob.errors import SettingsError
 
 TOKEN_SOURCE = BY_NAME["SYNCJOB_TOKEN_SOURCE"]
@@ -15,14 +15,13 @@ COMMANDS = frozenset(row.name for row in SETTINGS if row.is_command)
 
 
 class Values:
-    """Texts by the name of their setting; blank is not set.
+    """The texts of settings by name; a blank text counts as not set.
 
-    Quotation marks around a text are left out, since files of variables keep them. A variable of
-    the environment wins over the file's, and NAME and NAME_FILE are two ways to say one thing:
-    either of them hides both of the file's. Whatever reads one raises SettingsError: one line that
-    names the setting, what was found (never a secret) and what is expected. `hidden` are the names
-    of the file's that the environment says otherwise, `quoted` those that stood in quotation marks;
-    `absence` says why a setting is in no file.
+    Surrounding quotation marks are stripped. A variable of the environment wins over the file, and
+    NAME and NAME_FILE are two forms of one setting: either variable hides both in the file.
+    Reading raises SettingsError: one line with the setting's name, what was found (never a secret)
+    and what is expected. `hidden` are the settings of the file that the environment overrides,
+    `quoted` those that were in quotation marks; `absence` says why a setting is in no file.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Values:
 
     @property
     def token_source(self) -> str:
-        """Return where tokens come from, whether there is such a source or not."""
+        """Return the text of SYNCJOB_TOKEN_SOURCE or its default; it may be invalid."""
         return self._values.get(TOKEN_SOURCE.name, TOKEN_SOURCE.default_text)
 
     @property
@@ -91,7 +90,7 @@ class Values:
         return SettingsError(f"{name} is not set; expected {expected}; {self.absence}{hint}")
 
     def _text(self, name: str) -> str | None:
-        """Return the text of a setting as it stands, None if it is not set."""
+        """Return the text of a setting, None if it is not set."""
         value = self._values.get(name)
         if value is None:
             return None
@@ -108,7 +107,7 @@ class Values:
             raise SettingsError(f"{setting.name} is {shown}; expected {error}") from None
 
     def _secret(self, name: str) -> str | None:
-        """Read `NAME`, or the file that `NAME_FILE` names, without the blanks around it."""
+        """Return the text of `NAME`, or the content of the file that `NAME_FILE` names."""
         value, path = self._text(name), self._text(f"{name}_FILE")
         if value and path:
             raise SettingsError(f"{name} and {name}_FILE are both set; expected only one of them")
@@ -135,5 +134,5 @@ def _cleaned(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _shown(name: str) -> str:
-    """Show a name in which there may be what cannot be seen."""
+    """Return the name with invisible characters escaped."""
     return name if name.isascii() and name.isprintable() else ascii(name)

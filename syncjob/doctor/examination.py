@@ -1,4 +1,4 @@
-"""The examination: one check after another, each told of as soon as it is done."""
+"""Runs the checks one after another; findings are yielded as soon as they are known."""
 
 from collections.abc import Generator, Iterator
 from datetime import timedelta
@@ -8,7 +8,7 @@ from pathlib import Path
 from syncjob.config import Settings, SettingsReader
 from syncjob.database.store import Store, open_store
 from syncjob.doctor.database import check_database, is_usable
-from syncjob.doctor.findings import Finding, Level, guarded, note, told, unchecked
+from syncjob.doctor.findings import Finding, Level, from_error, guarded, note, unchecked
 from syncjob.doctor.history import DISTRUSTED, check_history
 from syncjob.doctor.network import check_network
 from syncjob.doctor.schedule import check_schedule
@@ -25,14 +25,14 @@ from syncjob.sync.holder import is_dead
 from syncjob.sync.identity import OwnList
 from syncjob.sync.timing import next_sweep_at
 
-RUNS = 20  # in which an error with a rid is looked for
+RUNS = 20  # the newest, searched for an error with a rid
 
 
 class Examination:
-    """Looks at all that a run of the settings' account needs; changes nothing anywhere.
+    """Checks all that a run of the settings' account needs; changes nothing.
 
-    A success older than `max_age` is a fault. With `offline`, WeChat is asked nothing. `root` is
-    where the machine's files are.
+    A last success older than `max_age` is a fault. With `offline`, WeChat is not asked. `root` is
+    the root of the file system, for tests.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Examination:
         self._account: Account | None = None
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what is found, check by check; a check that breaks is a finding as well."""
+        """Yield the findings of each check; a check that fails itself yields a fault."""
         settings: Settings | None = None
 
         def of_settings() -> Iterator[Finding]:
@@ -84,9 +84,9 @@ class Examination:
             yield from self._wechat(settings)
 
     def _database(self, job: Settings | None) -> Iterator[Finding]:
-        try:  # of settings that are right nothing is read twice: a secret's file may be a pipe
+        try:  # valid settings are not read twice: the file of a secret may be a pipe
             settings = job or self._reader.database()
-        except SettingsError:  # told of already
+        except SettingsError:  # reported by the first check
             yield unchecked("database", "the settings are wrong")
             return
         appid = settings.account.appid if isinstance(settings, Settings) else settings.appid
@@ -100,7 +100,7 @@ class Examination:
             with open_store(url, name=name, only_account=settings.only_account) as store:
                 yield from self._history(store, appid, job)
         except SyncjobError as error:
-            yield told("history", error)
+            yield from_error("history", error)
 
     def _history(self, store: Store, appid: str | None, job: Settings | None) -> Iterator[Finding]:
         appids = store.get_appids()
@@ -112,11 +112,11 @@ class Examination:
             who = f"{appid} is not in the database yet{others}" if appid else "no account is named"
             yield note("success", who, "start with: syncjob -v sync")
             return
-        yield from self._remembered(
+        yield from self._stored_history(
             store, account, None if job is None else job.account.sweep_every
         )
 
-    def _remembered(
+    def _stored_history(
         self, store: Store, account: Account, every: timedelta | None
     ) -> Iterator[Finding]:
         status = store.get_status(account)
@@ -151,7 +151,7 @@ class Examination:
         )
 
     def _require_own(self, settings: Settings, page: FollowerPage, token_source: str) -> None:
-        """Compare the first page of the list with the followers, if any are stored."""
+        """Raise ForeignList if the first page shares no follower with the stored ones."""
         if self._account is None:
             return
         url = settings.database_url.reveal()

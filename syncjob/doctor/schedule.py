@@ -1,4 +1,4 @@
-"""Is there something on this machine that starts the job by itself?"""
+"""Checks whether a systemd timer on this machine starts the job."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from syncjob.doctor.findings import Finding, note, ok, warning
 
 UNITS = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-# Of systemd's specifiers (%d, %i) none is two hexadecimal digits, and what a URL encodes is.
+# Percent-encoding has two hexadecimal digits after the %, systemd's specifiers (%d, %i) never.
 UNIT_PERCENT = re.compile(
     r"^\s*(?:Environment|ExecStart(?:Pre|Post)?)\s*=.*(?<!%)(?:%%)*%[0-9A-Fa-f]{2}", re.MULTILINE
 )
@@ -48,7 +48,7 @@ def check_schedule(root: Path = Path("/")) -> Iterator[Finding]:
 
 
 def _timers(root: Path) -> dict[str, bool]:
-    """Return the timers, and which of them are started with the machine.
+    """Return the installed timers, and whether each is enabled.
 
     A template that has an instance is left out: by itself it starts nothing.
     """
@@ -63,7 +63,7 @@ def _timers(root: Path) -> dict[str, bool]:
 
 
 def _state_of(timer: str) -> str:
-    """Return what systemctl says of a timer; unknown where it cannot be asked."""
+    """Return the state that systemctl reports; `unknown` if it cannot be asked."""
     systemctl = shutil.which("systemctl")
     if systemctl is None:
         return "unknown"
@@ -79,7 +79,7 @@ def _state_of(timer: str) -> str:
 
 
 def _units_with_percent(root: Path) -> Iterator[str]:
-    """Return the services of ours, and what was added to them, that have such a %."""
+    """Yield our service units and drop-ins with a % that systemd takes for a specifier."""
     for folder in UNITS:
         for pattern in ("syncjob*.service", "syncjob*.service.d/*.conf"):
             with suppress(OSError):

@@ -271,7 +271,7 @@ def test_a_token_source_needs_no_more_than_its_own_setting(
         ("SYNCJOB_APPSECRET_PATH", "SYNCJOB_APPSECRET"),
     ],
 )
-def test_a_misspelt_variable_is_pointed_at(misspelt: str, name: str) -> None:
+def test_a_missing_setting_names_a_misspelt_variable(misspelt: str, name: str) -> None:
     """A variable that is close to the missing one is named, its value is not."""
     words = refused(**{name: "", misspelt: "hunter2"})
     assert words.endswith(f"(did you mean it by {misspelt}?)")
@@ -284,7 +284,7 @@ def test_another_setting_is_no_misspelling() -> None:
     assert "did you mean" not in refused(SYNCJOB_APPID="", HOME="/", PATH="/bin")
 
 
-def test_what_only_looks_at_the_database_needs_no_account() -> None:
+def test_the_database_settings_need_no_account() -> None:
     """The database's settings are read without AppID and secret, and checked all the same."""
     assert SettingsReader({}).database() == DatabaseSettings(Secret("sqlite:///syncjob.db"), None)
     assert SettingsReader({"SYNCJOB_APPID": "wx1"}).database().appid == "wx1"
@@ -292,19 +292,19 @@ def test_what_only_looks_at_the_database_needs_no_account() -> None:
         SettingsReader({"SYNCJOB_APPID": "wx 1"}).database()
 
 
-def test_who_is_to_be_told_can_be_read_though_other_settings_are_wrong() -> None:
+def test_notice_settings_can_be_read_although_others_are_wrong() -> None:
     """Even the AppID, of which nothing is known then; nobody is to be told unless one is set."""
     nobody = SettingsReader({}).notices()
     assert (nobody.command, nobody.webhook_url, nobody.webhook_format) == ((), None, "auto")
-    assert not nobody.is_anybody
+    assert not nobody.has_channel
     wrong = {"SYNCJOB_APPID": "wx 1", "SYNCJOB_LANG": "fr", "SYNCJOB_DATABASE_URL": "db"}
     command = SettingsReader({**wrong, "SYNCJOB_ON_FAILURE": "tell 'the operator' $1"}).notices()
     assert command.command == ("tell", "the operator", "$1")
-    assert (command.is_anybody, command.appid) == (True, None)
+    assert (command.has_channel, command.appid) == (True, None)
     for url in ("https://hooks.slack.com/services/T0/B0/x", "http://10.0.0.1:8080/hook?key=1"):
         webhook = SettingsReader({**LEAST, "SYNCJOB_WEBHOOK_URL": url}).notices()
         assert (webhook.webhook_url, webhook.appid) == (Secret(url), LEAST["SYNCJOB_APPID"])
-        assert webhook.is_anybody
+        assert webhook.has_channel
 
 
 TEXTS = st.one_of(st.text(), st.text("0123456789.mhd-+autozh_CN:/@?#[]% \n\0\udcff"))

@@ -138,7 +138,7 @@ def test_a_secret_can_stand_in_a_file(
 
 
 @pytest.mark.parametrize(("name", "attribute", "secret"), PAIRS)
-def test_a_secret_stands_in_one_place(
+def test_both_forms_of_a_secret_together_are_refused(
     tmp_path: Path, name: str, attribute: str, secret: str
 ) -> None:
     """NAME and NAME_FILE together are refused, even if they agree; an empty one is not set."""
@@ -183,7 +183,7 @@ def test_a_file_without_a_secret_is_named(
     assert "hunter2" not in words
 
 
-def test_a_path_that_no_file_can_have_is_refused() -> None:
+def test_a_path_with_nul_is_refused() -> None:
     """A NUL in the name of a file, which only a settings file can hold, is no crash."""
     with pytest.raises(SettingsError, match="SYNCJOB_APPSECRET_FILE holds a NUL"):
         SettingsReader(only("SYNCJOB_APPSECRET"), {"SYNCJOB_APPSECRET_FILE": "a\0b"}).job()

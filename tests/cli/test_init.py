@@ -39,7 +39,7 @@ def test_the_file_that_is_written_leads_to_a_first_sync(
     assert "30 subscribed, 0 unenriched" in capsys.readouterr().out
 
 
-def test_what_is_not_filled_in_yet_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_setting_that_init_left_empty_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """Straight from init, a run says what is missing."""
     run(["init"])
     capsys.readouterr()

@@ -187,7 +187,7 @@ def test_both_forms_in_one_file_are_refused() -> None:
         ('SYNCJOB_APPSECRET = ""', False),
     ],
 )
-def test_with_v_who_keeps_a_secret_in_a_file_that_everybody_can_read_is_told(
+def test_with_v_a_world_readable_secret_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str, is_secret: bool
 ) -> None:
     """The line says what to run, and not what the secret is; other files may be open."""

@@ -43,7 +43,9 @@ def test_a_pair_of_quotation_marks_is_left_out(
         ("fixed", "SYNCJOB_ACCESS_TOKEN", "access_token"),
     ],
 )
-def test_so_it_is_where_tokens_come_from(source: str, name: str, attribute: str) -> None:
+def test_quotation_marks_around_token_settings_are_left_out(
+    source: str, name: str, attribute: str
+) -> None:
     """The address of a token server, and a token given by hand."""
     read = job(SYNCJOB_TOKEN_SOURCE=f'"{source}"', **{name: '"https://tokens.example"'})
     assert value_of(read, attribute) == Secret("https://tokens.example")
@@ -71,7 +73,9 @@ def test_the_file_of_a_secret_may_hold_quotation_marks(tmp_path: Path) -> None:
         ('sh -c "echo it\'s"', ("sh", "-c", "echo it's")),
     ],
 )
-def test_quotation_marks_of_a_command_are_the_shells(command: str, words: tuple[str, ...]) -> None:
+def test_quotation_marks_of_a_command_are_read_as_a_shell_does(
+    command: str, words: tuple[str, ...]
+) -> None:
     """Only where the whole command stands in them, and is no program of that name, they go."""
     settings = {"SYNCJOB_TOKEN_SOURCE": "command", "SYNCJOB_TOKEN_COMMAND": command}
     assert job(**settings).account.token_command == words
@@ -94,7 +98,7 @@ def test_a_quotation_mark_at_one_end_is_refused(name: str, text: str, form: str)
     assert words == f"{name} has a quotation mark at one end only; take it out"
 
 
-def test_a_quotation_mark_that_belongs_to_an_address_stays() -> None:
+def test_a_quotation_mark_that_belongs_to_a_url_stays() -> None:
     """At the end of PostgreSQL's options a whole word may stand in quotation marks."""
     url = 'postgresql:///crm?options=-csearch_path="Mine"'
     assert job(SYNCJOB_DATABASE_URL=url).database_url == Secret(url)
@@ -121,7 +125,7 @@ def test_empty_quotation_marks_are_not_set(empty: str) -> None:
         ("hunter2\u200bx", "a control character"),
     ],
 )
-def test_a_secret_with_something_about_it_is_refused(name: str, secret: str, found: str) -> None:
+def test_a_secret_with_blanks_or_non_ascii_is_refused(name: str, secret: str, found: str) -> None:
     """It could only be refused by WeChat, and the reason would be hard to see."""
     settings = {name: secret, "SYNCJOB_TOKEN_SOURCE": "fixed" if "TOKEN" in name else "stable"}
     words = refused(**settings)

@@ -1,7 +1,7 @@
-"""The forms that settings have: each function parses one, or returns a function that does.
+"""Parsers of settings' texts: each function is one, or returns one.
 
-They raise ValueError with what is expected, or SettingsError with the whole message where the text
-may be a secret, or must be named in another way.
+They raise ValueError with what is expected, or SettingsError with the whole message, which does not
+quote the text where it may be a secret.
 """
 
 import ipaddress
@@ -13,15 +13,15 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from syncjob.config.quoting import oddity_of
 from syncjob.config.secrets import Secret
-from syncjob.config.texts import oddity_of
 from syncjob.errors import SettingsError
 from syncjob.model import Allowance
 
 WECHAT = "https://api.weixin.qq.com"
-# As the files of deploy/ and the pages show it; nobody's.
+# Of the examples in deploy/ and the documentation; no account has it.
 EXAMPLE_APPID = "wx0123456789abcdef"
-# What stands in other people's pages: wxYOURAPPID, APPID, wxxxxxxxxxxxxxxxxx.
+# Placeholders of other documentation: wxYOURAPPID, APPID, wxxxxxxxxxxxxxxxxx.
 PLACEHOLDER = re.compile(r"(wx[_-]?)?your[_-]?app[_-]?id|app[_-]?id|wxx{3,}", re.IGNORECASE)
 DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
 
@@ -55,7 +55,7 @@ def seconds(value: str) -> float:
 
 
 def sweep_every(value: str) -> timedelta | None:
-    """Parse `auto` (None), or a time."""
+    """Parse `auto` (None), or a duration."""
     if value == "auto":
         return None
     try:
@@ -65,7 +65,7 @@ def sweep_every(value: str) -> timedelta | None:
 
 
 def timeout(value: str) -> float:
-    """Parse a time of at most ten minutes, in seconds."""
+    """Parse a duration of at most ten minutes; return seconds."""
     try:
         found = seconds(value)
     except ValueError:
@@ -76,7 +76,7 @@ def timeout(value: str) -> float:
 
 
 def max_age(value: str) -> timedelta:
-    """Parse a time that is not zero."""
+    """Parse a duration that is not zero."""
     try:
         found = timedelta(seconds=seconds(value))
     except (ValueError, OverflowError):
@@ -87,9 +87,9 @@ def max_age(value: str) -> timedelta:
 
 
 def refresh_after(value: str) -> timedelta | None:
-    """Parse `off` (None), or a time."""
+    """Parse `off` (None), or a duration."""
     try:
-        if value.isdigit():  # "30" was meant as days
+        if value.isdigit():  # refused: 30 seconds are hardly what was meant
             raise ValueError(value)
         return None if value == "off" else max_age(value)
     except ValueError:
@@ -97,7 +97,7 @@ def refresh_after(value: str) -> timedelta | None:
 
 
 def keep_runs(value: str) -> timedelta | None:
-    """Parse `off` (None), or a time."""
+    """Parse `off` (None), or a duration."""
     try:
         return refresh_after(value)
     except ValueError:
@@ -112,7 +112,7 @@ def count(value: str) -> int:
 
 
 def allowance(value: str) -> Allowance:
-    """Parse `100,5%` (what is more than both exceeds it), `100` or `5%`."""
+    """Parse `100,5%` (exceeded by what is more than both), `100` or `5%`."""
     parts = [part.strip() for part in value.split(",")]
     counts = [int(part) for part in parts if COUNT.fullmatch(part)]
     shares = [float(match[1]) / 100 for part in parts if (match := PERCENTAGE.fullmatch(part))]
@@ -144,7 +144,7 @@ def count_or_off(value: str) -> int:
 
 
 def is_http_url(url: str) -> bool:
-    """Tell whether a request can be sent there, as far as that can be told without sending one."""
+    """Tell whether the URL is one that requests can send to; nothing is sent."""
     if not url.isprintable() or re.search(r"[ \\]", url):
         return False
     try:
@@ -202,7 +202,7 @@ def credential(name: str, meaning: str) -> Callable[[str], Secret]:
 
 
 def database_url(value: str) -> Secret:
-    """Parse the URL of a database as far as its scheme; the rest is the database's to judge."""
+    """Parse the URL of a database; only the scheme is checked here."""
     scheme, found, _ = value.partition("://")
     if not found or scheme not in DATABASE_SCHEMES:
         is_scheme = found and re.fullmatch(r"(jdbc:)?[A-Za-z][A-Za-z0-9+.-]{0,30}", scheme)
@@ -230,7 +230,7 @@ def http_address(name: str, meaning: str) -> Callable[[str], Secret]:
 def api_url(value: str) -> str:
     """Parse the address that the paths of the API are put behind."""
     if not is_http_url(value) or "?" in value or "#" in value:
-        # What follows these, or stands before an @, may be a password.
+        # The text after ? or #, or before an @, may be a password.
         found = "an address with ? or # or @" if re.search("[@?#]", value) else repr(value)
         raise SettingsError(f"SYNCJOB_API_URL is {found}; expected an address such as {WECHAT}")
     return value.rstrip("/")
