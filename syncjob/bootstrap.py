@@ -1,4 +1,4 @@
-"""From settings to a store and a client: the only place that picks a token source or a database."""
+"""Makes a store and a client from settings; only this file picks token source and database."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,6 +9,7 @@ from time import monotonic, sleep
 from syncjob.config import Settings
 from syncjob.database.store import Store, open_store
 from syncjob.job.process import is_dead, this_process
+from syncjob.log_context import start_log_fields
 from syncjob.model import (
     AccessToken,
     Account,
@@ -33,7 +34,7 @@ from syncjob.wechat.transport import Transport
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a run works with."""
+    """The store, the client and the account of a run."""
 
     store: Store
     client: WeChatClient
@@ -43,22 +44,23 @@ class Job:
 
 @contextmanager
 def open_job(settings: Settings) -> Iterator[Job]:
-    """Open the database and the client of the settings' account, and close both at the end.
+    """Open the store and the client of the settings' account; close both at the end of the block.
 
-    Raises DatabaseError before anything is touched if the database is not ready.
+    Raises DatabaseError, before anything is written, if the database is not ready.
     """
+    start_log_fields(appid=settings.account.appid)
     with ExitStack() as stack:
         store = stack.enter_context(
             open_store(
                 settings.database_url.reveal(),
-                name=f"syncjob/{settings.appid}",
+                name=f"syncjob/{settings.account.appid}",
                 only_account=settings.only_account,
             )
         )
-        account = store.save_account(settings.appid)
+        account = store.save_account(settings.account.appid)
         quotas = Quotas(
             _QuotaBook(store, account.id),
-            reserve=settings.quota_reserve,
+            reserve=settings.account.quota_reserve,
             now=_clock_of(store),
         )
         transport = Transport(
@@ -70,17 +72,17 @@ def open_job(settings: Settings) -> Iterator[Job]:
         )
         stack.callback(transport.close)
         source = token_source(settings, transport, stack)
-        shelf = _AccountShelf(
-            store, account.id, Pseudonyms(account.hash_key).fingerprint(settings.appsecret.reveal())
-        )
+        pseudonyms = Pseudonyms(account.hash_key)
+        credentials = pseudonyms.fingerprint(settings.account.appsecret.reveal())
+        shelf = _AccountShelf(store, account.id, credentials)
         tokens = Tokens(source, shelf, sleep=sleep)
-        client = WeChatClient(transport, tokens, lang=settings.lang, quotas=quotas)
+        client = WeChatClient(transport, tokens, lang=settings.account.lang, quotas=quotas)
         yield Job(store, client, account, quotas)
 
 
 @dataclass(frozen=True, slots=True)
 class _AccountShelf:
-    """The store's tokens, of one account."""
+    """The tokens of one account in the store."""
 
     store: Store
     account_id: int
@@ -110,7 +112,7 @@ class _AccountShelf:
 
 @dataclass(frozen=True, slots=True)
 class _QuotaBook:
-    """The store's quotas, of one account."""
+    """The quotas of one account in the store."""
 
     store: Store
     account_id: int
@@ -123,21 +125,25 @@ class _QuotaBook:
 
 
 def _clock_of(store: Store) -> Callable[[], datetime]:
-    """Return the database's clock, which is asked once, here."""
+    """Return a function for the database's time, which is read once, here."""
     begun, since = store.get_now(), monotonic()
     return lambda: begun + timedelta(seconds=monotonic() - since)
 
 
 def token_source(settings: Settings, transport: Transport, stack: ExitStack) -> TokenSource:
-    """Return where the settings say that tokens come from; `stack` closes it."""
-    match settings.token_source:
+    """Return the token source that the settings name; `stack` closes it."""
+    match settings.account.token_source:
         case "stable":
-            return StableToken(transport, settings.appid, settings.appsecret.reveal())
+            return StableToken(
+                transport, settings.account.appid, settings.account.appsecret.reveal()
+            )
         case "classic":
-            return ClassicToken(transport, settings.appid, settings.appsecret.reveal())
+            return ClassicToken(
+                transport, settings.account.appid, settings.account.appsecret.reveal()
+            )
         case "url":
             server = Transport(
-                settings.token_url.reveal(),
+                settings.account.token_url.reveal(),
                 timeout=settings.timeout,
                 name="the token server of SYNCJOB_TOKEN_URL",
                 sleep=sleep,
@@ -145,6 +151,6 @@ def token_source(settings: Settings, transport: Transport, stack: ExitStack) -> 
             stack.callback(server.close)
             return TokenURL(server)
         case "command":
-            return TokenCommand(settings.token_command)
+            return TokenCommand(settings.account.token_command)
         case "fixed":
-            return FixedToken(settings.access_token.reveal())
+            return FixedToken(settings.account.access_token.reveal())

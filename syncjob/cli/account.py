@@ -1,4 +1,4 @@
-"""Which account a command that only needs the database is about."""
+"""Opens the database, and finds the account, for commands that need no secret."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_database(context: click.Context) -> Iterator[tuple["Store", str | None]]:
-    """Open the store; yield it and the AppID of the settings, if they name one."""
+    """Open the store; yield it and the AppID of the settings, None if they have none."""
     settings = settings_of(context).database()
     from syncjob.database.store import open_store
 
@@ -26,7 +26,7 @@ def open_database(context: click.Context) -> Iterator[tuple["Store", str | None]
 
 @contextmanager
 def open_account(context: click.Context) -> Iterator[tuple["Store", "Account | None"]]:
-    """Open the store and the settings' account, or the only one there is."""
+    """Open the store; yield it and the account of the settings, or the only one stored."""
     with open_database(context) as (store, appid):
         if appid is None:
             appids = store.get_appids()

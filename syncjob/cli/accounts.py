@@ -1,4 +1,4 @@
-"""The commands that list the accounts of the database, and remove one."""
+"""The commands that list the accounts of the database and remove one."""
 
 import json
 import sys

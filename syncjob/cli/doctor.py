@@ -1,4 +1,4 @@
-"""The command that says what keeps the job from doing well."""
+"""The doctor command: checks all that a run needs."""
 
 import json
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncjob.cli.options import Command, as_called, read_max_age, settings_of
+from syncjob.cli.options import Call, Command, call_of, read_max_age, settings_of
 from syncjob.errors import ExitCode, SettingsError
 
 if TYPE_CHECKING:
@@ -42,46 +42,46 @@ def doctor(context: click.Context, as_json: bool, offline: bool, max_age: timede
     nothing, and asks WeChat a dozen times at most, one of them for a page of the list. Exits with 1
     if there is a fault, else with 0, warnings or not.
     """
-    from syncjob.doctor.findings import Finding, Level, told
+    from syncjob.doctor.findings import Finding, Level, from_error
 
     try:
         reader = settings_of(context)
     except SettingsError as error:  # the file itself
-        found: Iterable[Finding] = [told("settings", error)]
+        found: Iterable[Finding] = [from_error("settings", error)]
     else:
         from syncjob.doctor.examination import Examination
 
         found = Examination(reader, max_age=max_age, offline=offline).findings()
-    worst = Level.OK
-    told_of: list[dict[str, Any]] = []
+    call, worst = call_of(context), Level.OK
+    found_json: list[dict[str, Any]] = []
     for finding in found:
         worst = max(worst, finding.level)
         if as_json:
-            told_of.append(_as_json(finding))
+            found_json.append(_as_json(finding, call))
         else:
-            click.echo(_in_words(finding))
+            click.echo(_in_words(finding, call))
     if as_json:
         whole = {
             "schema_version": SCHEMA_VERSION,
             "worst": worst.name.lower(),
-            "findings": told_of,
+            "findings": found_json,
         }
         click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
     context.exit(ExitCode.FAILED if worst == Level.FAULT else ExitCode.DONE)
 
 
-def _as_json(finding: "Finding") -> dict[str, Any]:
+def _as_json(finding: "Finding", call: Call) -> dict[str, Any]:
     return {
         "check": finding.check,
         "level": finding.level.name.lower(),
         "what": finding.what,
-        "cure": as_called(finding.cure) or None,
+        "cure": call.with_config(finding.cure) or None,
     }
 
 
-def _in_words(finding: "Finding") -> str:
-    """Return one line, whatever the texts hold."""
+def _in_words(finding: "Finding", call: Call) -> str:
+    """Return the finding as one line."""
     level = finding.level.name.lower()
-    cure = f" -> {as_called(finding.cure)}" if finding.cure else ""
+    cure = f" -> {call.with_config(finding.cure)}" if finding.cure else ""
     line = " ".join(f"{finding.check:<11}{finding.what}{cure}".splitlines())
     return click.style(f"{level:<10}", fg=COLOURS[level]) + line

@@ -1,4 +1,4 @@
-"""The command that writes a settings file to begin with."""
+"""The command that writes a new settings file."""
 
 import os
 from pathlib import Path
@@ -22,18 +22,17 @@ def init(file: Path) -> None:
 
     FILE is syncjob.toml unless you name another. What is there already is left as it is.
     """
-    from importlib.resources import files
+    from syncjob.config.rendering import settings_file
 
-    template = files("syncjob.config").joinpath("template.toml").read_bytes()
     try:
-        # Made at once as it is to stay: not open to others even for a moment, and nobody's before.
+        # Created with its final mode: no other user can ever read it. O_EXCL follows no link.
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise SettingsError(f"{str(file)!r} is there already; it was left as it is") from None
     except OSError as error:
         raise SettingsError(f"{str(file)!r} cannot be written: {error.strerror}") from None
     with os.fdopen(descriptor, "wb") as written:
-        written.write(template)
+        written.write(settings_file().encode())
     click.echo(
         f"Wrote {file}; only you can read it. Next:\n"
         f"  1. fill in the account, its secret and the database at the top of it\n"

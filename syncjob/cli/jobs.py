@@ -1,4 +1,4 @@
-"""The commands that do something: migrate, sync, backfill."""
+"""The commands that write: migrate, sync, backfill."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncjob.cli.logs import watched
-from syncjob.cli.metrics import leaving_metrics
-from syncjob.cli.notices import telling
+from syncjob.cli.logs import shows_progress
+from syncjob.cli.metrics import writing_metrics
+from syncjob.cli.notices import sending_notices
 from syncjob.cli.options import Command, settings_of
 from syncjob.config.extras import require_prometheus_client
 
@@ -27,7 +27,7 @@ _COUNT = click.IntRange(1, 1_000_000_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """What the command line says of one run."""
+    """The options of one run."""
 
     command: "JobCommand"
     max_pages: int | None
@@ -39,7 +39,7 @@ class RunOptions:
 
 
 def _run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that bound a run, and the one that reports it."""
+    """Add the options that sync and backfill share."""
     report = click.option(
         "--report",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -127,7 +127,7 @@ def sync(context: click.Context, /, now: bool, dry_run: bool, **options: Any) ->
         raise click.UsageError(
             "--dry-run goes with no other option but --now: it says what a whole run does"
         )
-    _tell(context, now=now)
+    _dry_run(context, now=now)
 
 
 @click.command(
@@ -152,20 +152,20 @@ def backfill(context: click.Context, /, **options: Any) -> None:
 def _run(context: click.Context, options: RunOptions) -> None:
     from syncjob.cli.report import Report, reporting
 
-    # Who is to be told may be known although other settings, or the file of them, are wrong.
+    # Notices are sent even if other settings, or parts of the settings file, are wrong.
     reader, report = settings_of(context, tolerant=True), Report(options.command)
-    with telling(reader, report), reporting(options.report, report):
+    with sending_notices(reader, report), reporting(options.report, report):
         _run_reported(reader, options, report)
 
 
 def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report") -> None:
     settings = reader.job()
-    report.appid, report.database_url = settings.appid, settings.database_url
+    report.appid, report.database_url = settings.account.appid, settings.database_url
     if settings.metrics_file is not None:
         require_prometheus_client("SYNCJOB_METRICS_FILE")
     from syncjob.bootstrap import open_job
     from syncjob.cli.report import by_api
-    from syncjob.heap import keep_heap_small, keep_imports
+    from syncjob.heap import keep_imports
     from syncjob.job.job import Plan
     from syncjob.job.run import run_job
     from syncjob.job.sweep_rules import SweepRules
@@ -174,14 +174,14 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         command=options.command,
         batch_size=settings.batch_size,
         concurrency=settings.concurrency,
-        sweep_every=timedelta(0) if options.now else settings.sweep_every,
+        sweep_every=timedelta(0) if options.now else settings.account.sweep_every,
         rules=SweepRules(
-            max_drift=settings.max_drift,
-            max_unfollow=settings.max_unfollow,
-            max_age=settings.sweep_max_age,
+            max_drift=settings.account.max_drift,
+            max_unfollow=settings.account.max_unfollow,
+            max_age=settings.account.sweep_max_age,
         ),
-        refresh_after=settings.refresh_after,
-        refresh_limit=settings.refresh_limit,
+        refresh_after=settings.account.refresh_after,
+        refresh_limit=settings.account.refresh_limit,
         restart=options.restart,
         probe_after=settings.probe_after,
         max_pages=options.max_pages,
@@ -189,7 +189,6 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         accept_list=options.accept_list,
         keep_runs=settings.keep_runs,
     )
-    keep_heap_small()
     with open_job(settings) as job:
         keep_imports()
 
@@ -197,10 +196,10 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
             report.run, report.calls = run, by_api(job.client.traffic.spent)
 
         run = partial(run_job, job.store, job.client, job.account, plan, on_run=keep)
-        every = settings.sweep_every
-        with leaving_metrics(settings.metrics_file, job.store, job.account, every):
-            if watched():
-                _watch(run, lambda: _next_sweep(job, every))
+        every = settings.account.sweep_every
+        with writing_metrics(settings.metrics_file, job.store, job.account, every):
+            if shows_progress():
+                _run_with_progress(run, lambda: _next_sweep(job, every))
             else:
                 run()
 
@@ -213,8 +212,8 @@ def _next_sweep(job: "Job", every: timedelta | None) -> str:
     return next_sweep_in_words(at, job.store.get_now())
 
 
-def _watch(run: Callable[..., "Run"], get_next_sweep: Callable[[], str]) -> None:
-    """Run, and let whoever sits before a terminal see it."""
+def _run_with_progress(run: Callable[..., "Run"], get_next_sweep: Callable[[], str]) -> None:
+    """Run with a progress bar and a summary."""
     from syncjob.cli.progress import idle_summary, shown_progress, summary
 
     with shown_progress() as progress:
@@ -222,24 +221,24 @@ def _watch(run: Callable[..., "Run"], get_next_sweep: Callable[[], str]) -> None
     click.echo(idle_summary(get_next_sweep()) if ended.idle else summary(ended), err=True)
 
 
-def _tell(context: click.Context, *, now: bool) -> None:
-    """Print what a run would do."""
+def _dry_run(context: click.Context, *, now: bool) -> None:
+    """Print what a run would do, without doing it."""
     settings = settings_of(context).job()
-    from syncjob.cli.intentions import in_words
+    from syncjob.cli.dry_run import in_words
     from syncjob.database.store import open_store
     from syncjob.job.intentions import intend
 
     with open_store(
         settings.database_url.reveal(),
-        name=f"syncjob/{settings.appid}",
+        name=f"syncjob/{settings.account.appid}",
         only_account=settings.only_account,
     ) as store:
         found = intend(
             store,
-            settings.appid,
-            sweep_every=timedelta(0) if now else settings.sweep_every,
-            sweep_max_age=settings.sweep_max_age,
-            refresh_after=settings.refresh_after,
-            refresh_limit=settings.refresh_limit,
+            settings.account.appid,
+            sweep_every=timedelta(0) if now else settings.account.sweep_every,
+            sweep_max_age=settings.account.sweep_max_age,
+            refresh_after=settings.account.refresh_after,
+            refresh_limit=settings.account.refresh_limit,
         )
     click.echo(in_words(found, batch_size=settings.batch_size))

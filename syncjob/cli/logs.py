@@ -1,4 +1,4 @@
-"""The log on stderr: lines for a person, or a JSON object each for a machine."""
+"""The log on stderr: lines of text, or a JSON object a line."""
 
 import json
 import logging
@@ -6,12 +6,14 @@ import re
 import sys
 from datetime import UTC, datetime
 
-# "Stored a page. sweep=%d page=%d": what happened, and the names of what it happened to.
+from syncjob.log_context import get_log_fields
+
+# "Stored a page. sweep=%d page=%d": an event and its fields.
 FIELDS = re.compile(r"(\w+)=%\.?\d*[sdf]s?")
 
 
 def log_to_stderr(verbosity: int, *, as_json: bool) -> None:
-    """Show syncjob's own log only: at DEBUG, urllib3's would print the token in every URL."""
+    """Log syncjob's own loggers only: at DEBUG, urllib3's prints the token in every URL."""
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbosity, logging.DEBUG)
     handler = logging.StreamHandler(sys.stderr)
     words = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
@@ -22,46 +24,36 @@ def log_to_stderr(verbosity: int, *, as_json: bool) -> None:
     logger.setLevel(level)
 
 
-def tells_json() -> bool:
-    """Tell whether the log is for a machine."""
+def logs_json() -> bool:
+    """Tell whether the log is written as JSON."""
     handlers = logging.getLogger("syncjob").handlers
     return bool(handlers) and isinstance(handlers[0].formatter, JSONFormatter)
 
 
-def watched() -> bool:
-    """Tell whether somebody sits before a terminal, and is not told of each step already."""
+def shows_progress() -> bool:
+    """Tell whether stderr is a terminal on which no log of each step is shown."""
     is_quiet = logging.getLogger("syncjob").getEffectiveLevel() > logging.INFO
-    return is_quiet and not tells_json() and sys.stderr is not None and sys.stderr.isatty()
+    return is_quiet and not logs_json() and sys.stderr is not None and sys.stderr.isatty()
 
 
 class JSONFormatter(logging.Formatter):
-    """One object a line: time, level, event, its fields, and the run, account and sweep it is of.
-
-    These three are remembered from the lines that name them, since a process does one run.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._context: dict[str, object] = {}
+    """One object a line: time, level, event, account, run and sweep, and the event's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON; numbers stay numbers."""
         fields = self._fields(record)
-        for name in ("run", "appid", "sweep"):
-            if name in fields:
-                self._context[name] = fields[name]
-        told: dict[str, object] = {
+        line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "event": FIELDS.split(str(record.msg))[0].strip(" .")
             if fields
             else record.getMessage(),
-            **self._context,
+            **get_log_fields(),
             **fields,
         }
         if record.exc_info:
-            told["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False, default=str)
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
 
     def _fields(self, record: logging.LogRecord) -> dict[str, object]:
         names = FIELDS.findall(str(record.msg))

@@ -3,6 +3,7 @@
 import logging
 import sys
 import traceback
+from contextvars import copy_context
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,14 +14,14 @@ from syncjob.cli.accounts import accounts
 from syncjob.cli.doctor import doctor
 from syncjob.cli.init import init
 from syncjob.cli.jobs import backfill, migrate, sync
-from syncjob.cli.logs import tells_json
+from syncjob.cli.logs import logs_json
 from syncjob.cli.metrics import metrics
 from syncjob.cli.notices import notify
-from syncjob.cli.options import Group, forget_call, words_of
+from syncjob.cli.options import Call, Group
 from syncjob.cli.plan import plan
 from syncjob.cli.quota import quota
-from syncjob.cli.reports import runs, status
 from syncjob.cli.simulate import simulate
+from syncjob.cli.status import runs, status
 from syncjob.cli.unfollows import unfollows
 from syncjob.errors import ExitCode, SyncjobError
 from syncjob.heap import collect_less
@@ -81,19 +82,22 @@ def main() -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line in this process; return its exit code."""
+    """Run the command line in this process; return its exit code.
+
+    In a context of its own, so that the next call does not log with this one's account.
+    """
     stop = interruption.listen(_last_words)
     try:
-        return _run(arguments)
+        return copy_context().run(_run, arguments)
     finally:
         stop()
 
 
 def _run(arguments: list[str]) -> int:
     """Run the command line; return its exit code, any error said in words on stderr."""
-    forget_call()
+    call = Call()
     try:
-        code = cli.main(arguments, prog_name="syncjob", standalone_mode=False)
+        code = cli.main(arguments, prog_name="syncjob", standalone_mode=False, obj=call)
         return int(code or 0)
     except click.ClickException as error:
         error.show()
@@ -102,7 +106,7 @@ def _run(arguments: list[str]) -> int:
         _say("stopped")
         return int(ExitCode.TRY_AGAIN_LATER)
     except SyncjobError as error:
-        _say(words_of(error))
+        _say(call.message_of(error))
         return int(error.exit_code)
     except Exception as error:  # noqa: BLE001 - the last place where a bug can get its exit code
         last = traceback.extract_tb(error.__traceback__)[-1]
@@ -119,7 +123,7 @@ def _last_words(signal: str) -> None:
 
 def _say(words: str) -> None:
     """Print an error on stderr; with -vv, its traceback before it."""
-    if tells_json():
+    if logs_json():
         logger.error(words, exc_info=logger.isEnabledFor(logging.DEBUG))
         return
     if logger.isEnabledFor(logging.DEBUG):

@@ -1,4 +1,4 @@
-"""Metrics: printed by a command, or left in a file by a run.
+"""Prometheus metrics: printed by a command, or written to a file at the end of a run.
 
 A job that ends cannot be scraped, so the file is for the node exporter's textfile collector.
 """
@@ -47,12 +47,12 @@ def metrics(context: click.Context) -> None:
 
 
 @contextmanager
-def leaving_metrics(
+def writing_metrics(
     path: Path | None, store: "Store", account: "Account", every: timedelta | None
 ) -> Iterator[None]:
-    """Leave the metrics in the file, if one is named, at the end of the block, however it ends.
+    """Write the metrics to the file, if one is named, at the end of the block, however it ends.
 
-    Not where the database has failed: it would only be waited for once more.
+    Not if the database has failed: that would only wait for it once more.
     """
     try:
         yield
@@ -65,10 +65,7 @@ def leaving_metrics(
 
 
 def _write(path: Path, store: "Store", account: "Account", every: timedelta | None) -> None:
-    """Put the metrics into the file, whole or not at all.
-
-    Where that fails, say so and go on: how the run ended matters more.
-    """
+    """Replace the file by the current metrics; log an error instead of raising it."""
     try:
         # The collector is another user.
         with replaced(path, mode=0o644) as file:
@@ -83,17 +80,17 @@ def _write(path: Path, store: "Store", account: "Account", every: timedelta | No
 
 
 def _text(store: "Store", account: "Account", every: timedelta | None) -> str:
-    """Return the exposition format; families are always in the same order.
+    """Return the metrics in Prometheus' text format, always in the same order.
 
-    `every` is how often the list is read, as in the settings.
+    `every` is SYNCJOB_SWEEP_EVERY.
     """
     from prometheus_client import CollectorRegistry, generate_latest
 
-    from syncjob.cli.families import Families
+    from syncjob.cli.account_metrics import AccountMetrics
     from syncjob.job.timing import next_sweep_at
 
     registry = CollectorRegistry()
     now = store.get_account(account.appid) or account  # a run may have parked since
     at = next_sweep_at(store, now, every)
-    registry.register(Families(store.get_status(now), store.get_totals(now.id), at))
+    registry.register(AccountMetrics(store.get_status(now), store.get_totals(now.id), at))
     return generate_latest(registry).decode("utf-8")

@@ -1,4 +1,4 @@
-"""Who is missing from the list, as words for a person and as JSON for a machine. Pure."""
+"""Formats the followers missing from WeChat's list, as text and as JSON. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +10,10 @@ from syncjob.model import Account, Candidate, Unanswered
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Followers who are missing from the list, and some of them.
+    """Counts and samples of followers who are missing from the list.
 
-    `candidates` are to be asked about; of the `unanswered` WeChat has not said whether they follow,
-    of the `refused` among them it refuses to speak.
+    The next run asks WeChat about the `candidates`. About the `unanswered` it has asked in vain;
+    for the `refused` among them WeChat refuses an answer.
     """
 
     account: Account
@@ -25,7 +25,7 @@ class Missing:
 
 
 def missing_in_words(missing: Missing) -> str:
-    """Return how many seem to have left, whether that is parked, and some of them."""
+    """Return counts and samples as text."""
     parts = []
     if missing.candidates:
         parts.append(_candidates(missing))

@@ -1,4 +1,4 @@
-"""Telling of failures, from the command line: at the end of each run, and to try it out."""
+"""Sends notices at the end of a run; the notify command tries them out."""
 
 import logging
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def telling(settings: SettingsReader, report: "Report") -> Iterator[None]:
-    """Tell who is to be told, at the end of the block, however it ends.
+def sending_notices(settings: SettingsReader, report: "Report") -> Iterator[None]:
+    """Send a notice, if one is due, at the end of the block, however it ends.
 
-    Whatever goes wrong in that, the block ends as it would have.
+    An error in that is logged and does not change how the block ends.
     """
     failure: BaseException | None = None
     try:
@@ -31,23 +31,25 @@ def telling(settings: SettingsReader, report: "Report") -> Iterator[None]:
         raise
     finally:
         try:
-            _tell(settings, report, failure)
+            _send(settings, report, failure)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the run matters more
             # Not the error's own text, which may hold anything.
-            logger.warning("Could not tell how the run ended. reason=%s", type(error).__name__)
+            logger.warning(
+                "Could not send a notice of how the run ended. reason=%s", type(error).__name__
+            )
 
 
-def _tell(settings: SettingsReader, report: "Report", failure: BaseException | None) -> None:
+def _send(settings: SettingsReader, report: "Report", failure: BaseException | None) -> None:
     try:
         notices = settings.notices()
-    except SettingsError:  # which is what the run was refused for
+    except SettingsError:  # the run was refused for the same reason
         return
-    # Who has mistaken the database of a rehearsal sits before it.
-    if not notices.is_anybody or isinstance(failure, RehearsalRefused):
+    # A rehearsal has its operator before it.
+    if not notices.has_channel or isinstance(failure, RehearsalRefused):
         return
-    from syncjob.notices.telling import tell_change
+    from syncjob.notices.sending import send_change
 
-    tell_change(notices, report.database_url, report.as_json(failure), failure)
+    send_change(notices, report.database_url, report.as_json(failure), failure)
 
 
 @click.command(
@@ -64,19 +66,19 @@ def notify(context: click.Context) -> None:
     of it. Exits with 1 if one of them could not be told. Asks neither WeChat nor the database.
     """
     settings = settings_of(context).notices()
-    if not settings.is_anybody:
+    if not settings.has_channel:
         raise SettingsError(
             "neither SYNCJOB_ON_FAILURE nor SYNCJOB_WEBHOOK_URL (or SYNCJOB_WEBHOOK_URL_FILE) is "
             "set; expected a command, an address, or both"
         )
-    from syncjob.notices.channels import NotTold, channels_of
-    from syncjob.notices.telling import trial
+    from syncjob.notices.channels import NotSent, open_channels
+    from syncjob.notices.sending import make_test_notice
 
     failed = False
-    for channel in channels_of(settings):
+    for channel in open_channels(settings):
         try:
-            channel.tell(trial(settings))
-        except NotTold as failure:
+            channel.send(make_test_notice(settings))
+        except NotSent as failure:
             failed = True
             click.echo(f"{channel.shown}: not told: {failure}")
         else:

@@ -1,10 +1,11 @@
-"""What every command understands, before or after its name: `-v`, `--config` and the like."""
+"""The options of every command, before or after its name: `-v`, `--config`, `--log-format`."""
 
 import errno
 import os
 import re
 import shlex
 import sys
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,36 +15,64 @@ from syncjob.cli.logs import log_to_stderr
 from syncjob.config import SettingsReader, open_settings
 from syncjob.errors import DatabaseError, Interrupted, Stopped, SyncjobError
 
-# As a message names them: syncjob migrate, syncjob quota forget.
+# Commands as messages name them.
 OURS = re.compile(
     r"\bsyncjob (?:migrate|doctor|sync --accept-list|status|runs|notify"
     r"|unfollows(?: approve| reject)?|quota forget|accounts(?: remove)?)\b"
 )
 
-_VERBOSITY = "syncjob.verbosity"
-_CONFIG = "syncjob.config"
-_LOG_FORMAT = "syncjob.log_format"
 
+@dataclass(slots=True)
+class Call:
+    """The common options of one call of the command line, and the settings that it has read."""
 
-class _Called:
-    """How this process was called."""
-
+    verbosity: int = 0
     config: str | None = None
+    log_format: str = "text"
     reader: SettingsReader | None = None
+
+    def set_up_logging(self) -> None:
+        """Log as the options say."""
+        log_to_stderr(self.verbosity, as_json=self.log_format == "json")
+
+    def message_of(self, error: SyncjobError) -> str:
+        """Return an error's message; one of the default database says that no setting names it."""
+        words = str(error)
+        if self.reader is not None and isinstance(error, DatabaseError):
+            why = self.reader.why_default_database
+            if why is not None:
+                first, line_end, rest = words.partition("\n")
+                words = f"{first}; {why}{line_end}{rest}"
+        return self.with_config(words)
+
+    def with_config(self, words: str) -> str:
+        """Return the text with `--config FILE` added to the commands in it.
+
+        A copied `syncjob migrate` would otherwise run on another database.
+        """
+        if self.config is None:
+            return words
+        option = f"--config {shlex.quote(self.config)}"
+        return OURS.sub(lambda found: f"{found[0]} {option}", words)
+
+
+def call_of(context: click.Context) -> Call:
+    """Return the call that a command is part of."""
+    return context.ensure_object(Call)
 
 
 def _add_verbosity(context: click.Context, parameter: click.Parameter, value: int) -> None:
-    context.meta[_VERBOSITY] = context.meta.get(_VERBOSITY, 0) + value
+    call_of(context).verbosity += value
 
 
 def _keep_config(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
-        context.meta[_CONFIG] = _Called.config = value
+        call_of(context).config = value
 
 
 def _keep_log_format(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
-        context.meta[_LOG_FORMAT] = value
+        call_of(context).log_format = value
 
 
 def _common_options() -> list[click.Option]:
@@ -74,7 +103,7 @@ def _common_options() -> list[click.Option]:
 
 
 class Command(click.Command):
-    """A command with the common options; it starts with logging set up."""
+    """A command with the common options, which sets up logging."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -82,12 +111,12 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Set logging up as the options say, then run the command."""
-        log_to_stderr(ctx.meta.get(_VERBOSITY, 0), as_json=ctx.meta.get(_LOG_FORMAT) == "json")
+        call_of(ctx).set_up_logging()
         return super().invoke(ctx)
 
 
 class Group(click.Group):
-    """A group whose common options count for its commands too."""
+    """A group whose common options apply to its commands too."""
 
     command_class = Command
 
@@ -96,13 +125,13 @@ class Group(click.Group):
         self.params.extend(_common_options())
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; end in our own way where click would end in its own."""
-        log_to_stderr(ctx.meta.get(_VERBOSITY, 0), as_json=ctx.meta.get(_LOG_FORMAT) == "json")
+        """Set logging up and run the command; turn broken pipes and signals into our own exits."""
+        call_of(ctx).set_up_logging()
         try:
             result = super().invoke(ctx)
             if sys.stdout is not None:
                 sys.stdout.flush()
-        except BrokenPipeError:  # the reader of our output has gone, as `| head` does: no failure
+        except BrokenPipeError:  # the reader has closed our output, as `head` does: no failure
             _forget_stdout()
             return None
         except OSError as error:
@@ -110,60 +139,36 @@ class Group(click.Group):
                 raise
             _forget_stdout()
             raise SyncjobError(f"the output cannot be written: {error.strerror}") from None
-        except Interrupted as signal:  # click would print an empty line and forget which it was
+        except Interrupted as signal:  # click would print an empty line and lose the signal's name
             raise Stopped(f"stopped by {signal}; nothing is lost, the next run goes on") from None
         return result
 
 
 def _forget_stdout() -> None:
-    """Let what is left of the output go nowhere, so that Python does not fail on it at its end."""
+    """Discard the rest of stdout, so that Python does not fail to flush it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def settings_of(context: click.Context, *, tolerant: bool = False) -> SettingsReader:
-    """Return the settings of the environment and of the file that `--config` names.
+    """Return a reader of the settings, from the environment and the file that `--config` names.
 
-    A wrong file is refused; if `tolerant`, only when more of it than `notices` is asked for.
+    Raises SettingsError for a file with a fault; if `tolerant`, only once more than `notices` is
+    read.
     """
-    _Called.reader = open_settings(context.meta.get(_CONFIG), tolerant=tolerant)
-    return _Called.reader
-
-
-def forget_call() -> None:
-    """Forget how an earlier command of this process was called."""
-    _Called.config = _Called.reader = None
-
-
-def words_of(error: SyncjobError) -> str:
-    """Return an error's words; a database that nobody named is the first thing to know of it."""
-    reader, words = _Called.reader, str(error)
-    why = reader.why_default_database if reader and isinstance(error, DatabaseError) else None
-    if why is not None:
-        first, line_end, rest = words.partition("\n")
-        words = f"{first}; {why}{line_end}{rest}"
-    return as_called(words)
-
-
-def as_called(words: str) -> str:
-    """Return words in which commands of ours are named with the file that `--config` named.
-
-    Who copies `syncjob migrate` from a message would otherwise run it on another database.
-    """
-    path = _Called.config
-    if path is None:
-        return words
-    return OURS.sub(lambda found: f"{found[0]} --config {shlex.quote(path)}", words)
+    call = call_of(context)
+    call.reader = open_settings(call.config, tolerant=tolerant)
+    return call.reader
 
 
 def read_max_age(
     context: click.Context, option: click.Parameter, value: str | None
 ) -> timedelta | None:
-    """Read the value of `--max-age`; raise BadParameter for what is no span."""
-    from syncjob.config import forms
+    """Parse the value of `--max-age`; raise BadParameter if it is no duration."""
+    from syncjob.config import parsers
 
     if value is None:
         return None
     try:
-        return forms.max_age(value)
+        return parsers.max_age(value)
     except ValueError as error:
         raise click.BadParameter(f"{value!r}; expected {error}") from None

@@ -1,4 +1,4 @@
-"""The command that says what the next run would take."""
+"""The plan command: estimates the cost of the next run."""
 
 import json
 from dataclasses import asdict
@@ -41,16 +41,16 @@ def plan(context: click.Context, backfill: bool, as_json: bool) -> None:
             batch_size=settings.batch_size,
             concurrency=settings.concurrency,
             backfill=backfill,
-            sweep_every=settings.sweep_every,
-            sweep_max_age=settings.sweep_max_age,
-            refresh_after=settings.refresh_after,
-            refresh_limit=settings.refresh_limit,
+            sweep_every=settings.account.sweep_every,
+            sweep_max_age=settings.account.sweep_max_age,
+            refresh_after=settings.account.refresh_after,
+            refresh_limit=settings.account.refresh_limit,
         )
     click.echo(json.dumps(_as_json(found), indent=2) if as_json else _in_words(found))
 
 
 def _in_words(found: "Forecast") -> str:
-    from syncjob.cli.intentions import in_words
+    from syncjob.cli.dry_run import in_words
     from syncjob.model import next_sweep_in_words
 
     total = "an unknown number" if found.total is None else f"{found.total:,}"

@@ -1,4 +1,4 @@
-"""The progress of a run on a terminal: how much is listed and fetched, how fast, how long yet."""
+"""The progress bars of a run on a terminal, and its summary."""
 
 import logging
 import sys
@@ -24,30 +24,30 @@ REFRESHES_A_SECOND = 4
 
 
 class CountColumn(ProgressColumn):
-    """How many, of how many."""
+    """The count, and the total if it is known."""
 
     def render(self, task: Task) -> Text:
-        """Return both; of a total that is not known yet, nothing."""
+        """Return `count/total`, or the count alone."""
         total = "" if task.total is None else f"/{task.total:,.0f}"
         return Text(f"{task.completed:,.0f}{total}", style="progress.download")
 
 
 class RateColumn(ProgressColumn):
-    """How many a second."""
+    """The current rate."""
 
     def render(self, task: Task) -> Text:
-        """Return the rate of late, once there is one."""
+        """Return the recent rate, empty until there is one."""
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:,.0f}/s", style="default")
 
 
 class TimeColumn(ProgressColumn):
-    """How long yet; at the end, how long it took."""
+    """The time left; at the end, the time taken."""
 
     max_refresh = 0.5  # seconds: the estimate jumps about
 
     def render(self, task: Task) -> Text:
-        """Return a time and which of both it is."""
+        """Return `… left` or `took …`."""
         if task.finished:
             took = timedelta(seconds=round(task.finished_time or 0))
             return Text(f"took {took}", style="progress.elapsed")
@@ -58,7 +58,7 @@ class TimeColumn(ProgressColumn):
 
 
 class ProgressBars(Watched):
-    """Moves two bars: followers that are listed, and profiles that are stored."""
+    """Two progress bars: listed followers and stored profiles."""
 
     counts = True
 
@@ -71,7 +71,7 @@ class ProgressBars(Watched):
         self._share_listed = 1.0
 
     def listed(self, openids: int, total: int | None) -> None:
-        """Move the first bar, and never back: a page that is held is told of again when stored."""
+        """Advance the first bar, never back: a held page is reported again when it is stored."""
         with self._lock:
             openids = self._listed = max(self._listed, openids)
             total = None if total is None else max(total, openids)
@@ -79,20 +79,20 @@ class ProgressBars(Watched):
             self._progress.update(self._list, completed=openids, total=total, visible=True)
 
     def due(self, people: int) -> None:
-        """Make the second bar longer."""
+        """Add profiles to the total of the second bar."""
         with self._lock:
             self._due += people
             self._show()
 
     def expect(self, people: int) -> None:
-        """Now it is known how long it is."""
+        """Set the total of the second bar, which is known now."""
         with self._lock:
             self._share_listed = 1.0
             self._due = max(self._due, self._stored + people)
             self._show()
 
     def stored(self, people: int) -> None:
-        """Move the second bar."""
+        """Advance the second bar."""
         with self._lock:
             self._stored += people
             self._show()
@@ -100,7 +100,7 @@ class ProgressBars(Watched):
     def _show(self) -> None:
         if not self._due and not self._stored:
             return
-        # While the list goes on, as many are likely to be due of the rest as of what is listed.
+        # Until the list is complete, assume the same share of due profiles in the rest of it.
         expected = round(self._due / self._share_listed) if self._share_listed else self._due
         self._progress.update(
             self._profiles,
@@ -112,7 +112,7 @@ class ProgressBars(Watched):
 
 @contextmanager
 def shown_progress() -> Iterator[Watched]:
-    """Show bars on stderr while the block runs; what is logged meanwhile stands above them."""
+    """Show the bars on stderr during the block; log lines are printed above them."""
     progress = Progress(
         TextColumn("{task.description:<9}"),
         BarColumn(),
@@ -139,7 +139,7 @@ def shown_progress() -> Iterator[Watched]:
 
 
 def idle_summary(next_sweep: str) -> str:
-    """Return that a run had nothing to do, when the next one has, and what to do meanwhile."""
+    """Return the summary of an idle run, with what to do to list at once."""
     return (
         f"Nothing was due, WeChat was not asked; {next_sweep}.\n"
         "To list now: syncjob sync --now; to try the credentials: syncjob doctor"
@@ -147,7 +147,7 @@ def idle_summary(next_sweep: str) -> str:
 
 
 def summary(run: Run) -> str:
-    """Return what a run has done, in a line."""
+    """Return the counts of a run in one line."""
     took = timedelta(0) if run.finished_at is None else run.finished_at - run.started_at
     did = [
         f"{number:,} {what}"

@@ -1,4 +1,4 @@
-"""The command that shows the day's quotas, and forgets that some are used up."""
+"""The commands that show the day's quotas, and clear those known to be used up."""
 
 import json
 

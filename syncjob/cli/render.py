@@ -1,4 +1,4 @@
-"""Runs and status as words for a person and as JSON for a machine. Pure: values in, text out."""
+"""Formats runs, status and quotas as text and as JSON. Pure: values in, text out."""
 
 from datetime import date, datetime
 from typing import Any
@@ -18,10 +18,10 @@ from syncjob.model import (
 def status_in_words(
     status: AccountStatus, next_sweep_at: datetime | None, *, died: bool = False
 ) -> str:
-    """Return some lines, each a name and what is known of it.
+    """Return lines of a name and a text each.
 
-    `next_sweep_at` is from when on a run lists, None if the next one does. `died`: the process of
-    the run that is recorded as running is known to be gone.
+    `next_sweep_at` is when the next sweep is due; None: the next run starts one. `died`: the
+    process of the run that is recorded as running no longer exists.
     """
     lines = [
         ("last success", _age(status.last_success_at, status.as_of)),
@@ -77,7 +77,7 @@ def status_in_words(
 
 
 def count_in_words(day: date, count: FollowerCount) -> str:
-    """Return how many followed at the end of the day; of an incomplete record, at least."""
+    """Return how many followed at the end of the day; `at least` where the record is incomplete."""
     if count.at_most is None and count.complete_since is None:
         return f"{day}: at least {count.at_least:,} followed; no sweep is complete yet"
     if count.at_most is None:
@@ -124,7 +124,7 @@ def status_as_json(
 
 
 def quotas_in_words(uses: list[QuotaUse]) -> str:
-    """Return a table of endpoints and what was called, and may be called, today."""
+    """Return a table of today's calls and limits by endpoint."""
     rows = [("API", "calls today", "used by all", "limit", "")]
     for use in uses:
         told = ""
@@ -156,7 +156,7 @@ def quotas_as_json(uses: list[QuotaUse]) -> list[dict[str, Any]]:
 
 
 def runs_in_words(runs: list[Run]) -> str:
-    """Return a table of runs, in the order given; what went wrong stands below its row."""
+    """Return a table of runs in the given order; an error is printed below its row."""
     counted = ("pages", "new", "returned", "unfollowed", "enriched", "skipped", "calls", "retries")
     heads = ("run", "command", "started (UTC)", "took", "status", *counted)
     rows: list[tuple[str, ...]] = [heads]
@@ -249,7 +249,7 @@ def _total(sweep: Sweep) -> str:
 
 
 def _share(sweep: Sweep) -> float | None:
-    """Return the part of the list that is stored, from 0 to 1; None where WeChat says no total."""
+    """Return the stored share of the list, from 0 to 1; None if WeChat named no total."""
     if sweep.status == "sealed":
         return 1.0
     return min(1.0, sweep.openids / sweep.total_last) if sweep.total_last else None

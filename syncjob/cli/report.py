@@ -1,4 +1,4 @@
-"""The report of a run: one JSON object, whose form report.schema.json describes."""
+"""The report of a run: one JSON object; report.schema.json is its schema."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ from syncjob.model import Run, Spent
 
 logger = logging.getLogger(__name__)
 
-# Raised when a field changes its meaning or goes; that one is added does not raise it.
+# Raised when a field changes its meaning or is removed, not when one is added.
 SCHEMA_VERSION = 1
 COUNTS = ("pages", "openids", "new", "returned", "enriched", "skipped", "unfollowed", "lagging")
 
@@ -61,7 +61,7 @@ def by_api(spent: Iterable[Spent]) -> dict[str, int]:
 
 
 class Report:
-    """What is known so far of the run that is to be reported."""
+    """What is known of the run so far."""
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -71,10 +71,10 @@ class Report:
         self.calls: dict[str, int] = {}
 
     def as_json(self, error: BaseException | None) -> dict[str, Any]:
-        """Return it for `json.dumps`, as it ended.
+        """Return it for `json.dumps`; `error` is what ended the run.
 
-        One that was refused before it began has no `id`; of one whose end could not be recorded
-        the counts are those of its beginning.
+        A run that was refused before it began has no `id`. If its end could not be recorded, the
+        counts are those of its start.
         """
         if self.run is None:
             none = dict.fromkeys(("id", "started_at", "heartbeat_at", "finished_at", "seconds"))
@@ -107,8 +107,8 @@ class Report:
 def reporting(path: Path | None, report: Report) -> Iterator[None]:
     """Write the report to the file at the end of the block, however it ends.
 
-    The file is there whole or as it was before. Raises SettingsError, before the block, where none
-    can be written.
+    The file is replaced atomically. Raises SettingsError, before the block, if it cannot be
+    written.
     """
     if path is None:
         yield
@@ -128,7 +128,7 @@ def reporting(path: Path | None, report: Report) -> Iterator[None]:
 
 
 def _write(told: dict[str, Any], draft: Draft, path: Path) -> None:
-    """Write a report that is due; where it cannot be, say so: how the run ended matters more."""
+    """Write the report; log an error instead of raising it."""
     try:
         with draft.replacing() as file:
             json.dump(told, file, ensure_ascii=False)

@@ -266,15 +266,18 @@ def simulate(
             MARK: ANYWAY if anyway else simulator.appid,
         }
         code = _run(command, settings) if command else _serve(settings)
-    click.echo(f"simulate: {_told(simulator)}", err=True)
+    click.echo(f"simulate: {_calls_in_words(simulator)}", err=True)
     sys.exit(code)
 
 
 def _run(command: Sequence[str], settings: Mapping[str, str]) -> int:
+    from syncjob.config.simulated import REACHES_OTHERS
     from syncjob.simulator.rehearsal import run_command
 
+    # NAME_FILE is refused beside NAME, which is set here.
+    without = REACHES_OTHERS | {f"{name}_FILE" for name in settings}
     try:
-        return run_command(command, settings)
+        return run_command(command, settings, without=without)
     except FileNotFoundError:
         click.echo(f"simulate: no such command: {command[0]}", err=True)
         return _NOT_FOUND
@@ -297,7 +300,7 @@ def _serve(settings: Mapping[str, str]) -> int:
     return 0
 
 
-def _told(simulator: "Simulator") -> str:
-    """Return the calls that came in, in words."""
+def _calls_in_words(simulator: "Simulator") -> str:
+    """Return the received calls by endpoint."""
     counts = sorted(simulator.counts.items())
     return ", ".join(f"{endpoint} {calls}" for endpoint, calls in counts) or "no calls"

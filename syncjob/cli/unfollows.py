@@ -1,4 +1,4 @@
-"""The command that shows parked unfollows and takes the operator's decision."""
+"""The commands that show parked unfollows, and approve or reject them."""
 
 import json
 

@@ -1,11 +1,17 @@
-"""Settings: from the environment and a TOML file to checked values, secrets hidden."""
+"""Reads the settings from the environment and a TOML file; checked, with secrets hidden."""
 
-from syncjob.config.notices import NoticeSettings, WebhookFormat
 from syncjob.config.reader import SettingsReader, open_settings
 from syncjob.config.secrets import Secret
-from syncjob.config.settings import DatabaseSettings, Settings
+from syncjob.config.settings import (
+    AccountSettings,
+    DatabaseSettings,
+    NoticeSettings,
+    Settings,
+    WebhookFormat,
+)
 
 __all__ = [
+    "AccountSettings",
     "DatabaseSettings",
     "NoticeSettings",
     "Secret",

@@ -1,4 +1,4 @@
-"""What a setting needs that not every installation has."""
+"""Optional dependencies that a setting or a command needs."""
 
 from importlib.util import find_spec
 
@@ -6,7 +6,7 @@ from syncjob.errors import SettingsError
 
 
 def require_prometheus_client(who: str) -> None:
-    """Raise SettingsError, which says how to install it, where prometheus-client is missing."""
+    """Raise SettingsError, with how to install it, if prometheus-client is missing."""
     if find_spec("prometheus_client") is None:
         raise SettingsError(
             f"{who} needs prometheus-client; install syncjob with its extra: "

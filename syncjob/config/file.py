@@ -1,4 +1,4 @@
-"""The TOML file that may hold the settings: the same keys as the environment, and no others."""
+"""Reads the TOML file of settings: the same names as in the environment, and no others."""
 
 import datetime
 import difflib
@@ -8,45 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from syncjob.config.secrets import is_public, unreadable
+from syncjob.config.settings import BY_NAME, SETTING_NAMES
 from syncjob.errors import SettingsError
 
-SETTING_NAMES = frozenset(
-    {
-        "SYNCJOB_DATABASE_URL",
-        "SYNCJOB_DATABASE_URL_FILE",
-        "SYNCJOB_APPID",
-        "SYNCJOB_APPSECRET",
-        "SYNCJOB_APPSECRET_FILE",
-        "SYNCJOB_API_URL",
-        "SYNCJOB_TOKEN_SOURCE",
-        "SYNCJOB_TOKEN_URL",
-        "SYNCJOB_TOKEN_COMMAND",
-        "SYNCJOB_ACCESS_TOKEN",
-        "SYNCJOB_ACCESS_TOKEN_FILE",
-        "SYNCJOB_LANG",
-        "SYNCJOB_BATCH_SIZE",
-        "SYNCJOB_CONCURRENCY",
-        "SYNCJOB_SWEEP_EVERY",
-        "SYNCJOB_SWEEP_MAX_AGE",
-        "SYNCJOB_MAX_DRIFT",
-        "SYNCJOB_MAX_UNFOLLOW",
-        "SYNCJOB_REFRESH_AFTER",
-        "SYNCJOB_REFRESH_LIMIT",
-        "SYNCJOB_QUOTA_RESERVE",
-        "SYNCJOB_PROBE_AFTER",
-        "SYNCJOB_ON_FAILURE",
-        "SYNCJOB_WEBHOOK_URL",
-        "SYNCJOB_WEBHOOK_URL_FILE",
-        "SYNCJOB_WEBHOOK_FORMAT",
-        "SYNCJOB_TIMEOUT",
-        "SYNCJOB_METRICS_FILE",
-        "SYNCJOB_KEEP_RUNS",
-    }
-)
-
-
-LONGEST_FILE = 1 << 20  # bytes; what is longer is no settings file, and /dev/zero never ends
-# A date is no instance of datetime, but a datetime is one of date: the narrower goes first.
+LONGEST_FILE = 1 << 20  # bytes; /dev/zero never ends
+# The narrower type first: a datetime is a date, and a bool an int.
 KINDS: tuple[tuple[type, str], ...] = (
     (bool, "true or false"),
     (list, "list"),
@@ -61,9 +27,9 @@ KINDS: tuple[tuple[type, str], ...] = (
 class SettingsFile:
     """What a settings file holds.
 
-    `texts` are the settings in it that are right, `exposed` the secrets among them that everybody
-    on this machine can read, `fault` is what is wrong with the file, if anything is. A file that
-    nobody named and this user may not read is `denied`; that is no fault by itself.
+    `texts` are the valid settings in it, `exposed` the secrets among them that every user of this
+    machine can read, `fault` is what is wrong with the file, if anything. `denied`: nobody named
+    the file, and this user may not read it; that is no fault by itself.
     """
 
     path: Path
@@ -74,14 +40,14 @@ class SettingsFile:
 
 
 def read_settings_file(path: Path) -> SettingsFile:
-    """Read the file as far as that can be done."""
+    """Read the file; what is wrong with it is in `fault`, and its valid settings are kept."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             written = file.read(LONGEST_FILE + 1)
         if len(written) > LONGEST_FILE:
             return _no_toml(path, "it is longer than a settings file can be")
-        # As a text file is read: some editors end lines with CR LF, or with CR alone.
+        # Universal newlines: some editors end lines with CR LF, or with CR alone.
         lines = written.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
         content = tomllib.loads(lines)
         texts = {name: str(value) for name, value in content.items()}
@@ -92,12 +58,16 @@ def read_settings_file(path: Path) -> SettingsFile:
         line = written.count(b"\n", 0, error.start) + 1
         return _no_toml(path, f"line {line} holds bytes that are not UTF-8; save it as UTF-8")
     except (ValueError, RecursionError) as error:
-        # The text of such an error is a place ("at line 3, column 9"), never the line itself.
+        # The error's text is a position ("at line 3, column 9"), never the line itself.
         return _no_toml(path, f"{error}; texts stand in quotes, and each name once")
     wrong = {name: fault for name, value in content.items() if (fault := _fault_of(name, value))}
     for name in wrong:
         del texts[name]
-    exposed = [name for name, value in texts.items() if _is_secret(name, value)]
+    exposed = [
+        name
+        for name, value in texts.items()
+        if name in BY_NAME and (exposes := BY_NAME[name].exposes) is not None and exposes(value)
+    ]
     return SettingsFile(
         path,
         texts,
@@ -107,8 +77,8 @@ def read_settings_file(path: Path) -> SettingsFile:
 
 
 def nearest(name: str) -> str | None:
-    """Return the setting that a name is most like, with or without SYNCJOB_ before it; or None."""
-    # What the prefix has in common with every setting counts for nothing.
+    """Return the setting with the most similar name, with or without SYNCJOB_; None if none is."""
+    # Every setting begins with the prefix, so a match of it alone must not count.
     for form, cutoff in ((name.upper(), 0.6), (f"SYNCJOB_{name.upper()}", 0.85)):
         near = difflib.get_close_matches(form, SETTING_NAMES, n=1, cutoff=cutoff)
         if near:
@@ -122,7 +92,7 @@ def _no_toml(path: Path, why: str) -> SettingsFile:
 
 
 def _fault_of(name: str, value: object) -> str | None:
-    """Say what is wrong with a line, of a file that is still to be named."""
+    """Return what is wrong with a key and value, with `{file}` for the path; None if nothing is."""
     if name not in SETTING_NAMES and _is_section(value):
         shown = f"[{name}]" if name.isprintable() and name.isascii() else repr(name)
         shown = shown.replace("{", "{{").replace("}", "}}")
@@ -143,19 +113,7 @@ def _fault_of(name: str, value: object) -> str | None:
 
 
 def _is_section(value: object) -> bool:
-    """Tell whether that is `[name]`, `[[name]]` or `name.other = …`."""
+    """Tell whether the value came from `[name]`, `[[name]]` or `name.other = …`."""
     return isinstance(value, dict) or (
         isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
     )
-
-
-def _is_secret(name: str, value: str) -> bool:
-    """Tell whether a setting is secret by itself, or as an address that holds a password or key."""
-    # A bot's address is its key, in the path or the query.
-    if name in ("SYNCJOB_APPSECRET", "SYNCJOB_ACCESS_TOKEN", "SYNCJOB_WEBHOOK_URL"):
-        return bool(value.strip())
-    user, at, _ = value.partition("://")[2].partition("@")
-    has_password = bool(at) and ":" in user and not user.startswith("/")  # a path of SQLite's
-    if name == "SYNCJOB_DATABASE_URL":
-        return has_password or "password=" in value
-    return name == "SYNCJOB_TOKEN_URL" and (has_password or "?" in value)

@@ -1,4 +1,4 @@
-"""Secrets: values that do not show themselves, and files that nobody else may read."""
+"""Secrets: values without a repr, files that only the job may read, texts that hold one."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ AS_THE_JOB = "run this as the job's user (as root: runuser -u syncjob -- syncjob
 
 
 class Secret:
-    """A value that shows itself only to who asks for it by name."""
+    """A value whose repr hides it; `reveal` returns it."""
 
     __slots__ = ("_value",)
 
@@ -32,13 +32,35 @@ class Secret:
         return hash(self._value)
 
 
+def any_text(text: str) -> bool:
+    """Tell whether there is any text: all of it is the secret."""
+    return bool(text.strip())
+
+
+def cannot_tell(text: str) -> bool:
+    """Tell that no secret is seen in the text, though one may be there: a command's argument."""
+    return False
+
+
+def has_password(url: str) -> bool:
+    """Tell whether a password stands in the URL, before its host or among its options."""
+    user, at, _ = url.partition("://")[2].partition("@")
+    in_front = bool(at) and ":" in user and not user.startswith("/")  # a path of SQLite's
+    return in_front or "password=" in url
+
+
+def has_key(url: str) -> bool:
+    """Tell whether a password or a query, which often is a key, stands in the URL."""
+    return has_password(url) or "?" in url
+
+
 def is_public(status: os.stat_result) -> bool:
-    """Tell whether everybody on this machine can read the file."""
+    """Tell whether every user of this machine can read the file."""
     return stat.S_ISREG(status.st_mode) and bool(status.st_mode & stat.S_IROTH)
 
 
 def unreadable(error: OSError) -> str:
-    """Say why a file cannot be read, and what to do if it is a matter of rights."""
+    """Return why a file cannot be read, with the cure if permissions are the reason."""
     reason = error.strerror or type(error).__name__
     if not isinstance(error, PermissionError):
         return reason
@@ -46,10 +68,10 @@ def unreadable(error: OSError) -> str:
 
 
 def read_secret_file(name: str, path: str) -> str:
-    """Return what the file that the setting `name` names holds, without the blanks around it.
+    """Return the content of the file, without surrounding blanks; `name` is the setting it is from.
 
-    Raises SettingsError for a file that cannot be read, that everybody can read, or that is empty
-    or far longer than a secret.
+    Raises SettingsError if it cannot be read, is world-readable, empty, or far longer than a
+    secret.
     """
     try:
         with Path(path).open("rb") as file:

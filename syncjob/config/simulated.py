@@ -1,25 +1,19 @@
-"""What `syncjob simulate` changes in the settings of the commands that it runs.
+"""The rules for settings of commands that run under `syncjob simulate`.
 
-It marks their environment, and the mark goes wherever the environment goes: through a shell script,
-`sh -c` and a second shell. Nothing here touches a database; see `database.schema.require_only`.
+`simulate` sets SYNCJOB_SIMULATED, which is inherited through scripts and shells. Nothing here
+touches a database; see `database.schema.require_only`.
 """
 
 from collections.abc import Mapping
 
+from syncjob.config.settings import BY_NAME, SETTINGS
 from syncjob.errors import RehearsalRefused
 
 MARK = "SYNCJOB_SIMULATED"
 ANYWAY = "anyway"
-# A settings file is the real job's as a rule, and a rehearsal must reach nobody by it.
-_REACHES_OTHERS = frozenset(
-    {
-        "SYNCJOB_METRICS_FILE",
-        "SYNCJOB_ON_FAILURE",
-        "SYNCJOB_WEBHOOK_URL",
-        "SYNCJOB_WEBHOOK_URL_FILE",
-    }
-)
-_DATABASE = frozenset({"SYNCJOB_DATABASE_URL", "SYNCJOB_DATABASE_URL_FILE"})
+# The settings file is usually the real job's, and a rehearsal must notify nobody.
+REACHES_OTHERS = frozenset(name for row in SETTINGS if row.reaches_others for name in row.names)
+_DATABASE = frozenset(BY_NAME["SYNCJOB_DATABASE_URL"].names)
 
 
 def is_simulated(environ: Mapping[str, str]) -> bool:
@@ -28,22 +22,22 @@ def is_simulated(environ: Mapping[str, str]) -> bool:
 
 
 def account_of(environ: Mapping[str, str]) -> str | None:
-    """Return the AppID that the simulator serves, the only one that may be in the database.
+    """Return the simulator's AppID, the only one that the database may hold.
 
-    None: there is no simulator, or the operator has said that any database will do.
+    None: there is no simulator, or the operator allowed any database (`--anyway`).
     """
     mark = environ.get(MARK, "").strip()
     return None if mark in ("", ANYWAY) else mark
 
 
 def usable(environ: Mapping[str, str], file: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of the file without those that a rehearsal must not use.
+    """Return the settings of the file that a rehearsal may use.
 
-    Metrics and notices always; the database too, if the file names another account.
+    Never metrics and notices; not the database if the file names another account.
     """
     if not is_simulated(environ):
         return dict(file)
-    left_out = _REACHES_OTHERS
+    left_out = REACHES_OTHERS
     account = account_of(environ)
     if account is not None and file.get("SYNCJOB_APPID", account).strip() != account:
         left_out |= _DATABASE
@@ -51,7 +45,7 @@ def usable(environ: Mapping[str, str], file: Mapping[str, str]) -> dict[str, str
 
 
 def require_no_default(environ: Mapping[str, str]) -> None:
-    """Raise RehearsalRefused if the default database would be used in a rehearsal."""
+    """Raise RehearsalRefused in a rehearsal: the database must be named."""
     if is_simulated(environ):
         raise RehearsalRefused(
             "SYNCJOB_DATABASE_URL is not set, and under syncjob simulate there is no default; "
@@ -60,7 +54,7 @@ def require_no_default(environ: Mapping[str, str]) -> None:
 
 
 def require_account(environ: Mapping[str, str], appid: str) -> None:
-    """Raise RehearsalRefused in a rehearsal with another account than the simulator's."""
+    """Raise RehearsalRefused in a rehearsal of another account than the simulator's."""
     account = account_of(environ)
     if account not in (None, appid):
         raise RehearsalRefused(

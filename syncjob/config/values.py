@@ -1,31 +1,27 @@
-"""The values of an environment and of a file, one by one, each with what is wrong with it."""
+"""Merges the texts of environment and file, and reads single settings from them."""
 
 import difflib
-import shlex
-import shutil
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from syncjob.config.file import SETTING_NAMES
-from syncjob.config.secrets import Secret, read_secret_file
-from syncjob.config.texts import fault_of, oddity_of, quoting_fault_of, stripped, unquoted
+from syncjob.config.quoting import fault_of, oddity_of, quoting_fault_of, stripped, unquoted
+from syncjob.config.secrets import read_secret_file
+from syncjob.config.settings import BY_NAME, SETTING_NAMES, SETTINGS
+from syncjob.config.table import Setting
 from syncjob.errors import SettingsError
 
-T = TypeVar("T")
-
-# Split as a shell would: quotation marks in them are the operator's own.
-COMMANDS = ("SYNCJOB_TOKEN_COMMAND", "SYNCJOB_ON_FAILURE")
+TOKEN_SOURCE = BY_NAME["SYNCJOB_TOKEN_SOURCE"]
+COMMANDS = frozenset(row.name for row in SETTINGS if row.is_command)
 
 
 class Values:
-    """Texts by the name of their setting; blank is not set.
+    """The texts of settings by name; a blank text counts as not set.
 
-    Quotation marks around a text are left out, since files of variables keep them. A variable of
-    the environment wins over the file's, and NAME and NAME_FILE are two ways to say one thing:
-    either of them hides both of the file's. Whatever reads one raises SettingsError: one line that
-    names the setting, what was found (never a secret) and what is expected. `hidden` are the names
-    of the file's that the environment says otherwise, `quoted` those that stood in quotation marks;
-    `absence` says why a setting is in no file.
+    Surrounding quotation marks are stripped. A variable of the environment wins over the file, and
+    NAME and NAME_FILE are two forms of one setting: either variable hides both in the file.
+    Reading raises SettingsError: one line with the setting's name, what was found (never a secret)
+    and what is expected. `hidden` are the settings of the file that the environment overrides,
+    `quoted` those that were in quotation marks; `absence` says why a setting is in no file.
     """
 
     def __init__(
@@ -57,10 +53,44 @@ class Values:
             if (fault := fault_of(self._values[name])) is not None
         ]
 
-    # --- forms ----------------------------------------------------------------------------
+    @property
+    def token_source(self) -> str:
+        """Return the text of SYNCJOB_TOKEN_SOURCE or its default; it may be invalid."""
+        return self._values.get(TOKEN_SOURCE.name, TOKEN_SOURCE.default_text)
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Return the names of all variables and keys that are not blank, settings or not."""
+        return frozenset(self._values)
+
+    def names(self, name: str) -> bool:
+        """Tell whether a setting was given, by itself or as a file."""
+        return name in self._values or f"{name}_FILE" in self._values
+
+    def read(self, setting: Setting, *, required: bool = True) -> Any:
+        """Return the value of a setting; the file of a secret is read each time.
+
+        Unless `required`, one that is not set is no error.
+        """
+        if setting.only_for and self.token_source not in setting.only_for:
+            return setting.unset
+        text = self._secret(setting.name) if setting.has_file else self._text(setting.name)
+        text = text or setting.default
+        value = setting.unset if text is None else self._parsed(setting, text)
+        if required and setting.expected and value == setting.unset:
+            or_file = f" (or {setting.name}_FILE)" if setting.has_file else ""
+            raise self.missing(setting.name + or_file, setting.expected)
+        return value
+
+    def missing(self, name: str, expected: str) -> SettingsError:
+        """Return the error for a setting that is not set; it names what may be a misspelling."""
+        others = {other.upper(): other for other in self._values if other not in SETTING_NAMES}
+        near = difflib.get_close_matches(name.split()[0], others, n=1, cutoff=0.8)
+        hint = f" (did you mean it by {_shown(others[near[0]])}?)" if near else ""
+        return SettingsError(f"{name} is not set; expected {expected}; {self.absence}{hint}")
 
     def _text(self, name: str) -> str | None:
-        """Return the text of a setting as it stands, None if it is not set."""
+        """Return the text of a setting, None if it is not set."""
         value = self._values.get(name)
         if value is None:
             return None
@@ -69,55 +99,15 @@ class Values:
             raise SettingsError(f"{name} {fault}")
         return value
 
-    def _one_of(self, name: str, choices: tuple[str, ...], default: str) -> Any:
-        value = self._text(name) or default
-        if value not in choices:
-            raise SettingsError(
-                f"{name} is {value!r}{oddity_of(value)}; expected one of {', '.join(choices)}"
-            )
-        return value
-
-    def _words(self, name: str) -> tuple[str, ...]:
-        """Read a command, split as a shell would; no words if it is not set."""
-        command = self._text(name) or ""
+    def _parsed(self, setting: Setting, text: str) -> Any:
         try:
-            words = tuple(shlex.split(command))
-            # The whole command in quotation marks, as `docker --env-file` leaves them.
-            if len(words) == 1 and " " in words[0] and shutil.which(words[0]) is None:
-                words = tuple(shlex.split(words[0]))
-            return words
+            return setting.parse(text)
         except ValueError as error:
-            raise SettingsError(
-                f"{name} cannot be split into words ({error}); quote it as for a shell"
-            ) from None
+            shown = "not shown" if setting.secret else f"{text!r}{oddity_of(text)}"
+            raise SettingsError(f"{setting.name} is {shown}; expected {error}") from None
 
-    def _parsed(self, name: str, parse: Callable[[str], T], default: str) -> T:
-        value = self._text(name) or default
-        try:
-            return parse(value)
-        except ValueError as error:
-            raise SettingsError(
-                f"{name} is {value!r}{oddity_of(value)}; expected {error}"
-            ) from None
-
-    def _needed_secret(self, name: str, meaning: str, needed: bool) -> Secret:
-        if not needed:
-            return Secret("")
-        secret = self._secret(name)
-        if secret is None:
-            raise self._missing(f"{name} (or {name}_FILE)", meaning)
-        # Neither an AppSecret nor a token has such characters; a URL with a password may.
-        if " " in secret.reveal():
-            raise SettingsError(f"{name} holds a blank inside; expected {meaning} and nothing else")
-        if not secret.reveal().isascii():
-            raise SettingsError(
-                f"{name} holds characters that are not ASCII (full-width ones, typographic "
-                f"quotation marks?); expected {meaning}"
-            )
-        return secret
-
-    def _secret(self, name: str) -> Secret | None:
-        """Read `NAME`, or the file that `NAME_FILE` names, without the blanks around it."""
+    def _secret(self, name: str) -> str | None:
+        """Return the text of `NAME`, or the content of the file that `NAME_FILE` names."""
         value, path = self._text(name), self._text(f"{name}_FILE")
         if value and path:
             raise SettingsError(f"{name} and {name}_FILE are both set; expected only one of them")
@@ -132,13 +122,7 @@ class Values:
             raise SettingsError(
                 f"{name} holds a line break or a control character; check its quoting"
             )
-        return Secret(value) if value else None
-
-    def _missing(self, name: str, meaning: str) -> SettingsError:
-        others = {other.upper(): other for other in self._values if other not in SETTING_NAMES}
-        near = difflib.get_close_matches(name.split()[0], others, n=1, cutoff=0.8)
-        hint = f" (did you mean it by {_shown(others[near[0]])}?)" if near else ""
-        return SettingsError(f"{name} is not set; expected {meaning}; {self.absence}{hint}")
+        return value or None
 
 
 def _cleaned(values: Mapping[str, str]) -> dict[str, str]:
@@ -150,5 +134,5 @@ def _cleaned(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _shown(name: str) -> str:
-    """Show a name in which there may be what cannot be seen."""
+    """Return the name with invisible characters escaped."""
     return name if name.isascii() and name.isprintable() else ascii(name)

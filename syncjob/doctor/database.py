@@ -1,16 +1,15 @@
-"""Does the database answer, may we use it, and is it the one that this version works on?"""
+"""Checks the database: reachable, permitted, of a supported version and schema."""
 
 from collections.abc import Iterator
 from datetime import timedelta
 
 from syncjob.database.health import get_health
 from syncjob.database.schema import CURRENT_REVISION
-from syncjob.doctor.findings import Finding, fault, ok, told, warning
+from syncjob.doctor.findings import Finding, fault, from_error, ok, warning
 from syncjob.errors import DatabaseError, SettingsError
 from syncjob.model import Health, span_in_words
 
-# The oldest that have what the statements use: ON CONFLICT over partial indexes, IDENTITY,
-# RETURNING, FILTER.
+# The oldest versions with ON CONFLICT over partial indexes, IDENTITY, RETURNING and FILTER.
 OLDEST = {"postgresql": (12, 0), "sqlite": (3, 35, 0)}
 MIB = 1 << 20
 LEAST_FREE = 500 * MIB
@@ -24,11 +23,11 @@ LONG_HELD = timedelta(seconds=20)  # a run waits 30 s for a lock
 
 
 def check_database(url: str, *, name: str) -> tuple[Health | None, list[Finding]]:
-    """Return what the database says of itself, None if it does not answer, and the findings."""
+    """Return the database's health, None if it does not answer, and the findings."""
     try:
         health = get_health(url, name=name)
     except (DatabaseError, SettingsError) as error:
-        return None, [told("database", error)]
+        return None, [from_error("database", error)]
     return health, list(_judge(health))
 
 
@@ -65,7 +64,7 @@ def _judge(health: Health) -> Iterator[Finding]:
 
 
 def is_usable(health: Health | None) -> bool:
-    """Tell whether this version can read what is stored there."""
+    """Tell whether this version can read the database."""
     return (
         health is not None
         and _is_utf8(health)
@@ -81,7 +80,7 @@ def _is_utf8(health: Health) -> bool:
 def _of_the_schema(health: Health) -> Iterator[Finding]:
     revision = health.revision
     if health.fault is not None:
-        yield told("schema", DatabaseError(health.fault))
+        yield from_error("schema", DatabaseError(health.fault))
     elif revision == CURRENT_REVISION:
         yield ok("schema", f"at revision {revision}, which this syncjob needs")
     elif revision is None:

@@ -1,4 +1,4 @@
-"""The examination: one check after another, each told of as soon as it is done."""
+"""Runs the checks one after another; findings are yielded as soon as they are known."""
 
 from collections.abc import Generator, Iterator
 from datetime import timedelta
@@ -8,7 +8,7 @@ from pathlib import Path
 from syncjob.config import Settings, SettingsReader
 from syncjob.database.store import Store, open_store
 from syncjob.doctor.database import check_database, is_usable
-from syncjob.doctor.findings import Finding, Level, guarded, note, told, unchecked
+from syncjob.doctor.findings import Finding, Level, from_error, guarded, note, unchecked
 from syncjob.doctor.history import DISTRUSTED, check_history
 from syncjob.doctor.network import check_network
 from syncjob.doctor.schedule import check_schedule
@@ -25,14 +25,14 @@ from syncjob.job.process import is_dead
 from syncjob.job.timing import next_sweep_at
 from syncjob.model import Account, FollowerPage, Health, Run
 
-RUNS = 20  # in which an error with a rid is looked for
+RUNS = 20  # the newest, searched for an error with a rid
 
 
 class Examination:
-    """Looks at all that a run of the settings' account needs; changes nothing anywhere.
+    """Checks all that a run of the settings' account needs; changes nothing.
 
-    A success older than `max_age` is a fault. With `offline`, WeChat is asked nothing. `root` is
-    where the machine's files are.
+    A last success older than `max_age` is a fault. With `offline`, WeChat is not asked. `root` is
+    the root of the file system, for tests.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Examination:
         self._account: Account | None = None
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what is found, check by check; a check that breaks is a finding as well."""
+        """Yield the findings of each check; a check that fails itself yields a fault."""
         settings: Settings | None = None
 
         def of_settings() -> Iterator[Finding]:
@@ -70,8 +70,7 @@ class Examination:
         settings, faults = self._reader.examine()
         yield from check_settings(self._reader, faults)
         if settings is not None:
-            names_database = self._reader.names("SYNCJOB_DATABASE_URL")
-            yield from check_choices(settings, names_database=names_database)
+            yield from check_choices(settings, names_database=self._reader.names_database)
             yield from check_metrics_file(settings)
             yield from check_notices(self._reader.notices())
         return settings
@@ -85,26 +84,23 @@ class Examination:
             yield from self._wechat(settings)
 
     def _database(self, job: Settings | None) -> Iterator[Finding]:
-        try:  # of settings that are right nothing is read twice: a secret's file may be a pipe
+        try:  # valid settings are not read twice: the file of a secret may be a pipe
             settings = job or self._reader.database()
-        except SettingsError:  # told of already
+        except SettingsError:  # reported by the first check
             yield unchecked("database", "the settings are wrong")
             return
-        url = settings.database_url.reveal()
-        self._health, findings = check_database(url, name=f"syncjob/{settings.appid or ''}")
+        appid = settings.account.appid if isinstance(settings, Settings) else settings.appid
+        url, name = settings.database_url.reveal(), f"syncjob/{appid or ''}"
+        self._health, findings = check_database(url, name=name)
         yield from findings
         if not is_usable(self._health):
             yield unchecked("history", "the database cannot be used")
             return
         try:
-            with open_store(
-                url,
-                name=f"syncjob/{settings.appid or ''}",
-                only_account=settings.only_account,
-            ) as store:
-                yield from self._history(store, settings.appid, job)
+            with open_store(url, name=name, only_account=settings.only_account) as store:
+                yield from self._history(store, appid, job)
         except SyncjobError as error:
-            yield told("history", error)
+            yield from_error("history", error)
 
     def _history(self, store: Store, appid: str | None, job: Settings | None) -> Iterator[Finding]:
         appids = store.get_appids()
@@ -116,9 +112,11 @@ class Examination:
             who = f"{appid} is not in the database yet{others}" if appid else "no account is named"
             yield note("success", who, "start with: syncjob -v sync")
             return
-        yield from self._remembered(store, account, None if job is None else job.sweep_every)
+        yield from self._stored_history(
+            store, account, None if job is None else job.account.sweep_every
+        )
 
-    def _remembered(
+    def _stored_history(
         self, store: Store, account: Account, every: timedelta | None
     ) -> Iterator[Finding]:
         status = store.get_status(account)
@@ -153,10 +151,10 @@ class Examination:
         )
 
     def _require_own(self, settings: Settings, page: FollowerPage, token_source: str) -> None:
-        """Compare the first page of the list with the followers, if any are stored."""
+        """Raise ForeignList if the first page shares no follower with the stored ones."""
         if self._account is None:
             return
         url = settings.database_url.reveal()
-        with open_store(url, name=f"syncjob/{settings.appid}") as store:
+        with open_store(url, name=f"syncjob/{settings.account.appid}") as store:
             own = OwnList(store, self._account, get_token_source=lambda: token_source)
             own.require_own("", page)

@@ -1,4 +1,4 @@
-"""What an examination finds: one line each, how bad it is, and the cure."""
+"""The findings of the doctor: one line each, with a level and a cure."""
 
 import re
 import traceback
@@ -13,18 +13,18 @@ RUN = re.compile(r" \((run: [^)]+)\)$")
 
 
 class Level(IntEnum):
-    """How bad a finding is. Only a FAULT keeps a run from its success."""
+    """How bad a finding is. Only a FAULT makes a run fail."""
 
     OK = 0
     NOTE = 1  # good to know
-    UNCHECKED = 2  # could not be looked at, for what another finding says
-    WARNING = 3  # works now, and may not for long
+    UNCHECKED = 2  # could not be checked, for a reason that another finding gives
+    WARNING = 3  # works now, but may fail later
     FAULT = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`check` is what was looked at, a word that never changes; `cure` is empty where none is due.
+    """One line. `check` is a stable name of what was checked; `cure` is empty if none is needed.
 
     No text holds a secret, a token or an OpenID.
     """
@@ -36,38 +36,38 @@ class Finding:
 
 
 def ok(check: str, what: str) -> Finding:
-    """Nothing is wrong there."""
+    """Make a finding that nothing is wrong."""
     return Finding(check, Level.OK, what)
 
 
 def note(check: str, what: str, cure: str = "") -> Finding:
-    """Nothing is wrong, and somebody should know."""
+    """Make a finding that is no problem but good to know."""
     return Finding(check, Level.NOTE, what, cure)
 
 
 def unchecked(check: str, why: str) -> Finding:
-    """It was not looked at."""
+    """Make a finding that something was not checked."""
     return Finding(check, Level.UNCHECKED, f"not looked at: {why}")
 
 
 def warning(check: str, what: str, cure: str) -> Finding:
-    """A run may succeed, and will not always."""
+    """Make a finding that may make later runs fail."""
     return Finding(check, Level.WARNING, what, cure)
 
 
 def fault(check: str, what: str, cure: str) -> Finding:
-    """No run can succeed until that is mended."""
+    """Make a finding that makes every run fail until it is fixed."""
     return Finding(check, Level.FAULT, what, cure)
 
 
 def guarded(check: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """Yield what a check finds; where it breaks, that it did.
+    """Yield the findings of a check; if it raises, yield a fault that says so.
 
-    Whoever asks the doctor has trouble enough: it never ends with an internal error.
+    So the doctor never ends with an internal error.
     """
     try:
         yield from look()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other checks go on
+    except Exception as error:  # noqa: BLE001 - the other checks go on
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(last.filename).name}:{last.lineno}"
         yield fault(
@@ -77,8 +77,8 @@ def guarded(check: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findi
         )
 
 
-def told(check: str, error: SyncjobError) -> Finding:
-    """What an error says; one that passes by itself is a warning."""
+def from_error(check: str, error: SyncjobError) -> Finding:
+    """Make a finding of an error: a warning if it passes by itself, else a fault."""
     what, _, cure = str(error).partition("\n")
     if not cure:
         what, _, cure = what.partition("; ")

@@ -1,4 +1,4 @@
-"""Has the job been doing well?"""
+"""Checks what is recorded of runs, sweeps and followers."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -20,11 +20,11 @@ def check_history(
     max_age: timedelta,
     died: bool,
 ) -> Iterator[Finding]:
-    """Tell of the last success, the last run, and what waits.
+    """Yield findings about the last success, the last run, and what is pending.
 
-    `sweeps` are the newest ones, the newest first; `next_sweep_at` is from when on a run lists,
-    None if the next one does. `died`: the process of the run that is recorded as running is known
-    to be gone.
+    `sweeps` are in order, the newest first. `next_sweep_at` is when the next sweep is due; None:
+    the next run starts one. `died`: the process of the run that is recorded as running no longer
+    exists.
     """
     yield _of_success(status, next_sweep_at, max_age)
     if status.last_asking_run is not None:
@@ -51,7 +51,7 @@ def check_history(
 def _of_success(
     status: AccountStatus, next_sweep_at: datetime | None, max_age: timedelta
 ) -> Finding:
-    """Tell of the last success: too old, unless nothing has been due and runs have seen that."""
+    """Judge the age of the last success; old is fine if runs found nothing due since."""
     success = status.last_success_at
     if success is None:
         if status.last_run is None:
@@ -81,7 +81,7 @@ def _of_last_run(run: Run) -> Iterator[Finding]:
         what += f": {said}"
     passes = run.status != "failed" or run.exit_code == ExitCode.TRY_AGAIN_LATER
     if run.status == "failed" and run.exit_code == ExitCode.PARKED:
-        return  # told below
+        return  # reported below
     yield warning("last run", what, cure or ("nothing: the next run goes on" if passes else "-"))
 
 

@@ -1,4 +1,4 @@
-"""Can WeChat be reached from here: names, ways, certificates, clocks?"""
+"""Checks the way to WeChat: DNS, proxy, TLS, latency, and the clocks."""
 
 import socket
 import statistics
@@ -9,15 +9,15 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from syncjob.config import Settings
-from syncjob.doctor.findings import Finding, fault, note, ok, told, unchecked, warning
+from syncjob.doctor.findings import Finding, fault, from_error, note, ok, unchecked, warning
 from syncjob.errors import SettingsError
 from syncjob.limits import Overdue, within
 from syncjob.model import span_in_words
 from syncjob.wechat.decoding import decode
 from syncjob.wechat.exchange import Answer, Broken, Exchange, instant_of
 
-# Without a token it is refused, which proves that WeChat is what answers. Nobody can know whose
-# call it is, so that no account's quota can count it.
+# Without a token WeChat refuses the call, which proves that WeChat answers. It cannot be charged to
+# any account's quota.
 PATH = "/cgi-bin/user/get"
 LONGEST = 10.0  # seconds
 ASKED = 3  # times, for the latency
@@ -27,11 +27,11 @@ DRIFT = timedelta(minutes=1)
 
 
 def check_network(settings: Settings, *, database_now: datetime | None) -> list[Finding]:
-    """Reach for WeChat, and compare the clocks; the last finding is no OK where it cannot be."""
+    """Call WeChat without a token, and compare the clocks; a FAULT means it cannot be reached."""
     try:
         exchange = Exchange(settings.api_url, timeout=min(settings.timeout, LONGEST))
     except SettingsError as error:
-        return [told("network", error)]
+        return [from_error("network", error)]
     try:
         return list(_look(exchange, settings.api_url, database_now))
     finally:
@@ -61,7 +61,7 @@ def _look(exchange: Exchange, url: str, database_now: datetime | None) -> Iterat
         try:
             answer = exchange.send("GET", PATH, None, None)
         except SettingsError as error:
-            yield told("network", SettingsError(f"WeChat cannot be asked: {error}"))
+            yield from_error("network", SettingsError(f"WeChat cannot be asked: {error}"))
             return
         except Broken as broken:
             yield _trouble(broken, host, exchange.proxy)
@@ -111,14 +111,14 @@ def _clocks(answer: Answer, database_now: datetime | None) -> Iterator[Finding]:
         yield unchecked("clock", "the answer had no date")
     else:
         yield _compared("WeChat's", there - here, "set this machine's clock by NTP (timedatectl)")
-    # The job takes its times from the database, whose machine may be another one.
+    # The job uses the database's clock, which may be another machine's.
     if database_now is not None:
         ahead = database_now.timestamp() - here
         yield _compared("the database's", ahead, "set the clock of the database's machine by NTP")
 
 
 def _compared(whose: str, ahead: float, cure: str) -> Finding:
-    """Judge a clock that is so many seconds ahead of this machine's."""
+    """Judge a clock that is `ahead` seconds ahead of this machine's."""
     if abs(ahead) <= DRIFT.total_seconds():
         return ok("clock", f"this machine's agrees with {whose}")
     off = span_in_words(timedelta(seconds=abs(ahead)))

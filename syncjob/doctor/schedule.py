@@ -1,22 +1,17 @@
-"""Is there something on this machine that starts the job by itself?"""
+"""Checks whether a systemd timer on this machine starts the job."""
 
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from syncjob.doctor.findings import Finding, note, ok, warning
 
-CRONTABS = ("etc/crontab", "etc/cron.d", "var/spool/cron/crontabs", "var/spool/cron")
 UNITS = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-LINE = re.compile(r"^(?!\s*#).*\bsyncjob\b.*\b(?:sync|backfill)\b", re.MULTILINE)
-# cron makes a line's end of each % that no backslash stands before; assignments keep theirs.
-CRON_COMMAND = re.compile(r"(?!\s*#)(?!\s*\w+\s*=).*\bsyncjob", re.IGNORECASE)
-BARE_PERCENT = re.compile(r"(?<!\\)%")
-# Of systemd's specifiers (%d, %i) none is two hexadecimal digits, and what a URL encodes is.
+# Percent-encoding has two hexadecimal digits after the %, systemd's specifiers (%d, %i) never.
 UNIT_PERCENT = re.compile(
     r"^\s*(?:Environment|ExecStart(?:Pre|Post)?)\s*=.*(?<!%)(?:%%)*%[0-9A-Fa-f]{2}", re.MULTILINE
 )
@@ -24,12 +19,12 @@ SECONDS = 5
 
 
 def check_schedule(root: Path = Path("/")) -> Iterator[Finding]:
-    """Look for timers of systemd and lines of cron that name syncjob.
+    """Look for timers of systemd whose names begin with syncjob.
 
-    What only root may read is not seen, and another host's is not either: that none is seen is no
+    Cron is not looked at: a user's crontab is readable by root alone. That no timer is seen is no
     fault. `root` is where the machine's files are, for tests.
     """
-    timers, lines = _timers(root), list(_cron_files(root))
+    timers = _timers(root)
     for name, is_enabled in timers.items():
         state = _state_of(name)
         if not is_enabled:
@@ -39,26 +34,21 @@ def check_schedule(root: Path = Path("/")) -> Iterator[Finding]:
             yield warning("schedule", f"{name} is {state}", f"systemctl start {name}")
         else:
             yield ok("schedule", f"{name} of systemd is {'on' if state == 'active' else 'enabled'}")
-    for place in lines:
-        yield ok("schedule", f"cron runs it: {place}")
-    for place in _cron_files(root, _is_cut):
-        what = f"{place} has a % in a line with syncjob, and cron ends the command there"
-        yield warning("schedule", what, r"write \% for each, or put the setting into the file")
     for place in _units_with_percent(root):
         what = f"{place} has a % that systemd takes for a specifier of its own"
         yield warning("schedule", what, "write %% for each, or put the setting into the file")
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
         yield note("schedule", "this is a pod: its CronJob starts it")
-    elif not timers and not lines:
+    elif not timers:
         yield note(
             "schedule",
-            "no timer of systemd and no line of cron was seen that runs it",
-            "README: Schedule; if it is another host's or user's, all is well",
+            "no timer of systemd was seen that runs it",
+            "README: Schedule; if cron or another host runs it, all is well",
         )
 
 
 def _timers(root: Path) -> dict[str, bool]:
-    """Return the timers, and which of them are started with the machine.
+    """Return the installed timers, and whether each is enabled.
 
     A template that has an instance is left out: by itself it starts nothing.
     """
@@ -73,7 +63,7 @@ def _timers(root: Path) -> dict[str, bool]:
 
 
 def _state_of(timer: str) -> str:
-    """Return what systemctl says of a timer; unknown where it cannot be asked."""
+    """Return the state that systemctl reports; `unknown` if it cannot be asked."""
     systemctl = shutil.which("systemctl")
     if systemctl is None:
         return "unknown"
@@ -88,18 +78,8 @@ def _state_of(timer: str) -> str:
     return said if said in ("active", "inactive", "failed") else "unknown"
 
 
-def _runs_it(crontab: str) -> bool:
-    return LINE.search(crontab) is not None
-
-
-def _is_cut(crontab: str) -> bool:
-    """Tell whether a command with syncjob in it has a % that is not escaped."""
-    lines = crontab.splitlines()
-    return any(BARE_PERCENT.search(line) for line in lines if CRON_COMMAND.match(line))
-
-
 def _units_with_percent(root: Path) -> Iterator[str]:
-    """Return the services of ours, and what was added to them, that have such a %."""
+    """Yield our service units and drop-ins with a % that systemd takes for a specifier."""
     for folder in UNITS:
         for pattern in ("syncjob*.service", "syncjob*.service.d/*.conf"):
             with suppress(OSError):
@@ -107,13 +87,3 @@ def _units_with_percent(root: Path) -> Iterator[str]:
                     with suppress(OSError, UnicodeDecodeError):
                         if UNIT_PERCENT.search(path.read_text("utf-8")):
                             yield f"/{path.relative_to(root)}"
-
-
-def _cron_files(root: Path, matches: Callable[[str], bool] = _runs_it) -> Iterator[str]:
-    for place in CRONTABS:
-        with suppress(OSError):
-            path = root / place
-            for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-                with suppress(OSError, UnicodeDecodeError):
-                    if file.is_file() and matches(file.read_text("utf-8")):
-                        yield f"/{file.relative_to(root)}"

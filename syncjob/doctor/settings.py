@@ -1,4 +1,4 @@
-"""Are the settings right, and safe?"""
+"""Checks the settings: valid, known, and not readable by others."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from syncjob.config import NoticeSettings, Settings, SettingsReader
 from syncjob.config.extras import require_prometheus_client
 from syncjob.config.secrets import AS_THE_JOB
-from syncjob.doctor.findings import Finding, note, ok, told, warning
+from syncjob.doctor.findings import Finding, from_error, note, ok, warning
 from syncjob.errors import SettingsError
 from syncjob.wechat.console import KEYS
 
@@ -18,18 +18,18 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def check_settings(reader: SettingsReader, faults: list[SettingsError]) -> Iterator[Finding]:
-    """Name each setting that is wrong, unknown or unsafe."""
+    """Yield a finding for each setting that is wrong, unknown or unsafe."""
     for error in faults:
-        yield told("settings", error)
+        yield from_error("settings", error)
     for name, near in reader.unknown:
         hint = f"did you mean {near}?" if near else "the README lists the settings"
         yield warning("settings", f"{name} is no setting, and passed over", hint)
-    for name in reader.quoted:
+    for name in reader.values.quoted:
         what = f"{name} stands in quotation marks, which were left out"
         yield note("settings", what, "docker --env-file keeps them: write it without")
     file = reader.origin
     if file is None:
-        yield note("settings", f"read from the environment alone: {reader.absence}")
+        yield note("settings", f"read from the environment alone: {reader.values.absence}")
     elif file.denied:
         what = f"read from the environment alone: this user may not read {file.path}"
         yield warning("settings", what, AS_THE_JOB)
@@ -37,7 +37,7 @@ def check_settings(reader: SettingsReader, faults: list[SettingsError]) -> Itera
         for name in file.exposed:
             what = f"everybody on this machine can read {file.path}, which holds {name}"
             yield warning("settings", what, f"run: chmod o= {file.path}")
-    for name in reader.hidden:
+    for name in reader.values.hidden:
         what = f"{name} of the file is hidden by what the environment says"
         yield note("settings", what, f"if that is not meant: unset {name}")
     where = "" if file is None or file.denied else f" with the file {file.path}"
@@ -48,11 +48,12 @@ def check_settings(reader: SettingsReader, faults: list[SettingsError]) -> Itera
 
 
 def check_choices(settings: Settings, *, names_database: bool) -> Iterator[Finding]:
-    """Tell of settings that are allowed, and seldom meant."""
-    if not APPID.fullmatch(settings.appid):
+    """Yield warnings about settings that are allowed but seldom meant."""
+    appid = settings.account.appid
+    if not APPID.fullmatch(appid):
         yield warning(
             "settings",
-            f"SYNCJOB_APPID is {settings.appid!r}, and an AppID is wx and 16 hexadecimal digits",
+            f"SYNCJOB_APPID is {appid!r}, and an AppID is wx and 16 hexadecimal digits",
             f"copy it from WeChat's console: {KEYS}",
         )
     if not names_database:
@@ -72,7 +73,7 @@ def check_choices(settings: Settings, *, names_database: bool) -> Iterator[Findi
                 "SYNCJOB_API_URL begins with http://: secret and tokens travel in the clear",
                 "begin it with https://, unless the way to that host is safe",
             )
-    source = settings.token_source
+    source = settings.account.token_source
     if source == "classic":
         yield note(
             "settings",
@@ -82,14 +83,14 @@ def check_choices(settings: Settings, *, names_database: bool) -> Iterator[Findi
 
 
 def check_metrics_file(settings: Settings) -> Iterator[Finding]:
-    """See whether a run can leave its metrics where it is told to."""
+    """Check whether a run can write its metrics file."""
     path = settings.metrics_file
     if path is None:
         return
     try:
         require_prometheus_client("SYNCJOB_METRICS_FILE")
     except SettingsError as error:
-        yield told("metrics", error)
+        yield from_error("metrics", error)
         return
     if not path.parent.is_dir():
         yield warning(
@@ -106,7 +107,7 @@ def check_metrics_file(settings: Settings) -> Iterator[Finding]:
 
 
 def check_notices(notices: NoticeSettings) -> Iterator[Finding]:
-    """See whether the command that tells of failures is there; nobody is told anything."""
+    """Check whether the command for notices exists; it is not run."""
     if not notices.command:
         return
     name = notices.command[0]

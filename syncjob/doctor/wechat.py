@@ -1,4 +1,4 @@
-"""Does WeChat let this account do what a run does? One call of each kind, none asked twice."""
+"""Checks token, permissions and quotas by one call of each endpoint, without retries."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from syncjob.bootstrap import token_source
 from syncjob.config import Settings
-from syncjob.doctor.findings import Finding, note, ok, told, unchecked, warning
+from syncjob.doctor.findings import Finding, from_error, note, ok, unchecked, warning
 from syncjob.errors import (
     ForeignList,
     InvalidOpenID,
@@ -31,7 +31,7 @@ STORED = "the table access_tokens"
 RID_LIVES = timedelta(days=7)
 
 
-# Gets the first page of the list and the name of its token's source; raises ForeignList.
+# Takes the first page of the list and the name of its token source; raises ForeignList.
 RequireOwn = Callable[[FollowerPage, str], None]
 
 
@@ -45,8 +45,8 @@ def check_wechat(
 ) -> Iterator[Finding]:
     """Get a token, call each endpoint once, ask for quotas, and look up the last error.
 
-    `stored_token` is the one that the runs share; `openid` somebody's, to be asked about;
-    `last_error` the newest run that has the rid of an error.
+    `stored_token` is the one that the runs share, `openid` any follower's, `last_error` the newest
+    run with the rid of an error.
     """
     with ExitStack() as stack:
         timeout = min(settings.timeout, LONGEST)
@@ -59,7 +59,7 @@ def check_wechat(
             for check in ("permission", "quota"):
                 yield unchecked(check, "there is no token")
             return
-        account = _Account(transport, token, settings.lang)
+        account = _Account(transport, token, settings.account.lang)
         yield from account.check_permissions(openid)
         if account.token_refused:
             yield unchecked("quota", "the token was refused")
@@ -67,9 +67,9 @@ def check_wechat(
         is_stored = token == stored_token
         yield from _whose_list(account.page, STORED if is_stored else source.name, require_own)
         if source.shared and stored_token and not is_stored:
-            page = _Account(transport, stored_token, settings.lang).get_page()
+            page = _Account(transport, stored_token, settings.account.lang).get_page()
             yield from _whose_list(page, STORED, require_own)
-        yield from account.check_quotas(settings.quota_reserve)
+        yield from account.check_quotas(settings.account.quota_reserve)
         if last_error is not None and last_error.rid is not None:
             yield account.look_up(last_error, last_error.rid)
 
@@ -82,7 +82,7 @@ def _whose_list(
     try:
         require_own(page, token_source)
     except ForeignList as error:
-        yield told("list", error)
+        yield from_error("list", error)
         return
     prefix = common_prefix(min(page.openids), max(page.openids))
     if prefix is not None:
@@ -92,8 +92,8 @@ def _whose_list(
 def _token(
     settings: Settings, where: TokenSource, stored: str | None
 ) -> tuple[str | None, list[Finding]]:
-    """Return a token to ask with, None if there is none, and what is to be said of its source."""
-    source = settings.token_source
+    """Return a token, None if there is none, and the findings about its source."""
+    source = settings.account.token_source
     if source == "classic":
         if stored is None:
             why = "fetching a classic token would kill those of other programs; run sync first"
@@ -102,7 +102,7 @@ def _token(
     try:
         token = where.get_new().value
     except SyncjobError as error:
-        return None, [told("token", error)]
+        return None, [from_error("token", error)]
     findings = [ok("token", f"comes from {source}: credentials and address are accepted")]
     if source in ("url", "command", "fixed"):
         findings = [ok("token", f"comes from {source}")]
@@ -116,7 +116,7 @@ def _token(
 
 
 class _Account:
-    """Calls with one token. `token_refused` once WeChat has refused it, `page` the first page."""
+    """Calls with one token. `token_refused`: WeChat has refused it; `page`: the first page."""
 
     def __init__(self, transport: Transport, token: str, lang: str) -> None:
         self._transport = transport
@@ -152,7 +152,7 @@ class _Account:
         ):
             try:
                 self._call(endpoint, **arguments)
-            except (InvalidOpenID, NoSuchUser):  # an answer, about one who has left
+            except (InvalidOpenID, NoSuchUser):  # the call is permitted; the user has left
                 yield ok("permission", endpoint.path)
             except WeChatError as error:
                 yield self._refusal(endpoint, error)
@@ -160,7 +160,7 @@ class _Account:
                 yield ok("permission", endpoint.path)
 
     def check_quotas(self, reserve: float | None) -> Iterator[Finding]:
-        """Ask how much of today is left for each endpoint."""
+        """Ask what is left of each endpoint's quota today."""
         for endpoint in ASKED:
             try:
                 told_quota = self._call(QUOTA_GET, body={"cgi_path": endpoint.path})
@@ -187,7 +187,7 @@ class _Account:
         return ok("quota", what)
 
     def look_up(self, run: Run, rid: str) -> Finding:
-        """Ask WeChat what it knows of the last error."""
+        """Look the last error up by its rid."""
         what = f"the error {run.errcode} of run #{run.id} (rid {rid})"
         if run.finished_at is not None and datetime.now(UTC) - run.finished_at > RID_LIVES:
             return note("last error", f"{what} is older than the seven days that WeChat keeps it")
@@ -223,5 +223,5 @@ class _Account:
                 "if it stays so, another program refreshes it: let all use stable_token, or take "
                 "the token from one place (SYNCJOB_TOKEN_SOURCE)"
             )
-            return told("token", NeedsOperator(f"{said}\n{cure}", errcode=error.errcode))
-        return told("permission", error)
+            return from_error("token", NeedsOperator(f"{said}\n{cure}", errcode=error.errcode))
+        return from_error("permission", error)

@@ -27,6 +27,7 @@ from syncjob.job.process import is_dead, this_process
 from syncjob.job.pruning import prune
 from syncjob.job.steps import STEPS
 from syncjob.job.workers import Workers
+from syncjob.log_context import add_log_fields
 from syncjob.model import Account, Pseudonyms, Run
 from syncjob.wechat.client import WeChatClient
 
@@ -66,6 +67,7 @@ def run_job(
             abandon_after=ABANDON_AFTER,
             is_dead=is_dead,
         )
+        add_log_fields(run=run.id, appid=account.appid)
         on_run(run)
         started = starting.pop_all()
     try:

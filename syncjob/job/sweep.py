@@ -13,6 +13,7 @@ from syncjob.job.identity import OwnList
 from syncjob.job.job import Job
 from syncjob.job.pages import CursorRefused, Pages, SweepEnd
 from syncjob.job.timing import is_too_old, next_sweep_at, wants_sweep
+from syncjob.log_context import add_log_fields
 from syncjob.model import Sweep, next_sweep_in_words
 from syncjob.wechat.client import USER_GET, USER_INFO_BATCHGET
 
@@ -56,6 +57,7 @@ def _follow(job: Job) -> None:
     else:
         if is_first:  # no other is held
             store.resume_sweep(job.run.id, sweep)
+        add_log_fields(sweep=sweep.id)
         logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
     if is_first:
         _prepare(job)
@@ -95,6 +97,7 @@ def _follow_pages(
 
 def _start(job: Job) -> Sweep:
     sweep = job.store.start_sweep(job.run.id, job.account.id)
+    add_log_fields(sweep=sweep.id)
     logger.info("Started a sweep. sweep=%d", sweep.id)
     return sweep
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from syncjob.errors import RunLost, SyncjobError, in_one_line
 from syncjob.interruption import interruption
+from syncjob.log_context import with_log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,9 @@ class Workers:
     """Daemon threads in pools: one for the list, `calls` to ask about people, `writers` to store.
 
     With one call at a time, everything that is handed out runs one after the other. `beat` renews
-    the heartbeat of the run; it is called every `beat_every` seconds of waiting. Use it in a `with`.
+    the heartbeat of the run; it is called every `beat_every` seconds of waiting. Use it in a
+    `with`.
+
     """
 
     def __init__(
@@ -157,7 +160,9 @@ class _Threads:
         """Have the next free thread call the function."""
         if not self._threads:
             self._threads = [
-                threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
+                threading.Thread(
+                    target=with_log_fields(self._work), name=f"{self._name}-{number}", daemon=True
+                )
                 for number in range(self._count)
             ]
             for thread in self._threads:

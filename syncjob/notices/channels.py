@@ -1,4 +1,4 @@
-"""The channels by which somebody is told: a command of the operator's, and a webhook."""
+"""The channels of notices: a command and a webhook."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from syncjob.commands import run_command
 from syncjob.config import NoticeSettings, Secret, WebhookFormat
 from syncjob.errors import SettingsError, SyncjobError
-from syncjob.notices.forms import body_of, form_of, refusal_in, without_key
+from syncjob.notices.formats import body_of, form_of, refusal_in, without_key
 from syncjob.notices.notice import Notice
 
 if TYPE_CHECKING:
@@ -20,22 +20,22 @@ COMMAND_TIMEOUT = 60.0  # seconds
 WEBHOOK_TIMEOUT = 10.0  # seconds, for all of it
 
 
-class NotTold(SyncjobError):
-    """Nobody was told by this channel; the text says why."""
+class NotSent(SyncjobError):
+    """The channel could not send the notice; the text says why."""
 
 
 class Channel(Protocol):
-    """A way to tell somebody. `name` is what it is remembered by, `shown` what a person reads."""
+    """Sends notices. `name` is stored with what was sent, `shown` is printed."""
 
     name: str
     shown: str
 
-    def tell(self, notice: Notice) -> None:
-        """Tell; raise NotTold if that cannot be done, or may have failed."""
+    def send(self, notice: Notice) -> None:
+        """Send the notice; raise NotSent if that fails or may have failed."""
 
 
 class NoticeCommand:
-    """A command that gets the notice on stdin and in its environment. It is run without a shell."""
+    """A command, run without a shell, with the notice on stdin and in its environment."""
 
     name = shown = "command"
 
@@ -43,9 +43,9 @@ class NoticeCommand:
         self._words = words
         self._environ = environ
 
-    def tell(self, notice: Notice) -> None:
-        """Run the command; what it says goes where ours goes."""
-        told = json.dumps(notice.as_json(), ensure_ascii=False).encode()
+    def send(self, notice: Notice) -> None:
+        """Run the command; its output goes where ours goes."""
+        body = json.dumps(notice.as_json(), ensure_ascii=False).encode()
         variables = {
             "SYNCJOB_EVENT": notice.event,
             "SYNCJOB_TEXT": notice.text,
@@ -56,21 +56,21 @@ class NoticeCommand:
             code = run_command(
                 self._words,
                 timeout=COMMAND_TIMEOUT,
-                stdin=told,
+                stdin=body,
                 environ={**self._environ, **variables},
             )
         except FileNotFoundError:
-            raise NotTold(f"the command was not found: {self._words[0]}") from None
+            raise NotSent(f"the command was not found: {self._words[0]}") from None
         except OSError as error:
-            raise NotTold(f"the command cannot be run: {error.strerror}") from None
+            raise NotSent(f"the command cannot be run: {error.strerror}") from None
         except subprocess.TimeoutExpired:
-            raise NotTold(f"the command did not end within {COMMAND_TIMEOUT:.0f} s") from None
+            raise NotSent(f"the command did not end within {COMMAND_TIMEOUT:.0f} s") from None
         if code != 0:
-            raise NotTold(f"the command ended with exit code {code}")
+            raise NotSent(f"the command ended with exit code {code}")
 
 
 class Webhook:
-    """An address that the notice is sent to, in the form that its host understands."""
+    """An address that the notice is posted to, in the format of its host."""
 
     name = "webhook"
 
@@ -80,9 +80,9 @@ class Webhook:
         self._host = urlsplit(url.reveal()).hostname
         self.shown = f"webhook ({self._host}, {self._form})"
 
-    def tell(self, notice: Notice) -> None:
-        """Send it, and look whether a bot has taken it; a connection that fails is tried twice."""
-        # Here, since it takes long to import and is seldom needed.
+    def send(self, notice: Notice) -> None:
+        """Post the notice and check the bot's answer; a failed connection is tried twice."""
+        # Imported here: it is slow to import and seldom needed.
         from syncjob.wechat.exchange import Broken
 
         begun = monotonic()
@@ -95,12 +95,12 @@ class Webhook:
                     raise
                 answer = self._send(notice, left)
         except (Broken, SettingsError) as error:
-            raise NotTold(f"{self._host}: {error}") from None
+            raise NotSent(f"{self._host}: {error}") from None
         if not 200 <= answer.status < 300:
-            raise NotTold(f"{self._host} answered HTTP {answer.status}")
+            raise NotSent(f"{self._host} answered HTTP {answer.status}")
         refusal = refusal_in(answer.content, self._form)
         if refusal is not None:
-            raise NotTold(f"{self._host}: {without_key(refusal, self._url.reveal())}")
+            raise NotSent(f"{self._host}: {without_key(refusal, self._url.reveal())}")
 
     def _send(self, notice: Notice, seconds: float) -> "Answer":
         """Post it once, within so many seconds."""
@@ -113,8 +113,8 @@ class Webhook:
             exchange.close()
 
 
-def channels_of(settings: NoticeSettings) -> list[Channel]:
-    """Return the channels that are set."""
+def open_channels(settings: NoticeSettings) -> list[Channel]:
+    """Return the channels that the settings name."""
     channels: list[Channel] = []
     if settings.command:
         channels.append(NoticeCommand(settings.command, settings.environ))

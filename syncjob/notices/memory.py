@@ -1,4 +1,6 @@
-"""What each channel has told last: in the database, or in files while that cannot be asked."""
+"""The state that each channel sent last: in the database, or in files while it is unreachable.
+
+Without the files a database that stays down, or wrong settings, would be notified at every run."""
 
 import json
 import logging
@@ -14,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 
 class Files:
-    """A file for each channel of an account, in a folder that may be missing or closed to us.
+    """A file for each channel of an account; the folder may be missing or not writable.
 
-    Without a folder, or an AppID to call the files by, nothing is remembered: better told twice
-    than never.
+    Without a folder, or an AppID for the file names, nothing is remembered, so that a notice may be
+    sent twice.
     """
 
     def __init__(self, folder: Path | None, appid: str | None) -> None:
@@ -25,7 +27,7 @@ class Files:
         self._appid = appid
 
     def get(self, channel: str) -> str | None:
-        """Return the state that was told last, None if there is no file that says one."""
+        """Return the state that was sent last, None if no valid file holds one."""
         path = self._path(channel)
         if path is None:
             return None
@@ -36,7 +38,7 @@ class Files:
         return state if isinstance(state, str) else None
 
     def save(self, channel: str, state: str) -> None:
-        """Keep the state, in a file that is there whole or as it was before, for nobody else."""
+        """Write the state, atomically, to a file that only this user can read."""
         path = self._path(channel)
         if path is None:
             return
@@ -46,7 +48,7 @@ class Files:
                 json.dump({"state": state}, file)
         except OSError as error:
             logger.warning(
-                "What was told cannot be remembered, and will be told again. file=%s reason=%s",
+                "Could not remember a notice, so it will be sent again. file=%s reason=%s",
                 path,
                 error.strerror,
             )
@@ -65,9 +67,9 @@ class Files:
 
 
 class Memory:
-    """What was told of one account: what a file says is newer than what the database does.
+    """The states sent for one account; a file is newer than the database.
 
-    `store` is None while the database cannot be asked, or knows nothing of the account.
+    `store` is None while the database cannot be used, or has no such account.
     """
 
     def __init__(self, files: Files, store: Store | None, account_id: int | None) -> None:
@@ -76,7 +78,7 @@ class Memory:
         self._account_id = account_id
 
     def get(self, channel: str) -> str:
-        """Return the state that was told last; who was told nothing believes that all is well."""
+        """Return the state that was sent last; `ok` if none was."""
         state = self._files.get(channel)
         if state is None and self._store is not None and self._account_id is not None:
             with suppress(SyncjobError):
@@ -84,7 +86,7 @@ class Memory:
         return state or OK
 
     def save(self, channel: str, state: str) -> None:
-        """Keep what was told: in the database, and then in no file; where it fails, in the file."""
+        """Save the state in the database and delete the file; else save it in the file."""
         if self._store is not None and self._account_id is not None:
             try:
                 self._store.save_notice(self._account_id, channel, state)
@@ -96,7 +98,7 @@ class Memory:
         self._files.save(channel, state)
 
     def adopt(self, channel: str) -> None:
-        """Let the database remember what until now only a file did."""
+        """Move the state from the file to the database, if there is one."""
         state = self._files.get(channel)
         if state is not None and self._store is not None:
             self.save(channel, state)

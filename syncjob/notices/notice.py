@@ -1,4 +1,4 @@
-"""What is told: one value, as a JSON object for a machine and as some lines for a person. Pure."""
+"""A notice, as a JSON object and as lines of text. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,9 +7,9 @@ from typing import Any, Literal
 from syncjob.model import span_in_words
 from syncjob.notices.state import OK, state_in_words
 
-# Raised when a field changes its meaning or goes; that one is added does not raise it.
+# Raised when a field changes its meaning or is removed, not when one is added.
 SCHEMA_VERSION = 1
-# Bytes: what the strictest of the bots takes, WeCom's (developer.work.weixin.qq.com, path 91770).
+# Bytes: the limit of the strictest bot, WeCom's (developer.work.weixin.qq.com, path 91770).
 LONGEST_TEXT = 2048
 
 Event = Literal["failed", "recovered", "test"]
@@ -19,7 +19,7 @@ Event = Literal["failed", "recovered", "test"]
 class Notice:
     """One change of an account's state, or a test.
 
-    `before` is the state until now. `as_of` is None where the database was not asked.
+    `before` is the state that was sent last. `as_of` is None if the database was not asked.
     """
 
     event: Event
@@ -37,9 +37,9 @@ class Notice:
 
     @property
     def text(self) -> str:
-        """Some lines for a person; the word syncjob is in them, since bots may ask for a keyword.
+        """Lines for a person. They contain `syncjob`, since bots may require a keyword.
 
-        Never longer than LONGEST_TEXT: it is the message that is cut, not what stands around it.
+        Never longer than LONGEST_TEXT: only the message is cut.
         """
         who = self.appid or "(no AppID)"
         where = f"{self.command} on {self.host}"
@@ -85,7 +85,7 @@ class Notice:
 
 
 def _joined(head: str, what: str, *rest: str) -> str:
-    """Join the lines, the second one cut so that all are not too long."""
+    """Join the lines; cut the second so that all fit into LONGEST_TEXT."""
     room = LONGEST_TEXT - sum(len(line.encode()) + 1 for line in (head, *rest))
     if len(what.encode()) > room:
         what = what.encode()[: room - len("…".encode())].decode("utf-8", "ignore") + "…"
@@ -93,5 +93,5 @@ def _joined(head: str, what: str, *rest: str) -> str:
 
 
 def _cleaned(text: str) -> str:
-    """Return the text without what no variable, or no UTF-8, can hold."""
+    """Return the text without NUL and lone surrogates, which no variable can hold."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()

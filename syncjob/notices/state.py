@@ -1,4 +1,4 @@
-"""Which state the end of a run leaves its account in, and whether it says one at all. Pure."""
+"""The state in which the end of a run leaves its account. Pure."""
 
 from collections.abc import Sequence
 
@@ -12,23 +12,23 @@ from syncjob.errors import (
 )
 
 OK = "ok"
-# "Try again later" is no failure, so that it is told only when so many runs in a row end with it.
+# Exit code 75 is a failure only when so many runs in a row end with it.
 LASTING = 3
 
 
 def is_silent(error: BaseException | None) -> bool:
-    """Tell whether an end says nothing of the account.
+    """Tell whether the end of a run says nothing about the account.
 
-    Another run is at work and will say it, or somebody has stopped this one, and knows.
+    Another run is running and will report, or an operator has stopped this one.
     """
     return isinstance(error, RunInProgress | RunLost | Stopped | KeyboardInterrupt)
 
 
 def state_after(error: BaseException | None, exit_codes: Sequence[int | None]) -> str | None:
-    """Return the account's state: `ok`, or the exit code that its runs fail with, and the errcode.
+    """Return the account's state: `ok`, or exit code and errcode, as in `3:40164`.
 
-    `exit_codes` are those of the last runs, this one among them. None where the state stays what
-    it was: after an end that says nothing, and after an exit code 75 that may pass.
+    `exit_codes` are those of the last runs, including this one. None: the state is unchanged, after
+    an end that says nothing, or an exit code 75 that may pass.
     """
     if error is None:
         return OK
@@ -38,7 +38,7 @@ def state_after(error: BaseException | None, exit_codes: Sequence[int | None]) -
     if code == ExitCode.TRY_AGAIN_LATER:
         last = exit_codes[:LASTING]
         lasts = len(last) == LASTING and set(last) == {int(code)}
-        # Without the errcode: that the reasons to try later change is no news.
+        # Without the errcode: a change between reasons to try later is no news.
         return str(int(code)) if lasts else None
     errcode = error.errcode if isinstance(error, WeChatError) else None
     return str(int(code)) if errcode is None else f"{int(code)}:{errcode}"

@@ -6,25 +6,16 @@ What is printed, and what the operator may ask for, is the command line's busine
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-_LEADS_ELSEWHERE = (
-    "SYNCJOB_APPSECRET_FILE",
-    # The real job's metrics, and those who are told of its failures.
-    "SYNCJOB_METRICS_FILE",
-    "SYNCJOB_ON_FAILURE",
-    "SYNCJOB_WEBHOOK_URL",
-    "SYNCJOB_WEBHOOK_URL_FILE",
-    "no_proxy",
-)
 
-
-def run_command(command: Sequence[str], settings: Mapping[str, str]) -> int:
+def run_command(
+    command: Sequence[str], settings: Mapping[str, str], *, without: Collection[str] = ()
+) -> int:
     """Run `command` with `settings` added to the environment and return its exit code.
 
-    What would lead it elsewhere is taken out: the file of a real secret, the real job's metrics and
-    notices, and a proxy in between.
+    The variables that `without` names are taken out, and a proxy in between.
 
     SIGTERM is passed on, Ctrl-C is left to the command; either way it is waited for. Killed by
     signal N counts as 128+N. Raises OSError if it cannot be started, FileNotFoundError if there
@@ -42,7 +33,7 @@ def run_command(command: Sequence[str], settings: Mapping[str, str]) -> int:
     # The terminal sends Ctrl-C to the command as well; here it only must not end the waiting.
     with _caught(stop, signal.SIGTERM), _caught(lambda: None, signal.SIGINT):
         child = subprocess.Popen(  # noqa: S603 - running what the operator typed is the point
-            command, env=_environment(settings)
+            command, env=_environment(settings, without)
         )
         if stopped:  # SIGTERM came while the command was being started
             child.terminate()
@@ -77,7 +68,7 @@ def _caught(react: Callable[[], object], *signals: signal.Signals) -> Iterator[N
             signal.signal(number, before[number])
 
 
-def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    around = {name: value for name, value in os.environ.items() if name not in _LEADS_ELSEWHERE}
+def _environment(settings: Mapping[str, str], without: Collection[str]) -> dict[str, str]:
+    around = {name: value for name, value in os.environ.items() if name not in without}
     unproxied = ",".join(filter(None, (os.environ.get("NO_PROXY", ""), "127.0.0.1")))
     return {**around, "NO_PROXY": unproxied, "no_proxy": unproxied, **settings}

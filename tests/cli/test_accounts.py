@@ -109,7 +109,7 @@ def test_an_erased_account_leaves_no_row_and_the_others_lose_none(
     assert rows(database_url) == before
 
 
-def test_the_accounts_are_listed_for_a_person_and_for_a_machine(
+def test_accounts_are_listed_as_text_and_as_json(
     two: Callable[[], Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """AppID, how its OpenIDs begin, followers, last run and last success; no OpenID in full."""
@@ -252,7 +252,7 @@ def test_no_run_begins_while_an_account_is_removed_and_an_interrupted_removal_go
     assert rows(database_url) == before
 
 
-def test_two_removals_do_not_meet(
+def test_two_removals_at_once_exclude_each_other(
     world: Callable[..., World], store: Store, database_url: str
 ) -> None:
     """Of several at once one removes it; the others end with 75, or find it gone."""

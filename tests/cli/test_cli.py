@@ -73,7 +73,7 @@ def test_help_needs_no_settings_and_touches_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_version_is_said() -> None:
+def test_the_version_is_printed() -> None:
     """--version names the program and its version; `python -m syncjob` is the program."""
     told = syncjob("--version")
     assert (told.returncode, told.stdout) == (0, f"syncjob, version {__version__}\n")
@@ -147,7 +147,7 @@ def test_the_option_wins_over_the_variable(
 @pytest.mark.parametrize(
     "arguments", [["-v", "sync"], ["sync", "-v"], ["--verbose", "sync"], ["sync", "--verbose"]]
 )
-def test_v_tells_what_happens_a_line_a_page(
+def test_v_logs_a_line_for_each_page(
     ready: Callable[..., World], capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
     """-v, on either side of the command, logs each page and step on stderr; stdout stays silent."""
@@ -182,7 +182,7 @@ def test_vv_adds_the_traceback(
 
 
 @pytest.mark.parametrize("command", ["sync", "backfill"])
-def test_when_all_is_well_nothing_is_said(
+def test_a_successful_run_prints_nothing(
     ready: Callable[..., World], capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     """A run that ends well prints nothing at all, so that cron mails nothing."""
@@ -194,7 +194,7 @@ def test_when_all_is_well_nothing_is_said(
     assert (told.out, told.err) == ("", "")
 
 
-def test_the_loudest_log_holds_no_secret(
+def test_the_debug_log_holds_no_secret(
     ready: Callable[..., World], sqlite_query: Callable[..., list[Any]]
 ) -> None:
     """-vv shows neither token nor secret nor OpenID, whatever the libraries below would log."""
@@ -215,9 +215,7 @@ def test_the_loudest_log_holds_no_secret(
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["runs", "--limit", "1000"], ["status"]])
-def test_a_reader_that_goes_away_is_no_error(
-    ready: Callable[..., World], arguments: list[str]
-) -> None:
+def test_a_closed_pipe_is_no_error(ready: Callable[..., World], arguments: list[str]) -> None:
     """`| head` may close the pipe: the command says no word about it."""
     wechat = ready(3)
     assert wechat.run("sync") == 0
@@ -233,9 +231,7 @@ def test_a_reader_that_goes_away_is_no_error(
 @pytest.mark.parametrize(
     "arguments", [["runs", "--limit", "1000"], ["status"], ["unfollows"]], ids=" ".join
 )
-def test_a_reader_that_goes_away_ends_with_0(
-    ready: Callable[..., World], arguments: list[str]
-) -> None:
+def test_a_closed_pipe_ends_with_0(ready: Callable[..., World], arguments: list[str]) -> None:
     """`| head` may close the pipe: the command ends with 0."""
     assert ready(3).run("sync") == 0
     reader, writer = os.pipe()

@@ -42,7 +42,7 @@ def told(wechat: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> 
     ],
 )
 @pytest.mark.parametrize("appid", ["", "wx0"])
-def test_before_the_first_run_there_is_nothing_to_tell(
+def test_before_the_first_run_status_and_runs_say_so(
     ready: Callable[..., World],
     capsys: pytest.CaptureFixture[str],
     command: list[str],
@@ -92,9 +92,7 @@ def test_of_several_accounts_one_must_be_named(
     assert len(told(second, capsys, "runs")) == 1
 
 
-def test_status_tells_a_person_how_it_stands(
-    ready: Callable[..., World], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_status_as_text(ready: Callable[..., World], capsys: pytest.CaptureFixture[str]) -> None:
     """The words begin with the last success, and hold followers, sweep and run."""
     wechat = ready(250)
     wechat.run("sync")
@@ -108,9 +106,7 @@ def test_status_tells_a_person_how_it_stands(
     assert re.search(r"sweep +complete at .*: 3 pages, 250 listed, WeChat said 250", text)
 
 
-def test_status_tells_a_machine_the_same(
-    ready: Callable[..., World], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_status_as_json(ready: Callable[..., World], capsys: pytest.CaptureFixture[str]) -> None:
     """--json is one object with stable keys, instants with a time zone, and no OpenID."""
     wechat = ready(250)
     wechat.run("sync")
@@ -193,7 +189,7 @@ def test_the_exit_code_is_that_of_the_last_finished_run(
     assert wechat.run("status") == wechat.run("status", "--json") == code
 
 
-def test_a_failure_is_not_hidden_by_the_run_that_is_under_way(
+def test_a_running_run_does_not_hide_the_last_failure(
     ready: Callable[..., World], sqlite_query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """While a run is at work, the exit code and the last run are those of the one before."""
@@ -272,7 +268,7 @@ def test_idle_runs_are_left_out_of_the_history(
     assert ids == as_json == [7, 6]
 
 
-def test_without_a_failure_there_is_none_to_show(
+def test_runs_failed_without_a_failure_says_so(
     ready: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Words for a person, an empty array for a machine."""
@@ -283,9 +279,7 @@ def test_without_a_failure_there_is_none_to_show(
     assert told(wechat, capsys, "runs", "--failed") == []
 
 
-def test_runs_are_told_to_a_machine(
-    ready: Callable[..., World], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_runs_as_json(ready: Callable[..., World], capsys: pytest.CaptureFixture[str]) -> None:
     """--json is an array with every count of a run, and no OpenID, token or secret."""
     wechat = ready(250)
     wechat.simulator.faults.add("user/info/batchget=40003@1")
@@ -329,7 +323,7 @@ def test_runs_are_told_to_a_machine(
     ("age_hours", "last_fails", "max_age", "code"),
     [(25, False, "26h", 0), (27, False, "26h", 1), (25, True, "26h", 0), (27, True, "2d", 0)],
 )
-def test_a_monitor_is_told_by_an_exit_code_that_the_last_success_is_too_long_ago(
+def test_max_age_turns_an_old_success_into_an_exit_code(
     ready: Callable[..., World],
     sqlite_query: Query,
     age_hours: int,
@@ -348,7 +342,7 @@ def test_a_monitor_is_told_by_an_exit_code_that_the_last_success_is_too_long_ago
     assert wechat.run("status", "--max-age", max_age) == code
 
 
-def test_without_a_success_every_age_is_too_old(
+def test_max_age_without_a_success_fails(
     ready: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before the first run, and when none has succeeded yet; a wrong age is said to be wrong."""

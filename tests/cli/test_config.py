@@ -10,8 +10,15 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncjob.config import DatabaseSettings, Secret, Settings, SettingsReader, open_settings
-from syncjob.config.file import SETTING_NAMES
+from syncjob.config import (
+    AccountSettings,
+    DatabaseSettings,
+    Secret,
+    Settings,
+    SettingsReader,
+    open_settings,
+)
+from syncjob.config.settings import OF_ACCOUNT, SETTING_NAMES
 from syncjob.errors import SettingsError
 from syncjob.model import Allowance
 
@@ -21,6 +28,11 @@ LEAST = {"SYNCJOB_APPID": "wx5d1f0a2b3c4e6978", "SYNCJOB_APPSECRET": "s3cret"}
 def job(**settings: str) -> Settings:
     """Read the settings of a job: the least there must be, and these."""
     return SettingsReader({**LEAST, **settings}).job()
+
+
+def value_of(read: Settings, attribute: str) -> object:
+    """Return the value of a setting, whether all accounts share it or not."""
+    return getattr(read.account if attribute in OF_ACCOUNT else read, attribute)
 
 
 def refused(**settings: str) -> str:
@@ -35,24 +47,26 @@ def refused(**settings: str) -> str:
 def test_an_appid_and_a_secret_are_enough() -> None:
     """Everything but the account has a default."""
     assert job() == Settings(
+        account=AccountSettings(
+            appid="wx5d1f0a2b3c4e6978",
+            appsecret=Secret("s3cret"),
+            token_source="stable",
+            token_url=Secret(""),
+            token_command=(),
+            access_token=Secret(""),
+            lang="zh_CN",
+            sweep_every=None,
+            sweep_max_age=timedelta(days=1),
+            max_drift=Allowance(50, 0.01),
+            max_unfollow=Allowance(100, 0.05),
+            refresh_after=None,
+            refresh_limit=10_000,
+            quota_reserve=0.2,
+        ),
         database_url=Secret("sqlite:///syncjob.db"),
-        appid="wx5d1f0a2b3c4e6978",
-        appsecret=Secret("s3cret"),
         api_url="https://api.weixin.qq.com",
-        token_source="stable",
-        token_url=Secret(""),
-        token_command=(),
-        access_token=Secret(""),
-        lang="zh_CN",
         batch_size=100,
         concurrency=8,
-        sweep_every=None,
-        sweep_max_age=timedelta(days=1),
-        max_drift=Allowance(50, 0.01),
-        max_unfollow=Allowance(100, 0.05),
-        refresh_after=None,
-        refresh_limit=10_000,
-        quota_reserve=0.2,
         probe_after=3,
         timeout=30.0,
         metrics_file=None,
@@ -120,7 +134,7 @@ TAKEN: list[tuple[str, str, str, object]] = [
 @pytest.mark.parametrize(("name", "text", "attribute", "value"), TAKEN)
 def test_a_setting_has_these_forms(name: str, text: str, attribute: str, value: object) -> None:
     """Each setting is read in every form that the README names; blanks around it do not count."""
-    assert getattr(job(**{name: text}), attribute) == value
+    assert value_of(job(**{name: text}), attribute) == value
 
 
 MALFORMED = [
@@ -240,9 +254,9 @@ def test_a_token_source_needs_no_more_than_its_own_setting(
 ) -> None:
     """With url, command and fixed no AppSecret is asked for, and none that is set is kept."""
     read = job(**settings)
-    assert getattr(read, attribute) == value
-    assert read.appsecret == Secret("")
-    assert getattr(job(SYNCJOB_APPSECRET="s", **settings), attribute) == value
+    assert value_of(read, attribute) == value
+    assert read.account.appsecret == Secret("")
+    assert value_of(job(SYNCJOB_APPSECRET="s", **settings), attribute) == value
 
 
 @pytest.mark.parametrize(
@@ -257,7 +271,7 @@ def test_a_token_source_needs_no_more_than_its_own_setting(
         ("SYNCJOB_APPSECRET_PATH", "SYNCJOB_APPSECRET"),
     ],
 )
-def test_a_misspelt_variable_is_pointed_at(misspelt: str, name: str) -> None:
+def test_a_missing_setting_names_a_misspelt_variable(misspelt: str, name: str) -> None:
     """A variable that is close to the missing one is named, its value is not."""
     words = refused(**{name: "", misspelt: "hunter2"})
     assert words.endswith(f"(did you mean it by {misspelt}?)")
@@ -270,7 +284,7 @@ def test_another_setting_is_no_misspelling() -> None:
     assert "did you mean" not in refused(SYNCJOB_APPID="", HOME="/", PATH="/bin")
 
 
-def test_what_only_looks_at_the_database_needs_no_account() -> None:
+def test_the_database_settings_need_no_account() -> None:
     """The database's settings are read without AppID and secret, and checked all the same."""
     assert SettingsReader({}).database() == DatabaseSettings(Secret("sqlite:///syncjob.db"), None)
     assert SettingsReader({"SYNCJOB_APPID": "wx1"}).database().appid == "wx1"
@@ -278,19 +292,19 @@ def test_what_only_looks_at_the_database_needs_no_account() -> None:
         SettingsReader({"SYNCJOB_APPID": "wx 1"}).database()
 
 
-def test_who_is_to_be_told_can_be_read_though_other_settings_are_wrong() -> None:
+def test_notice_settings_can_be_read_although_others_are_wrong() -> None:
     """Even the AppID, of which nothing is known then; nobody is to be told unless one is set."""
     nobody = SettingsReader({}).notices()
     assert (nobody.command, nobody.webhook_url, nobody.webhook_format) == ((), None, "auto")
-    assert not nobody.is_anybody
+    assert not nobody.has_channel
     wrong = {"SYNCJOB_APPID": "wx 1", "SYNCJOB_LANG": "fr", "SYNCJOB_DATABASE_URL": "db"}
     command = SettingsReader({**wrong, "SYNCJOB_ON_FAILURE": "tell 'the operator' $1"}).notices()
     assert command.command == ("tell", "the operator", "$1")
-    assert (command.is_anybody, command.appid) == (True, None)
+    assert (command.has_channel, command.appid) == (True, None)
     for url in ("https://hooks.slack.com/services/T0/B0/x", "http://10.0.0.1:8080/hook?key=1"):
         webhook = SettingsReader({**LEAST, "SYNCJOB_WEBHOOK_URL": url}).notices()
         assert (webhook.webhook_url, webhook.appid) == (Secret(url), LEAST["SYNCJOB_APPID"])
-        assert webhook.is_anybody
+        assert webhook.has_channel
 
 
 TEXTS = st.one_of(st.text(), st.text("0123456789.mhd-+autozh_CN:/@?#[]% \n\0\udcff"))
@@ -335,5 +349,5 @@ def test_the_environment_is_what_the_process_was_given(
     (tmp_path / "a.toml").write_text("SYNCJOB_LANG = 'en'")
     (tmp_path / "b.toml").write_text("SYNCJOB_LANG = 'zh_TW'")
     monkeypatch.setenv("SYNCJOB_CONFIG", "a.toml")
-    assert open_settings().job().lang == "en"
-    assert open_settings("b.toml").job().lang == "zh_TW"
+    assert open_settings().job().account.lang == "en"
+    assert open_settings("b.toml").job().account.lang == "zh_TW"

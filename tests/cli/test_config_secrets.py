@@ -15,7 +15,7 @@ import pytest
 from syncjob.config import DatabaseSettings, Secret, SettingsReader
 from syncjob.errors import SettingsError
 from syncjob.simulator import Request
-from tests.cli.test_config import LEAST, job, refused
+from tests.cli.test_config import LEAST, job, refused, value_of
 from tests.conftest import World
 
 MALFORMED_SECRETS = [
@@ -101,10 +101,13 @@ def test_no_repr_holds_a_secret() -> None:
     )
     for printed in map(repr, (read, *others)):
         assert "hunter2" not in printed
-    assert "hunter2" not in f"{read.appsecret} {read.appsecret!r} {[read.appsecret]}"
-    assert read.appsecret.reveal() == "hunter2"
-    assert len({read.appsecret, Secret("hunter2"), Secret("other")}) == 2
-    assert read.appsecret != "hunter2"
+    assert (
+        "hunter2"
+        not in f"{read.account.appsecret} {read.account.appsecret!r} {[read.account.appsecret]}"
+    )
+    assert read.account.appsecret.reveal() == "hunter2"
+    assert len({read.account.appsecret, Secret("hunter2"), Secret("other")}) == 2
+    assert read.account.appsecret != "hunter2"
 
 
 PAIRS = [
@@ -131,11 +134,11 @@ def test_a_secret_can_stand_in_a_file(
     path.write_text(wrapped.format(secret), "utf-8", newline="")
     path.chmod(0o600)
     read = SettingsReader({**only(name), f"{name}_FILE": str(path)}).job()
-    assert getattr(read, attribute) == Secret(secret)
+    assert value_of(read, attribute) == Secret(secret)
 
 
 @pytest.mark.parametrize(("name", "attribute", "secret"), PAIRS)
-def test_a_secret_stands_in_one_place(
+def test_both_forms_of_a_secret_together_are_refused(
     tmp_path: Path, name: str, attribute: str, secret: str
 ) -> None:
     """NAME and NAME_FILE together are refused, even if they agree; an empty one is not set."""
@@ -147,7 +150,7 @@ def test_a_secret_stands_in_one_place(
     assert str(caught.value) == f"{name} and {name}_FILE are both set; expected only one of them"
     for empty in (name, f"{name}_FILE"):
         read = SettingsReader({**both, empty: ""}).job()
-        assert getattr(read, attribute) == Secret(secret)
+        assert value_of(read, attribute) == Secret(secret)
 
 
 UNREADABLE = {
@@ -180,7 +183,7 @@ def test_a_file_without_a_secret_is_named(
     assert "hunter2" not in words
 
 
-def test_a_path_that_no_file_can_have_is_refused() -> None:
+def test_a_path_with_nul_is_refused() -> None:
     """A NUL in the name of a file, which only a settings file can hold, is no crash."""
     with pytest.raises(SettingsError, match="SYNCJOB_APPSECRET_FILE holds a NUL"):
         SettingsReader(only("SYNCJOB_APPSECRET"), {"SYNCJOB_APPSECRET_FILE": "a\0b"}).job()
@@ -211,7 +214,7 @@ def test_a_file_that_everybody_can_read_is_refused(tmp_path: Path, mode: int) ->
     )
     assert "hunter2" not in str(caught.value)
     path.chmod(mode & 0o770)
-    assert reader.job().appsecret == Secret("hunter2")
+    assert reader.job().account.appsecret == Secret("hunter2")
 
 
 def test_a_device_that_never_ends_is_no_secret() -> None:
@@ -228,7 +231,7 @@ def test_a_secret_can_come_out_of_a_pipe(tmp_path: Path) -> None:
     writer = threading.Thread(target=path.write_text, args=("hunter2\n",))
     writer.start()
     settings = {**only("SYNCJOB_APPSECRET"), "SYNCJOB_APPSECRET_FILE": str(path)}
-    assert SettingsReader(settings).job().appsecret == Secret("hunter2")
+    assert SettingsReader(settings).job().account.appsecret == Secret("hunter2")
     writer.join()
 
 

@@ -197,7 +197,7 @@ def test_the_examples_of_the_help_run(
             assert ran.returncode == code, f"$ {example}\n{ran.stdout}{ran.stderr}"
 
 
-def test_what_is_changed_of_the_examples_is_there_to_be_changed() -> None:
+def test_every_replacement_in_the_examples_is_still_needed() -> None:
     """No exception is left over from an example that is gone."""
     everything = "\n".join(example for name in ALL for example in examples(name))
     for part in [*EXPECTED, *SHORTER]:

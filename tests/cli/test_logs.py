@@ -48,7 +48,7 @@ def test_an_error_is_an_object_too_and_holds_its_cure(
     assert "Traceback" in lines(capsys)[-1]["traceback"]
 
 
-def test_a_text_of_wechats_ends_no_line(
+def test_a_text_of_wechat_breaks_no_log_line(
     world: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What comes from outside stays within its value."""
@@ -57,7 +57,7 @@ def test_a_text_of_wechats_ends_no_line(
     assert any(line["event"] == "Discarded the sweep" for line in lines(capsys))
 
 
-def test_the_lines_of_an_error_are_parted(
+def test_the_lines_of_an_error_are_joined_by_semicolons(
     world: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where two lines become one, a semicolon stands between them."""
@@ -68,7 +68,7 @@ def test_the_lines_of_an_error_are_parted(
     assert "; check the network, the proxy and the address; the next run goes on" in told
 
 
-def test_enrichment_is_told_of_every_ten_seconds(
+def test_enrichment_is_logged_every_ten_seconds(
     world: Callable[..., World],
     capsys: pytest.CaptureFixture[str],
 ) -> None:

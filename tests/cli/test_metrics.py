@@ -38,7 +38,9 @@ def measured(wechat: World, code: int, *arguments: str) -> dict[tuple[str, ...],
     return read(FILE.read_text())
 
 
-def test_a_run_leaves_what_the_database_knows(world: Callable[..., World], query: Query) -> None:
+def test_a_run_writes_the_metrics_of_the_database(
+    world: Callable[..., World], query: Query
+) -> None:
     """Times, runs, rows, calls by errcode, quotas, people: as the tables have them."""
     wechat = world(250, page_size=100, daily_quota={"user/get": 500})
     wechat.simulator.faults.add("user/get=-1@2")
@@ -129,7 +131,7 @@ def test_everybody_may_read_the_file_whatever_the_umask(world: Callable[..., Wor
     assert [path.name for path in Path().iterdir() if "prom" in path.name] == [FILE.name]
 
 
-def test_a_run_that_was_stopped_leaves_them_too(world: Callable[..., World]) -> None:
+def test_a_stopped_run_writes_metrics_too(world: Callable[..., World]) -> None:
     """With what it had done until then."""
     wechat = world(300, page_size=100)
     wechat.set(SYNCJOB_METRICS_FILE=str(FILE), SYNCJOB_CONCURRENCY="1")
@@ -164,7 +166,7 @@ def test_a_database_that_fails_leaves_the_file_as_it_was(
     assert "the database lacks call_totals" in capsys.readouterr().err
 
 
-def test_a_name_that_the_collector_passes_over_is_refused(
+def test_a_metrics_file_that_the_collector_ignores_is_refused(
     world: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before anything is touched."""
@@ -175,7 +177,7 @@ def test_a_name_that_the_collector_passes_over_is_refused(
     assert sum(wechat.simulator.counts.values()) == 0
 
 
-def test_without_prometheus_client_it_is_said_how_to_install_it(
+def test_without_prometheus_client_the_error_says_how_to_install_it(
     world: Callable[..., World],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

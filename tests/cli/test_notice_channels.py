@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from syncjob.config import Secret
-from syncjob.notices.channels import WEBHOOK_TIMEOUT, NotTold, Webhook
+from syncjob.notices.channels import WEBHOOK_TIMEOUT, NotSent, Webhook
 from syncjob.notices.notice import LONGEST_TEXT, Notice
 from tests.conftest import World
 from tests.loopback import Server, answering
@@ -65,7 +65,7 @@ def as_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextMa
 
 
 @pytest.mark.parametrize(("address", "form", "well", "sent"), BOTS, ids=[bot[0] for bot in BOTS])
-def test_the_form_is_that_of_the_host_or_the_one_that_is_named(
+def test_the_webhook_format_is_that_of_the_host_or_of_the_setting(
     as_proxy: Callable[..., AbstractContextManager[Server]],
     address: str,
     form: Any,
@@ -74,8 +74,8 @@ def test_the_form_is_that_of_the_host_or_the_one_that_is_named(
 ) -> None:
     """A bot is sent what it takes; any other server the whole notice."""
     with as_proxy(well) as server:
-        Webhook(Secret(f"http://{address}{KEY}"), "auto").tell(FAILED)
-        Webhook(Secret(f"{server.url}/gateway/{KEY}"), form).tell(FAILED)
+        Webhook(Secret(f"http://{address}{KEY}"), "auto").send(FAILED)
+        Webhook(Secret(f"{server.url}/gateway/{KEY}"), form).send(FAILED)
     assert [json.loads(body) for _, _, body in server.requests] == [sent, sent]
     assert server.requests[0][:2] == ("POST", f"http://{address}{KEY}")
     assert server.headers[0]["content-type"] == "application/json; charset=utf-8"
@@ -96,33 +96,33 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("form", "answer", "reason"), REFUSALS)
-def test_a_bot_that_says_so_in_its_answer_has_told_nobody(
+def test_a_bot_that_answers_with_an_error_counts_as_not_sent(
     form: Any, answer: bytes, reason: str
 ) -> None:
     """It does with HTTP 200."""
-    with answering([answer]) as server, pytest.raises(NotTold) as caught:
-        Webhook(Secret(f"{server.url}/{KEY}"), form).tell(FAILED)
+    with answering([answer]) as server, pytest.raises(NotSent) as caught:
+        Webhook(Secret(f"{server.url}/{KEY}"), form).send(FAILED)
     assert reason in str(caught.value)
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 404, 502])
-def test_an_answer_that_is_not_2xx_has_told_nobody(status: int) -> None:
+def test_an_answer_that_is_not_2xx_counts_as_not_sent(status: int) -> None:
     """A redirect is not followed: it would take the notice to somebody else."""
     with answering([b""]) as other:
         headers = {"Location": other.url}
         with answering([b""], status=status, headers=headers) as server:
-            with pytest.raises(NotTold, match=f"127.0.0.1 answered HTTP {status}"):
-                Webhook(Secret(server.url), "auto").tell(FAILED)
+            with pytest.raises(NotSent, match=f"127.0.0.1 answered HTTP {status}"):
+                Webhook(Secret(server.url), "auto").send(FAILED)
             assert len(server.requests) == 1
     assert other.requests == []
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_any_2xx_will_do_for_a_server_of_ones_own(status: int) -> None:
+def test_any_2xx_of_another_server_counts_as_sent(status: int) -> None:
     """Whatever its answer says."""
     with answering([b"" if status == 204 else b'{"errcode":1}'], status=status) as server:
-        Webhook(Secret(server.url), "auto").tell(FAILED)
+        Webhook(Secret(server.url), "auto").send(FAILED)
 
 
 def test_a_webhook_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,8 +131,8 @@ def test_a_webhook_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("syncjob.notices.channels.WEBHOOK_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/{KEY}"
-        with pytest.raises(NotTold, match=r"^127\.0\.0\.1: no answer within the time allowed$"):
-            Webhook(Secret(url), "auto").tell(FAILED)
+        with pytest.raises(NotSent, match=r"^127\.0\.0\.1: no answer within the time allowed$"):
+            Webhook(Secret(url), "auto").send(FAILED)
 
 
 @pytest.mark.parametrize("form", ["auto", "wecom"])
@@ -142,10 +142,10 @@ def test_a_key_is_in_no_repr_and_in_no_reason(form: Any) -> None:
     with answering([refusal.encode()]) as server:
         webhook = Webhook(Secret(f"{server.url}/send?key={KEY}"), form)
         if form == "auto":
-            webhook.tell(FAILED)
+            webhook.send(FAILED)
         else:
-            with pytest.raises(NotTold) as caught:
-                webhook.tell(FAILED)
+            with pytest.raises(NotSent) as caught:
+                webhook.send(FAILED)
             assert "no such key: *** at" in str(caught.value)
             assert KEY not in str(caught.value)
     assert KEY not in f"{webhook!r} {webhook.shown} {vars(webhook)}"
@@ -209,7 +209,7 @@ def test_the_command_gets_the_notice_and_no_secret(
     assert {*SECRETS} <= os.environ.keys()
 
 
-def test_what_the_command_says_goes_where_ours_goes(
+def test_the_output_of_a_notice_command_goes_where_ours_goes(
     serve: Callable[..., World], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Both of its outputs, and the words of each channel after what it did."""
@@ -221,7 +221,7 @@ def test_what_the_command_says_goes_where_ours_goes(
     assert captured.err == "err\n"
 
 
-def test_notify_tells_everybody_and_says_what_came_of_it(
+def test_notify_tries_every_channel_and_prints_the_results(
     serve: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A line a channel; exit code 1 if one was not told. Needs no other setting."""
@@ -250,7 +250,7 @@ def test_notify_tells_everybody_and_says_what_came_of_it(
     assert wechat.simulator.counts == {}
 
 
-def test_notify_without_anybody_to_tell_says_what_to_set(
+def test_notify_without_a_channel_says_what_to_set(
     serve: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 2, like any setting that is missing."""
@@ -277,8 +277,8 @@ def test_no_line_of_a_run_holds_the_key(
             wechat.set(SYNCJOB_WEBHOOK_URL=url, SYNCJOB_WEBHOOK_FORMAT=form)
             assert wechat.run("-vv", "sync") == 3
     said = capsys.readouterr().err
-    assert said.count("Nobody was told. channel=webhook reason=127.0.0.1: ") == 3
-    assert said.count("Told of a change. channel=webhook state=3:48001") == 1
+    assert said.count("Could not send a notice. channel=webhook reason=127.0.0.1: ") == 3
+    assert said.count("Sent a notice. channel=webhook state=3:48001") == 1
     wechat.set(SYNCJOB_WEBHOOK_URL=f"bot/{KEY}")
     assert wechat.run("-vv", "sync") == 2
     said += capsys.readouterr().err

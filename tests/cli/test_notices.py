@@ -23,7 +23,7 @@ def operator(world: Callable[..., World]) -> Operator:
     return Operator(world(5))
 
 
-def test_each_change_is_told_once(operator: Operator, query: Query) -> None:
+def test_each_change_of_state_is_notified_once(operator: Operator, query: Query) -> None:
     """A failure at its first run, another one when it comes, and the recovery; nothing else."""
     told = [
         events(operator.after(fault, code))
@@ -55,7 +55,7 @@ def test_each_change_is_told_once(operator: Operator, query: Query) -> None:
     assert query("SELECT channel, state FROM notices") == [("command", "3:48001")]
 
 
-def test_what_is_told_says_what_happened_and_what_to_do(operator: Operator) -> None:
+def test_a_notice_says_what_happened_and_what_to_do(operator: Operator) -> None:
     """Which account, machine and run; the message with its cure; when a run last succeeded."""
     operator.after(None, 0)
     (told,) = operator.after(UNCERTIFIED, 3, "backfill")
@@ -77,14 +77,14 @@ def test_what_is_told_says_what_happened_and_what_to_do(operator: Operator) -> N
     assert "it had failed with exit code 3, errcode 48001" in told["text"]
 
 
-def test_an_account_that_never_succeeded_is_told_of_as_such(operator: Operator) -> None:
+def test_a_notice_says_that_the_account_never_succeeded(operator: Operator) -> None:
     """The first run of all may be the one that fails."""
     (told,) = operator.after(UNCERTIFIED, 3)
     assert "last success: never" in told["text"]
     assert told["last_success_at"] is None
 
 
-def test_try_again_later_is_told_when_it_was_said_three_times(operator: Operator) -> None:
+def test_exit_code_75_is_notified_after_three_runs_in_a_row(operator: Operator) -> None:
     """And not again while the reasons change; then the recovery."""
     assert operator.after(BUSY, 75) == []
     assert operator.after(BUSY, 75) == []
@@ -93,20 +93,20 @@ def test_try_again_later_is_told_when_it_was_said_three_times(operator: Operator
     assert events(operator.after(None, 0)) == [("recovered", 0, None)]
 
 
-def test_try_again_later_that_passes_is_no_news(operator: Operator) -> None:
+def test_exit_code_75_that_passes_sends_no_notice(operator: Operator) -> None:
     """Two of them, a success, and two more: silence."""
     for fault, code in ((BUSY, 75), (BUSY, 75), (None, 0), (BUSY, 75), (BUSY, 75), (None, 0)):
         assert operator.after(fault, code) == []
 
 
-def test_try_again_later_leaves_a_failure_what_it_was(operator: Operator) -> None:
+def test_exit_code_75_keeps_the_state_of_an_earlier_failure(operator: Operator) -> None:
     """Told before, it is not told again after a busy hour."""
     assert events(operator.after(UNCERTIFIED, 3)) == [("failed", 3, 48001)]
     assert operator.after(BUSY, 75) == []
     assert operator.after(UNCERTIFIED, 3) == []
 
 
-def test_parked_unfollows_are_told(world: Callable[..., World]) -> None:
+def test_parked_unfollows_are_notified(world: Callable[..., World]) -> None:
     """Exit code 6 wants a person like any other."""
     operator = Operator(world(400, page_size=100))
     operator.after(None, 0)
@@ -117,7 +117,7 @@ def test_parked_unfollows_are_told(world: Callable[..., World]) -> None:
     assert operator.after(None, 6) == []
 
 
-def test_another_run_at_work_is_no_news(operator: Operator, query: Query) -> None:
+def test_another_running_run_sends_no_notice(operator: Operator, query: Query) -> None:
     """However often one is refused for it; the state stays what it was."""
     operator.after(UNCERTIFIED, 3)
     query(
@@ -130,7 +130,7 @@ def test_another_run_at_work_is_no_news(operator: Operator, query: Query) -> Non
     assert events(operator.after(None, 0)) == [("recovered", 0, None)]
 
 
-def test_a_run_that_was_overtaken_is_no_news(operator: Operator, query: Query) -> None:
+def test_a_run_that_lost_its_row_sends_no_notice(operator: Operator, query: Query) -> None:
     """The one that overtook it will say how the account fares."""
     operator.wechat.set(SYNCJOB_CONCURRENCY="1")
     operator.wechat.simulator.on_request = lambda request: (
@@ -141,10 +141,8 @@ def test_a_run_that_was_overtaken_is_no_news(operator: Operator, query: Query) -
     assert query("SELECT * FROM notices") == []
 
 
-def test_what_says_nothing_of_the_account_is_not_told_in_another_ones_place(
-    operator: Operator, query: Query
-) -> None:
-    """That 75 lasts could not be told; the run that tells it is one that ends with it by itself."""
+def test_an_end_that_says_nothing_sends_no_pending_notice(operator: Operator, query: Query) -> None:
+    """A pending notice of a lasting 75 is sent by the next run that ends with 75 itself."""
     operator.wechat.set(SYNCJOB_ON_FAILURE="false", SYNCJOB_CONCURRENCY="1")
     for _ in range(3):
         operator.after(BUSY, 75)
@@ -164,7 +162,7 @@ def test_what_says_nothing_of_the_account_is_not_told_in_another_ones_place(
     assert events(operator.after(BUSY, 75)) == [("failed", 75, -1)]
 
 
-def test_who_stops_a_run_is_not_told_of_it(world: Callable[..., World], query: Query) -> None:
+def test_a_stopped_run_sends_no_notice(world: Callable[..., World], query: Query) -> None:
     """Nor do stopped runs count among the three that end with 75."""
     operator = Operator(world(2300, page_size=1000))
     operator.after(BUSY, 75)
@@ -181,20 +179,20 @@ def test_who_stops_a_run_is_not_told_of_it(world: Callable[..., World], query: Q
     assert events(operator.after(BUSY, 75)) == [("failed", 75, -1)]
 
 
-def test_a_dry_run_tells_nobody(operator: Operator) -> None:
+def test_a_dry_run_sends_no_notice(operator: Operator) -> None:
     """It is no run."""
     operator.wechat.set(SYNCJOB_DATABASE_URL="sqlite:///nowhere.db")
     assert operator.after(None, 4, "sync", "--dry-run") == []
 
 
-def test_who_sets_nothing_is_told_nothing(operator: Operator, query: Query) -> None:
+def test_without_a_channel_nothing_is_sent(operator: Operator, query: Query) -> None:
     """No command, no webhook: no row, no file."""
     operator.wechat.set(SYNCJOB_ON_FAILURE="")
     assert operator.after(UNCERTIFIED, 3) == []
     assert query("SELECT * FROM notices") == []
 
 
-def test_a_channel_that_fails_is_told_at_the_next_run_and_holds_up_no_other(
+def test_a_failed_channel_is_retried_at_the_next_run_and_blocks_no_other(
     operator: Operator, query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each remembers for itself what it has told; the run ends as it would have."""
@@ -203,7 +201,7 @@ def test_a_channel_that_fails_is_told_at_the_next_run_and_holds_up_no_other(
         assert len(operator.after(UNCERTIFIED, 3)) == 1
         assert query("SELECT channel, state FROM notices") == [("command", "3:48001")]
         said = capsys.readouterr().err
-        assert "Nobody was told. channel=webhook reason=127.0.0.1 answered HTTP 500" in said
+        assert "Could not send a notice. channel=webhook reason=127.0.0.1 answered HTTP 500" in said
         assert "\nsyncjob: WeChat " in said
         assert operator.after(UNCERTIFIED, 3) == []
         assert len(server.requests) == 2
@@ -240,7 +238,7 @@ def test_a_command_that_cannot_be_run_is_said_to_be(
     assert capsys.readouterr().err == "", "nobody was told of the failure, nor of its end"
 
 
-def test_a_bug_in_telling_changes_nothing(
+def test_a_bug_in_sending_notices_changes_nothing(
     operator: Operator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run's exit code, its message, and one line that says no more than what broke."""
@@ -248,16 +246,16 @@ def test_a_bug_in_telling_changes_nothing(
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError("hunter2")
 
-    monkeypatch.setattr("syncjob.notices.telling.state_after", broken)
+    monkeypatch.setattr("syncjob.notices.sending.state_after", broken)
     assert operator.after(UNCERTIFIED, 3) == []
     said = capsys.readouterr().err
-    assert "Could not tell how the run ended. reason=ZeroDivisionError\n" in said
+    assert "Could not send a notice of how the run ended. reason=ZeroDivisionError\n" in said
     assert "must be certified" in said
     assert "hunter2" not in said
     assert operator.after(None, 0) == []
 
 
-def test_a_signal_while_somebody_is_told_ends_that_and_nothing_else(operator: Operator) -> None:
+def test_a_signal_while_a_notice_is_sent_ends_only_that(operator: Operator) -> None:
     """The run had ended, and its exit code stays what it was."""
     slow = "sh -c 'cat > /dev/null; kill -TERM $PPID; exec sleep 60'"
     operator.wechat.set(SYNCJOB_ON_FAILURE=slow)
@@ -266,5 +264,5 @@ def test_a_signal_while_somebody_is_told_ends_that_and_nothing_else(operator: Op
         [sys.executable, "-m", "syncjob", "sync"], capture_output=True, text=True, timeout=30
     )
     assert done.returncode == 3
-    assert "Could not tell how the run ended. reason=Interrupted\n" in done.stderr
+    assert "Could not send a notice of how the run ended. reason=Interrupted\n" in done.stderr
     assert not TOLD.exists()

@@ -31,7 +31,7 @@ def files() -> list[str]:
     return sorted(path.name for path in STATE.iterdir()) if STATE.exists() else []
 
 
-def test_a_database_that_is_down_is_told_once_and_so_is_its_recovery(
+def test_a_database_that_is_down_is_notified_once_and_so_is_its_recovery(
     operator: Operator, database_url: str, query: Query
 ) -> None:
     """Runs before, in between and afterwards may succeed or fail."""
@@ -54,7 +54,7 @@ def test_a_database_that_is_down_is_told_once_and_so_is_its_recovery(
     assert operator.after(None, 0) == []
 
 
-def test_a_failure_behind_a_database_that_was_down_is_told_again(
+def test_a_failure_after_a_database_was_down_is_notified_again(
     operator: Operator, database_url: str, query: Query
 ) -> None:
     """Each of them is a change, in either direction."""
@@ -67,7 +67,7 @@ def test_a_failure_behind_a_database_that_was_down_is_told_again(
     assert operator.after("user/get=48001", 3) == []
 
 
-def test_a_schema_that_is_not_current_is_told(operator: Operator, query: Query) -> None:
+def test_a_schema_that_is_not_current_is_notified(operator: Operator, query: Query) -> None:
     """After an upgrade without `syncjob migrate`."""
     query("UPDATE syncjob_version SET version_num = '0001'")
     (told,) = operator.after(None, 4)
@@ -77,7 +77,7 @@ def test_a_schema_that_is_not_current_is_told(operator: Operator, query: Query) 
     assert events(operator.after(None, 0)) == [("recovered", 0, None)]
 
 
-def test_wrong_settings_are_told_once_and_so_is_the_recovery(operator: Operator) -> None:
+def test_wrong_settings_are_notified_once_and_so_is_the_recovery(operator: Operator) -> None:
     """Of whichever setting; those of who is to be told can be read all the same."""
     operator.wechat.set(SYNCJOB_LANG="fr")
     (told,) = operator.after(None, 2)
@@ -90,7 +90,7 @@ def test_wrong_settings_are_told_once_and_so_is_the_recovery(operator: Operator)
     assert files() == []
 
 
-def test_what_a_file_remembers_goes_over_to_the_database(operator: Operator, query: Query) -> None:
+def test_a_state_file_is_moved_into_the_database(operator: Operator, query: Query) -> None:
     """A run that ends with the same, and has the database, tells nothing."""
     operator.wechat.set(SYNCJOB_LANG="fr")
     assert len(operator.after(None, 2)) == 1
@@ -102,7 +102,7 @@ def test_what_a_file_remembers_goes_over_to_the_database(operator: Operator, que
 
 
 @pytest.mark.parametrize("wrong", ["SYNCJOB_LANGUAGE = 'en'", "SYNCJOB_LANG = true", "nonsense ="])
-def test_a_settings_file_that_is_wrong_is_told_if_it_says_who(
+def test_a_wrong_settings_file_is_notified_if_it_names_a_channel(
     operator: Operator, wrong: str
 ) -> None:
     """One wrong line hides none of the others; of a file that is no TOML, only variables count."""
@@ -115,7 +115,7 @@ def test_a_settings_file_that_is_wrong_is_told_if_it_says_who(
     assert operator.after(None, 2, "sync", "--config", "syncjob.toml") == []
 
 
-def test_without_an_appid_it_is_told_each_time(operator: Operator) -> None:
+def test_without_an_appid_every_run_notifies(operator: Operator) -> None:
     """Nobody knows by what name to remember it: better twice than never."""
     operator.wechat.set(SYNCJOB_APPID="")
     for _ in range(2):
@@ -125,7 +125,7 @@ def test_without_an_appid_it_is_told_each_time(operator: Operator) -> None:
     assert files() == []
 
 
-def test_who_cannot_be_told_because_that_setting_is_wrong_is_not_told(
+def test_a_wrong_notice_setting_is_refused_before_anything_is_written(
     operator: Operator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is refused like any other, before anything is touched."""
@@ -142,7 +142,7 @@ def test_who_cannot_be_told_because_that_setting_is_wrong_is_not_told(
     assert operator.wechat.simulator.counts == {}
 
 
-def test_where_no_file_can_be_kept_it_is_told_each_time(
+def test_without_a_writable_state_folder_every_run_notifies(
     operator: Operator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And said why."""
@@ -150,11 +150,14 @@ def test_where_no_file_can_be_kept_it_is_told_each_time(
     operator.wechat.set(SYNCJOB_DATABASE_URL=DOWN)
     for _ in range(2):
         assert len(operator.after(None, 4)) == 1
-        assert "cannot be remembered, and will be told again. file=" in capsys.readouterr().err
+        assert (
+            "Could not remember a notice, so it will be sent again. file="
+            in capsys.readouterr().err
+        )
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"{}", b'{"state": 4}', b"[" * 100_000])
-def test_a_file_that_says_nothing_counts_as_none(operator: Operator, content: bytes) -> None:
+def test_an_invalid_state_file_counts_as_none(operator: Operator, content: bytes) -> None:
     """Told again, and written anew."""
     operator.wechat.set(SYNCJOB_DATABASE_URL=DOWN)
     assert len(operator.after(None, 4)) == 1
@@ -190,7 +193,7 @@ def test_each_channel_has_a_file_of_its_own(operator: Operator, database_url: st
         ({"STATE_DIRECTORY": "", "XDG_STATE_HOME": "c", "HOME": "{}/d"}, "d/.local/state/syncjob"),
     ],
 )
-def test_the_files_are_where_systemd_or_the_user_keeps_such(
+def test_the_state_files_are_in_the_state_folder_of_systemd_or_the_user(
     operator: Operator, tmp_path: Path, variables: dict[str, str], folder: str
 ) -> None:
     """A folder that is made for it is nobody else's."""

@@ -77,7 +77,7 @@ def test_on_a_terminal_a_run_that_had_nothing_to_do_says_when_the_next_one_has(
     assert "Nothing was due" not in ESCAPES.sub("", seen_on_a_terminal("sync", "--now"))
 
 
-def test_warnings_and_errors_stand_apart_from_the_bars(world: Callable[..., World]) -> None:
+def test_warnings_and_errors_are_printed_above_the_bars(world: Callable[..., World]) -> None:
     """Each on a line of its own, and the exit code is as ever."""
     wechat = world(250, page_size=100)
     wechat.account.poison(wechat.account.openid(7))
@@ -92,13 +92,13 @@ def test_warnings_and_errors_stand_apart_from_the_bars(world: Callable[..., Worl
 
 
 @pytest.mark.parametrize("said", [["-v"], ["--log-format", "json"]])
-def test_who_reads_the_log_gets_no_bars(world: Callable[..., World], said: list[str]) -> None:
+def test_with_v_no_bars_are_shown(world: Callable[..., World], said: list[str]) -> None:
     """They would be drawn into its lines."""
     world(250, page_size=100)
     assert "\x1b" not in seen_on_a_terminal(*said, "sync")
 
 
-def test_without_a_terminal_nothing_is_shown(
+def test_without_a_terminal_no_bars_are_shown(
     world: Callable[..., World], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """As cron wants it."""
@@ -107,7 +107,7 @@ def test_without_a_terminal_nothing_is_shown(
     assert capfd.readouterr() == ("", "")
 
 
-def test_profiles_of_pages_to_come_are_reckoned_with(world: Callable[..., World]) -> None:
+def test_the_profile_bar_counts_pages_that_are_not_listed_yet(world: Callable[..., World]) -> None:
     """A quarter of the list is shown, all of it new: four times as many profiles are expected."""
     wechat = world(1_000, page_size=250)
     totals: list[tuple[float, float | None]] = []

@@ -121,7 +121,7 @@ def test_a_database_with_another_account_is_refused_and_left_as_it_is(
         "python -m syncjob sync --config own.toml",
     ],
 )
-def test_it_is_refused_however_the_job_is_started(
+def test_another_accounts_database_is_refused_however_the_job_is_started(
     shell: Shell, production: str, start: str
 ) -> None:
     """The mark goes with the environment: through shells, scripts and files of settings."""
@@ -194,7 +194,7 @@ def test_another_account_than_the_simulators_is_refused(shell: Shell) -> None:
     assert "simulate: no calls" in ran.stderr
 
 
-def test_nobody_is_told_of_a_rehearsal_that_is_refused(shell: Shell, production: str) -> None:
+def test_a_refused_rehearsal_sends_no_notice(shell: Shell, production: str) -> None:
     """Who has named the wrong database sits before the terminal."""
     ran = shell.run(
         "syncjob simulate -- env SYNCJOB_ON_FAILURE='touch told' syncjob sync",
@@ -204,7 +204,9 @@ def test_nobody_is_told_of_a_rehearsal_that_is_refused(shell: Shell, production:
     assert not (shell.folder / "told").exists()
 
 
-def test_in_a_database_of_its_own_it_may_be_repeated(shell: Shell, databases: Databases) -> None:
+def test_a_rehearsal_in_its_own_database_can_be_repeated(
+    shell: Shell, databases: Databases
+) -> None:
     """Migrate, sync, sync again, status: all end with 0, and the same people follow."""
     url = databases.make_empty()
     script = "syncjob migrate && syncjob sync && syncjob sync --now && syncjob status"
@@ -217,7 +219,7 @@ def test_in_a_database_of_its_own_it_may_be_repeated(shell: Shell, databases: Da
     assert followers(url) == 30
 
 
-def test_who_means_it_may_mix_them(shell: Shell, production: str) -> None:
+def test_anyway_allows_another_accounts_database(shell: Shell, production: str) -> None:
     """With --anyway the made-up account is added beside the one that is there."""
     ran = shell.run(
         "syncjob simulate --anyway --followers 5 -- syncjob sync", SYNCJOB_DATABASE_URL=production

@@ -126,7 +126,7 @@ def test_an_interrupted_run_is_reported(world: Callable[..., World], query: Quer
     assert_is_the_row(told, query)
 
 
-def test_a_run_that_was_overtaken_is_reported_as_abandoned(
+def test_a_run_that_lost_its_row_is_reported_as_abandoned(
     world: Callable[..., World], query: Query
 ) -> None:
     """Its row is another's now."""

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncjob.config import Secret, SettingsReader, open_settings
-from syncjob.config.file import SETTING_NAMES, read_settings_file
+from syncjob.config.file import read_settings_file
+from syncjob.config.settings import SETTING_NAMES
 from syncjob.errors import SettingsError
 
 
@@ -44,12 +45,12 @@ SYNCJOB_TIMEOUT = 2.5
     )
     read = open_settings("job.toml").job()
     assert read.database_url == Secret("postgresql://me:pw@db/crm")
-    assert read.appsecret == Secret('s3"cret')
-    assert (read.appid, read.api_url) == ("wx1", "http://127.0.0.1:8080")
-    assert (read.token_source, read.lang) == ("classic", "en")
+    assert read.account.appsecret == Secret('s3"cret')
+    assert (read.account.appid, read.api_url) == ("wx1", "http://127.0.0.1:8080")
+    assert (read.account.token_source, read.account.lang) == ("classic", "en")
     assert (read.batch_size, read.timeout) == (50, 2.5)
-    assert read.sweep_every is not None
-    assert read.sweep_every.total_seconds() == 6 * 3600
+    assert read.account.sweep_every is not None
+    assert read.account.sweep_every.total_seconds() == 6 * 3600
 
 
 @pytest.mark.parametrize("name", sorted(SETTING_NAMES))
@@ -143,7 +144,7 @@ def test_the_environment_wins_over_the_file() -> None:
     file = {"SYNCJOB_APPID": "wx_file", "SYNCJOB_LANG": "en", "SYNCJOB_TIMEOUT": ""}
     environ = {"SYNCJOB_APPID": "wx_env", "SYNCJOB_LANG": "", "SYNCJOB_APPSECRET": "s"}
     read = SettingsReader(environ, file).job()
-    assert (read.appid, read.lang, read.timeout) == ("wx_env", "en", 30.0)
+    assert (read.account.appid, read.account.lang, read.timeout) == ("wx_env", "en", 30.0)
 
 
 @pytest.mark.parametrize("name", ["SYNCJOB_APPSECRET", "SYNCJOB_APPSECRET_FILE"])
@@ -158,7 +159,7 @@ def test_either_form_of_a_secret_hides_both_of_the_files(
         (tmp_path / word).chmod(0o600)
     environ = {"SYNCJOB_APPID": "wx1", name: texts[name].format("mine")}
     for file in ({other: texts[other].format("yours")}, {**texts}):
-        assert SettingsReader(environ, file).job().appsecret == Secret("mine")
+        assert SettingsReader(environ, file).job().account.appsecret == Secret("mine")
 
 
 def test_both_forms_in_one_file_are_refused() -> None:
@@ -186,7 +187,7 @@ def test_both_forms_in_one_file_are_refused() -> None:
         ('SYNCJOB_APPSECRET = ""', False),
     ],
 )
-def test_with_v_who_keeps_a_secret_in_a_file_that_everybody_can_read_is_told(
+def test_with_v_a_world_readable_secret_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str, is_secret: bool
 ) -> None:
     """The line says what to run, and not what the secret is; other files may be open."""

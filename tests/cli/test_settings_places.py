@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from syncjob.config import SettingsReader, open_settings
-from syncjob.config.located import usual_folders
+from syncjob.config.places import usual_folders
 from syncjob.errors import SettingsError
 from tests.conftest import World
 
@@ -35,7 +35,7 @@ def test_the_systems_file_is_read_and_then_the_users(tmp_path: Path) -> None:
     own = written(tmp_path / "own", "SYNCJOB_APPID = 'wxf1'\nSYNCJOB_LANG = 'en'")
     reader = open_settings(folders=[system, own])
     assert reader.database().appid == "wxe1"
-    assert not reader.names("SYNCJOB_LANG")
+    assert not reader.values.names("SYNCJOB_LANG")
     assert reader.origin is not None
     assert reader.origin.path == system / "syncjob.toml"
     assert open_settings(folders=[tmp_path / "no", own]).database().appid == "wxf1"
@@ -51,7 +51,7 @@ def test_the_environment_wins_over_a_file_that_was_found(
     monkeypatch.setenv("SYNCJOB_APPID", "wxa1")
     monkeypatch.setenv("SYNCJOB_APPSECRET", "s")
     read = open_settings(folders=[system]).job()
-    assert (read.appid, read.lang) == ("wxa1", "en")
+    assert (read.account.appid, read.account.lang) == ("wxa1", "en")
 
 
 @pytest.mark.parametrize("name", ["", " ", '""', "''"])
@@ -123,7 +123,7 @@ NOBODY = 65534
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 @pytest.mark.usefixtures("unnamed")
-def test_who_may_not_read_the_systems_file_is_sent_to_the_jobs_user() -> None:
+def test_an_unreadable_system_file_says_to_run_as_the_jobs_user() -> None:
     """The message has the line to run; what needs nothing of the file goes on without it."""
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -154,7 +154,7 @@ def test_who_may_not_read_the_systems_file_is_sent_to_the_jobs_user() -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "runs", "unfollows", "sync"])
-def test_a_database_that_nobody_named_is_said_to_be_so(
+def test_an_error_of_the_default_database_says_that_it_is_the_default(
     serve: Callable[..., World], capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     """Who forgot the file in a new shell is not sent to make a database in the current folder."""
@@ -165,7 +165,7 @@ def test_a_database_that_nobody_named_is_said_to_be_so(
     assert "SYNCJOB_DATABASE_URL is not set; no settings file was named" in first
 
 
-def test_a_database_that_was_named_is_not(
+def test_an_error_of_a_named_database_does_not_mention_the_settings_file(
     serve: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The line is about the database then."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from syncjob.config import Secret, SettingsReader
-from syncjob.config.file import SETTING_NAMES
+from syncjob.config.settings import SETTING_NAMES
 from syncjob.errors import SettingsError
-from tests.cli.test_config import LEAST, job, refused
+from tests.cli.test_config import LEAST, job, refused, value_of
 from tests.conftest import World
 
 APPID = "wx5d1f0a2b3c4e6978"
@@ -33,7 +33,7 @@ def test_a_pair_of_quotation_marks_is_left_out(
     pair: str, name: str, text: str, attribute: str, value: object
 ) -> None:
     """`docker --env-file` hands it over with the value; so do editors and chats, in other forms."""
-    assert getattr(job(**{name: pair.format(text)}), attribute) == value
+    assert value_of(job(**{name: pair.format(text)}), attribute) == value
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,12 @@ def test_a_pair_of_quotation_marks_is_left_out(
         ("fixed", "SYNCJOB_ACCESS_TOKEN", "access_token"),
     ],
 )
-def test_so_it_is_where_tokens_come_from(source: str, name: str, attribute: str) -> None:
+def test_quotation_marks_around_token_settings_are_left_out(
+    source: str, name: str, attribute: str
+) -> None:
     """The address of a token server, and a token given by hand."""
     read = job(SYNCJOB_TOKEN_SOURCE=f'"{source}"', **{name: '"https://tokens.example"'})
-    assert getattr(read, attribute) == Secret("https://tokens.example")
+    assert value_of(read, attribute) == Secret("https://tokens.example")
 
 
 def test_the_file_of_a_secret_may_hold_quotation_marks(tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_the_file_of_a_secret_may_hold_quotation_marks(tmp_path: Path) -> None:
     path.write_text('"s3cret"\n')
     path.chmod(0o600)
     settings = {"SYNCJOB_APPID": APPID, "SYNCJOB_APPSECRET_FILE": f'"{path}"'}
-    assert SettingsReader(settings).job().appsecret == Secret("s3cret")
+    assert SettingsReader(settings).job().account.appsecret == Secret("s3cret")
     path.write_text('"s3cret\n')
     with pytest.raises(SettingsError, match="a quotation mark at one end only"):
         SettingsReader(settings).job()
@@ -71,10 +73,12 @@ def test_the_file_of_a_secret_may_hold_quotation_marks(tmp_path: Path) -> None:
         ('sh -c "echo it\'s"', ("sh", "-c", "echo it's")),
     ],
 )
-def test_quotation_marks_of_a_command_are_the_shells(command: str, words: tuple[str, ...]) -> None:
+def test_quotation_marks_of_a_command_are_read_as_a_shell_does(
+    command: str, words: tuple[str, ...]
+) -> None:
     """Only where the whole command stands in them, and is no program of that name, they go."""
     settings = {"SYNCJOB_TOKEN_SOURCE": "command", "SYNCJOB_TOKEN_COMMAND": command}
-    assert job(**settings).token_command == words
+    assert job(**settings).account.token_command == words
 
 
 def test_a_program_with_a_blank_in_its_name_is_one_word(tmp_path: Path) -> None:
@@ -83,7 +87,7 @@ def test_a_program_with_a_blank_in_its_name_is_one_word(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     settings = {"SYNCJOB_TOKEN_SOURCE": "command", "SYNCJOB_TOKEN_COMMAND": f'"{program}"'}
-    assert job(**settings).token_command == (str(program),)
+    assert job(**settings).account.token_command == (str(program),)
 
 
 @pytest.mark.parametrize("form", ['"{}', '{}"', "'{}", "{}'", "\u201c{}", "{}\u201d", "\"{}'"])
@@ -94,17 +98,17 @@ def test_a_quotation_mark_at_one_end_is_refused(name: str, text: str, form: str)
     assert words == f"{name} has a quotation mark at one end only; take it out"
 
 
-def test_a_quotation_mark_that_belongs_to_an_address_stays() -> None:
+def test_a_quotation_mark_that_belongs_to_a_url_stays() -> None:
     """At the end of PostgreSQL's options a whole word may stand in quotation marks."""
     url = 'postgresql:///crm?options=-csearch_path="Mine"'
     assert job(SYNCJOB_DATABASE_URL=url).database_url == Secret(url)
-    assert job(SYNCJOB_APPSECRET='a"b').appsecret == Secret('a"b')
+    assert job(SYNCJOB_APPSECRET='a"b').account.appsecret == Secret('a"b')
 
 
 @pytest.mark.parametrize("empty", ['""', "''", "\u201c\u201d", "\ufeff", "\u3000"])
 def test_empty_quotation_marks_are_not_set(empty: str) -> None:
     """As an empty variable is not."""
-    assert job(SYNCJOB_LANG=empty).lang == "zh_CN"
+    assert job(SYNCJOB_LANG=empty).account.lang == "zh_CN"
     with pytest.raises(SettingsError, match=r"SYNCJOB_APPSECRET .*is not set"):
         SettingsReader({**LEAST, "SYNCJOB_APPSECRET": empty}).job()
 
@@ -121,7 +125,7 @@ def test_empty_quotation_marks_are_not_set(empty: str) -> None:
         ("hunter2\u200bx", "a control character"),
     ],
 )
-def test_a_secret_with_something_about_it_is_refused(name: str, secret: str, found: str) -> None:
+def test_a_secret_with_blanks_or_non_ascii_is_refused(name: str, secret: str, found: str) -> None:
     """It could only be refused by WeChat, and the reason would be hard to see."""
     settings = {name: secret, "SYNCJOB_TOKEN_SOURCE": "fixed" if "TOKEN" in name else "stable"}
     words = refused(**settings)
@@ -168,7 +172,7 @@ def test_the_placeholder_of_an_example_is_refused(
 @pytest.mark.parametrize("appid", ["wx5d1f0a2b3c4e6978", "gh_0123-AZ", "wx1", "wxabcdefabcdefabcd"])
 def test_an_appid_of_another_form_is_no_fault(appid: str) -> None:
     """Only doctor warns of it: WeChat has promised no form."""
-    assert job(SYNCJOB_APPID=appid).appid == appid
+    assert job(SYNCJOB_APPID=appid).account.appid == appid
 
 
 # --- bytes that are no text -----------------------------------------------------------------------

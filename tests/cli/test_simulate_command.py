@@ -69,7 +69,7 @@ def test_other_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
     assert ran.stdout == "sqlite:///mine.db stable\n"
 
 
-def test_a_rehearsal_touches_nothing_of_the_real_job(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rehearsal_uses_nothing_of_the_real_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not its settings file, and so its database; nor its metrics, nor those who are told."""
     names = ("CONFIG", "METRICS_FILE", "ON_FAILURE", "WEBHOOK_URL", "WEBHOOK_URL_FILE")
     for name in (*names, "APPSECRET_FILE"):

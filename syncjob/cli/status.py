@@ -1,4 +1,4 @@
-"""The commands that only look: status, runs."""
+"""The commands that show what is stored: status, runs."""
 
 import json
 from datetime import date, datetime, time, timedelta

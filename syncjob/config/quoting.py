@@ -1,7 +1,7 @@
-"""How a setting's text arrives: in quotation marks that a file of variables has kept, or broken.
+"""Strips quotation marks and blanks around a setting's text, and finds broken ones.
 
-`docker --env-file` and many a unit hand over what stands behind the `=` as it is, quotation marks
-included; a page or a chat has made typographic ones of them.
+`docker --env-file` and many units pass on the text after the `=` with its quotation marks; web
+pages and chats turn them into typographic ones.
 """
 
 DOUBLE = '"\u201c\u201d\u201e\u201f\uff02\u300c\u300d\u300e\u300f\u00ab\u00bb'
@@ -10,12 +10,12 @@ BLANKS = " \t\r\n\v\f\u00a0\u3000\u200b\ufeff"
 
 
 def stripped(text: str) -> str:
-    """Return the text without the blanks around it, those that cannot be seen among them."""
+    """Return the text without surrounding blanks, including invisible ones."""
     return text.strip().strip(BLANKS)
 
 
 def unquoted(text: str) -> str:
-    """Return the text without the blanks and the pairs of quotation marks around it."""
+    """Return the text without surrounding blanks and pairs of quotation marks."""
     text = stripped(text)
     while len(text) > 1 and _is_pair(text):
         text = stripped(text[1:-1])
@@ -23,7 +23,7 @@ def unquoted(text: str) -> str:
 
 
 def fault_of(text: str) -> str | None:
-    """Say what makes a text unfit for every setting, in words that go behind its name; or None."""
+    """Return what makes a text invalid for any setting, to follow its name; None: nothing."""
     if any("\ud800" <= character <= "\udfff" for character in text):
         return "holds bytes that are not UTF-8; type it again"
     if "\0" in text:
@@ -32,18 +32,18 @@ def fault_of(text: str) -> str | None:
 
 
 def quoting_fault_of(text: str) -> str | None:
-    """Say that a quotation mark stands at one end only; or None."""
+    """Return the fault of a quotation mark at one end only; None if there is none."""
     if not text:
         return None
     first, last = text[0] in DOUBLE + SINGLE, text[-1] in DOUBLE + SINGLE
-    # At the end of an address a whole word may stand in quotation marks: search_path="Mine".
+    # A URL may end with a quoted word: search_path="Mine".
     if first or (last and text.count(text[-1]) % 2):
         return "has a quotation mark at one end only; take it out"
     return None
 
 
 def oddity_of(text: str) -> str:
-    """Name what cannot be seen in a text that was refused: characters that only look like ASCII."""
+    """Return a hint for a refused text with characters that only look like ASCII."""
     return "" if text.isascii() else " (not all of it is ASCII: full-width characters?)"
 
 

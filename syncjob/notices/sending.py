@@ -1,4 +1,4 @@
-"""At the end of a run: what state is the account in, who has not been told, and tell them."""
+"""At the end of a run: finds the account's state, and sends it where it is news."""
 
 import logging
 import socket
@@ -10,7 +10,7 @@ from syncjob.config import NoticeSettings, Secret
 from syncjob.database.store import Store, open_store
 from syncjob.errors import DatabaseError, SyncjobError
 from syncjob.model import Account, Standing
-from syncjob.notices.channels import NotTold, channels_of
+from syncjob.notices.channels import NotSent, open_channels
 from syncjob.notices.memory import Files, Memory
 from syncjob.notices.notice import Notice
 from syncjob.notices.state import LASTING, OK, is_silent, state_after
@@ -18,23 +18,23 @@ from syncjob.notices.state import LASTING, OK, is_silent, state_after
 logger = logging.getLogger(__name__)
 
 
-def tell_change(
+def send_change(
     settings: NoticeSettings,
     database_url: Secret | None,
     report: Mapping[str, Any],
     error: BaseException | None,
 ) -> None:
-    """Tell each channel that is set, unless it knows: that the account fails, or no longer does.
+    """Send the account's state to each channel whose last state is another.
 
-    `error` is what ended the run, `report` what is reported of it; `database_url` is None where the
-    settings could not be read. An idle run has not met what runs fail for: it neither begins nor
-    ends a failure. A channel that cannot be told is told at the end of the next run.
+    `error` is what ended the run, `report` its report; `database_url` is None if the settings could
+    not be read. An idle run made no call: it neither begins nor ends a failure. A notice that could
+    not be sent is sent at the end of the next run.
     """
     if is_silent(error) or report.get("idle"):
         return
     with ExitStack() as stack:
         found = None
-        # A database that has just failed would only be waited for once more.
+        # A database that has just failed is not waited for once more.
         if database_url is not None and not isinstance(error, DatabaseError):
             found = _look(stack, database_url.reveal(), settings.appid or "")
         store, account, standing = found or (None, None, None)
@@ -43,36 +43,38 @@ def tell_change(
             return
         files = Files(settings.state_folder, settings.appid)
         memory = Memory(files, store, None if account is None else account.id)
-        for channel in channels_of(settings):
+        for channel in open_channels(settings):
             before = memory.get(channel.name)
             if before == state:
                 memory.adopt(channel.name)
                 continue
             try:
-                channel.tell(_notice(settings, report, state, before, standing))
-            except NotTold as failure:
-                logger.warning("Nobody was told. channel=%s reason=%s", channel.name, failure)
+                channel.send(_notice(settings, report, state, before, standing))
+            except NotSent as failure:
+                logger.warning(
+                    "Could not send a notice. channel=%s reason=%s", channel.name, failure
+                )
                 continue
-            logger.info("Told of a change. channel=%s state=%s", channel.name, state)
+            logger.info("Sent a notice. channel=%s state=%s", channel.name, state)
             memory.save(channel.name, state)
 
 
-def trial(settings: NoticeSettings) -> Notice:
-    """Return a notice that says that nothing has failed."""
+def make_test_notice(settings: NoticeSettings) -> Notice:
+    """Return a notice that says it is a test."""
     return Notice(event="test", appid=settings.appid, host=socket.gethostname(), command="notify")
 
 
 def _look(
     stack: ExitStack, database_url: str, appid: str
 ) -> tuple[Store, Account, Standing] | None:
-    """Return the store, the account and how it has fared; None if there is no such account."""
+    """Return the store, the account and its standing; None if there is no such account."""
     try:
         store = stack.enter_context(open_store(database_url, name=f"syncjob/{appid}"))
         account = store.get_account(appid)
         if account is None:
             return None
         return store, account, store.get_standing(account.id, LASTING)
-    except SyncjobError:  # it said so before, or the next run will
+    except SyncjobError:  # the run has reported it, or the next one will
         return None
 
 

@@ -1,11 +1,11 @@
-"""Which settings file is read: the one that is named, else the first at the usual places."""
+"""Finds the settings file: the one that is named, else the first at the usual places."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from syncjob.config.file import SettingsFile, read_settings_file
+from syncjob.config.quoting import fault_of
 from syncjob.config.secrets import AS_THE_JOB
-from syncjob.config.texts import fault_of
 from syncjob.errors import SettingsError
 
 SYSTEM_FOLDER = Path("/etc/syncjob")
@@ -15,9 +15,9 @@ EMPTY_NAME = "no settings file was named: SYNCJOB_CONFIG or --config is empty, s
 
 
 def usual_folders(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return where a settings file may lie without being named: the system's folder, the user's."""
+    """Return the folders searched when no file is named: the system's, then the user's."""
     config, home = environ.get("XDG_CONFIG_HOME", ""), environ.get("HOME", "")
-    if config.startswith("/"):  # a relative one is to be ignored, by its specification
+    if config.startswith("/"):  # the XDG specification ignores a relative path
         return SYSTEM_FOLDER, Path(config) / "syncjob"
     if home.startswith("/"):
         return SYSTEM_FOLDER, Path(home) / ".config" / "syncjob"
@@ -25,7 +25,7 @@ def usual_folders(environ: Mapping[str, str]) -> tuple[Path, ...]:
 
 
 def absence_of(file: SettingsFile | None) -> str:
-    """Say why a setting is in no settings file, in words that go behind it."""
+    """Return why a setting is in no settings file, to be appended to a message."""
     if file is None:
         return NOT_NAMED
     if file.denied:
@@ -38,10 +38,9 @@ def find_settings_file(
 ) -> tuple[SettingsFile | None, str]:
     """Read the file that `path` names; if it is None, the first that is there in `folders`.
 
-    Returns None, and why in words, where there is none to be read; a file at a usual place that
-    this user may not read is `denied`, and no fault until a setting is missing. An empty `path`
-    means that no file is read, wherever one lies: a rehearsal must not meet the settings of the
-    real job.
+    Returns None and the reason if there is none to be read. A file at a usual place that this user
+    may not read is `denied`; that is no fault until a setting is missing. An empty `path` means
+    that no file is read at all: a rehearsal must not use the settings of the real job.
     """
     if path is not None:
         named = path.strip()
@@ -63,7 +62,7 @@ def find_settings_file(
             denied = denied or place
             continue
         except (OSError, ValueError):
-            pass  # what is wrong with it, its reader says
+            pass  # reading it says what is wrong
         return read_settings_file(place), ""
     if denied is not None:
         return SettingsFile(denied, denied=True), ""

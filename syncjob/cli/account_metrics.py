@@ -1,6 +1,6 @@
-"""The metrics of one account: what is known of it, in the form that prometheus-client collects.
+"""The metrics of one account, as prometheus-client collects them.
 
-Only durable facts: each is read from the database, and is as true after a restart.
+All are read from the database, so that a restart changes none of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,14 +12,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from syncjob import __version__
 from syncjob.model import AccountStatus, Totals
 
-# Label values, and a number; of None nothing is known.
+# A number, or None if it is unknown, by label values.
 Values = Mapping[tuple[str, ...], float | None]
 
 
-class Families:
-    """The metrics of one account, in the form that prometheus-client collects.
+class AccountMetrics:
+    """A collector of one account's metrics.
 
-    `next_sweep_at` is from when on a run lists, None if the next one does.
+    `next_sweep_at` is when the next sweep is due; None: the next run starts one.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Families:
         self._appid = status.account.appid
 
     def collect(self) -> Iterator[Metric]:
-        """Yield each family; one of which nothing is known is left out."""
+        """Yield each metric family; unknown values are left out."""
         yield from self._of_runs()
         yield from self._of_followers()
         yield from self._of_sweeps()
@@ -50,7 +50,7 @@ class Families:
             yield self._one("last_run_timestamp_seconds", "End of the last run.", ended)
             yield self._one("last_run_duration_seconds", "How long it took.", took)
             yield self._one("last_run_idle", "1 if it had nothing to do.", last.idle)
-            # An idle run has not met what the one before failed for, and must not cover it up.
+            # An idle run made no call, so it must not hide the failure of the run before it.
             asking = status.last_asking_run or last
             text = "Exit code of the last run that was not idle."
             yield self._one("last_run_exit_code", text, asking.exit_code)

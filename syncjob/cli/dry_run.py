@@ -1,11 +1,11 @@
-"""What a run would do, in words. Pure: values in, text out."""
+"""Formats what a run would do, for `sync --dry-run` and `plan`. Pure: values in, text out."""
 
 from syncjob.job.intentions import Intentions
 from syncjob.model import next_sweep_in_words
 
 
 def in_words(intended: Intentions, *, batch_size: int) -> str:
-    """Return a line for each thing that a run would do."""
+    """Return a line for each step that a run would take."""
     if intended.running is not None:
         return (
             f"would end at once (75) and touch nothing: run {intended.running.id} is at work since "

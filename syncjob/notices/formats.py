@@ -1,7 +1,7 @@
-"""What a webhook is sent, and what its answer means, by whose it is. Pure.
+"""The formats of webhooks: what is posted, and what the answer means. Pure.
 
-A bot of WeCom's, DingTalk's or Feishu's answers HTTP 200 whatever comes of it, and says in the body
-whether it has passed the message on.
+Bots of WeCom, DingTalk and Feishu always answer HTTP 200; the body says whether the message was
+passed on.
 """
 
 import json
@@ -20,37 +20,37 @@ HOSTS: dict[str, WebhookFormat] = {
     "open.larksuite.com": "feishu",  # Feishu outside of China
     "hooks.slack.com": "slack",
 }
-# By form: under which keys an answer says 0 where all is well. Feishu's older ones say StatusCode.
+# The keys of an answer that are 0 on success, by format. Older bots of Feishu use StatusCode.
 CODES: dict[WebhookFormat, tuple[str, ...]] = {
     "wecom": ("errcode",),
     "dingtalk": ("errcode",),
     "feishu": ("code", "StatusCode"),
 }
-LONGEST_REASON = 200  # characters of what a bot says
+LONGEST_REASON = 200  # characters of a bot's own text
 
 
 def form_of(url: str, setting: WebhookFormat) -> WebhookFormat:
-    """Return the form that the setting names, or that the address asks for; never `auto`."""
+    """Return the format of the setting; `auto` is replaced by that of the host."""
     return HOSTS.get(urlsplit(url).hostname or "", "json") if setting == "auto" else setting
 
 
 def body_of(notice: Notice, form: WebhookFormat) -> dict[str, Any]:
-    """Return what is sent."""
+    """Return the JSON body to post."""
     if form in ("wecom", "dingtalk"):
         return {"msgtype": "text", "text": {"content": notice.text}}
     if form == "feishu":
         return {"msg_type": "text", "content": {"text": notice.text}}
     if form == "slack":
-        # These three, and no others, are its own marks (api.slack.com/docs/formatting).
+        # Slack escapes these three only (api.slack.com/docs/formatting).
         text = notice.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         return {"text": text}
     return notice.as_json()
 
 
 def refusal_in(content: bytes, form: WebhookFormat) -> str | None:
-    """Return why a bot has not passed the message on, None if it has.
+    """Return why a bot refused the message, None if it did not.
 
-    The text may hold what the bot says, and so perhaps the key of its address.
+    The text may quote the bot, and so may hold the key of its address.
     """
     if form not in CODES:
         return None
@@ -59,7 +59,7 @@ def refusal_in(content: bytes, form: WebhookFormat) -> str | None:
     except (ValueError, RecursionError):
         answer = None
     codes = [answer[key] for key in CODES[form] if key in answer] if _is_object(answer) else []
-    if not codes:  # a proxy's page, or another server's
+    if not codes:  # an answer of a proxy or another server
         return f"its answer is none of a bot of {form}"
     wrong = next((code for code in codes if code != 0), None)
     if wrong is None:
@@ -69,7 +69,7 @@ def refusal_in(content: bytes, form: WebhookFormat) -> str | None:
 
 
 def without_key(text: str, url: str) -> str:
-    """Return the text without any part of the address that may be its key."""
+    """Return the text without any part of the address that may be a key."""
     key_parts = re.findall(r"[^/?&=#]{6,}", url.partition("://")[2].partition("/")[2])
     for part in sorted(key_parts, key=len, reverse=True):
         text = text.replace(part, "***")
