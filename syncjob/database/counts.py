@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import func, or_, select
 
 from syncjob.database.tables import followers, runs
+from syncjob.database.transactions import Transaction
 from syncjob.errors import ExitCode
 
 # A run that has none of these has changed no follower.
@@ -20,13 +21,13 @@ class Counts(NamedTuple):
     subscribed: int
 
 
-def get(connection: Connection, account_id: int) -> Counts:
+def get(tx: Transaction, account_id: int) -> Counts:
     """Return how many followers there are; counts them only if a run has changed some since."""
-    return _get_counted(connection, account_id) or _count(connection, account_id)
+    return _get_counted(tx, account_id) or _count(tx, account_id)
 
 
 def get_at_end(
-    connection: Connection, account_id: int, status: str, exit_code: int | None
+    tx: Transaction, account_id: int, status: str, exit_code: int | None
 ) -> Counts | None:
     """Return how many there are at the end of a run; None if they cannot be counted now.
 
@@ -34,14 +35,14 @@ def get_at_end(
     locked, and the run's end is still to be recorded.
     """
     if status == "interrupted" or exit_code == ExitCode.DATABASE:
-        return _get_counted(connection, account_id)
-    return get(connection, account_id)
+        return _get_counted(tx, account_id)
+    return get(tx, account_id)
 
 
-def _get_counted(connection: Connection, account_id: int) -> Counts | None:
+def _get_counted(tx: Transaction, account_id: int) -> Counts | None:
     """Return what the last run that changed somebody has counted, None if it has not."""
     changed = or_(*(runs.c[name] > 0 for name in CHANGES))
-    newest = connection.execute(
+    newest = tx.connection.execute(
         select(runs.c.followers, runs.c.subscribed, changed)
         .where(runs.c.account_id == account_id)
         .order_by(runs.c.id.desc())
@@ -55,8 +56,8 @@ def _get_counted(connection: Connection, account_id: int) -> Counts | None:
     return None
 
 
-def _count(connection: Connection, account_id: int) -> Counts:
-    row = connection.execute(
+def _count(tx: Transaction, account_id: int) -> Counts:
+    row = tx.connection.execute(
         select(func.count(), func.count().filter(followers.c.subscribe.is_(True))).where(
             followers.c.account_id == account_id
         )

@@ -57,11 +57,11 @@ def insert_new(
     values: Mapping[str, Any],
     openids: Sequence[str],
     *,
-    plainly: bool = False,
+    assume_new: bool = False,
 ) -> int:
     """Insert a row of `values` for each OpenID that the table has not got; return how many.
 
-    `plainly`, which costs less, it is an IntegrityError if the table has got one of them.
+    With `assume_new`, which costs less, one that it has got is an IntegrityError.
     """
     openid = openid_rows(connection, openids).subquery().c[0]
     statement = insert(connection.dialect)(table).from_select(
@@ -70,7 +70,7 @@ def insert_new(
         select(*values.values(), openid).where(openid.is_not(None)),
     )
     return connection.execute(
-        statement if plainly else statement.on_conflict_do_nothing(),
+        statement if assume_new else statement.on_conflict_do_nothing(),
         # SQLAlchemy looks at the count of an INSERT only if it is asked to.
         execution_options={"preserve_rowcount": True},
     ).rowcount

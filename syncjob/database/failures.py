@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import URL
 
 from syncjob.database import poolers, refusals
-from syncjob.database.patience import Busy, Undone
+from syncjob.database.retry import Busy, Undone
 from syncjob.database.sqlite_files import path_of
 from syncjob.errors import DatabaseError
 

@@ -1,7 +1,6 @@
-"""Statements that store what WeChat says of people: profiles, and the follow periods they tell.
+"""Statements that store profiles, and what they say of follow periods.
 
-They work on all answers that are staged (`told`) at once. Each runs inside a transaction that the
-store opens.
+They work on all answers that are staged at once (see `staging`).
 """
 
 from collections.abc import Sequence
@@ -12,7 +11,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Connection,
     Dialect,
     and_,
     bindparam,
@@ -29,10 +27,9 @@ from sqlalchemy import (
 from syncjob.database import dialects, quarantine, unionids
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import ID
+from syncjob.database.conditions import backfill_started_at
 from syncjob.database.dialects import later, openid_rows
 from syncjob.database.failures import require_stored
-from syncjob.database.followers import backfill_started_at
-from syncjob.database.patience import NotPlain
 from syncjob.database.tables import (
     followers,
     past_follow_periods,
@@ -41,6 +38,7 @@ from syncjob.database.tables import (
 )
 from syncjob.database.tables import quarantine as quarantined
 from syncjob.database.told import PROFILE_FIELDS, Staged, looked_up, told
+from syncjob.database.transactions import NotNew, Transaction
 from syncjob.model import HeldPages, UnionidConflict, UserInfo
 
 # What WeChat stopped sending, or sends blank at times, must not wipe out what is stored.
@@ -58,23 +56,22 @@ NEVER_ERASED = (
 
 
 def save(
-    connection: Connection,
-    clock: DatabaseClock,
+    tx: Transaction,
     account_id: int,
     infos: Sequence[UserInfo],
     held: HeldPages,
     *,
     confirmed: bool,
-    plainly: bool,
+    assume_new: bool,
 ) -> list[UnionidConflict]:
     """Store answers of `subscribe: 1`: the profiles, and what they say of follow periods.
 
-    Unless `confirmed`, those whose unionid is in conflict are left out, and the conflicts
-    returned; and nothing is stored of whoever is marked as gone, since that was answered after
-    these. A confirmed answer subscribes them again. Lets those that are stored out of quarantine,
-    and takes them off the candidates. Whom a held page lists is added; see `pages.add` for the
-    order. To add all of them `plainly` is a quarter cheaper, an IntegrityError if one is there
-    already, and NotPlain if one is in conflict.
+    Unless `confirmed`, answers whose unionid is in conflict are left out, and the conflicts
+    returned; and nothing is stored of followers that are marked as gone, since that was answered
+    after these. A confirmed answer subscribes them again. Those that are stored leave quarantine
+    and the candidates. Followers that a held page lists are added; see `pages.add` for the order.
+    `assume_new` makes adding a quarter cheaper: a row that is there already is an IntegrityError,
+    and a conflict NotNew.
     """
     by_openid = {info.openid: info for info in infos}
     if not by_openid:
@@ -82,39 +79,37 @@ def save(
     infos = list(by_openid.values())
     if held.pages:
         infos.sort(key=attrgetter("openid"))
-    staged = Staged(connection, infos, held.pages)
+    staged = Staged(tx.connection, infos, held.pages)
     conflicts: list[UnionidConflict] = []
-    # Nearly always no answer contradicts what is stored, which is seen while writing.
-    look = staged.execute(_look(), {"account": account_id}, columns=("openid", "unionid"))
-    has_another_owner, waits = tuple(look.one())
+    # Nearly always no answer contradicts what is stored; the upsert itself finds those that do.
+    rare = staged.execute(_rare_cases(), {"account": account_id}, columns=("openid", "unionid"))
+    has_another_owner, is_anybody_waiting = tuple(rare.one())
     shared = not confirmed and (has_another_owner or unionids.are_repeated(infos))
-    write = partial(
-        _write, connection.dialect, clock, account_id, held.sweep_id, confirmed=confirmed
-    )
-    if shared and plainly:
-        raise NotPlain
-    if shared or write(staged, upsert=not plainly) < len(infos):
+    write = partial(_write, tx, account_id, held.sweep_id, confirmed=confirmed)
+    if shared and assume_new:
+        raise NotNew
+    if shared or write(staged, upsert=not assume_new) < len(infos):
         if not confirmed:
-            conflicts = unionids.get_conflicts(connection, account_id, infos)
+            conflicts = unionids.find_conflicts(tx, account_id, infos)
             left_out = {conflict.openid for conflict in conflicts}
             infos = [info for info in infos if info.openid not in left_out]
-            staged = Staged(connection, infos, held.pages)
+            staged = Staged(tx.connection, infos, held.pages)
         if infos:
-            _archive_periods(connection, staged, account_id, confirmed=confirmed)
+            _archive_periods(tx, staged, account_id, confirmed=confirmed)
             written = write(staged, upsert=True, contradicting=True)
             left_alone = 0 if confirmed else _count_gone(staged, account_id)
             require_stored(followers.name, written, len(infos) - left_alone)
-    if waits:
-        _let_out(connection, account_id, infos)
+    if is_anybody_waiting:
+        _settle(tx, account_id, infos)
     return conflicts
 
 
 @lru_cache(maxsize=1)
-def _look() -> Any:
-    """Return the SELECT of what is hardly ever so, in one: each statement costs a turn.
+def _rare_cases() -> Any:
+    """Return the SELECT of what hardly ever is the case, as one statement to save round trips.
 
-    Whether the unionid of somebody staged is another follower's, and whether anybody waits to be
-    let out of quarantine, or off the candidates.
+    Whether a staged unionid is another follower's, and whether the account has anybody in
+    quarantine or among the candidates.
     """
     account_id = bindparam("account", type_=ID)
     waits = or_(
@@ -127,20 +122,18 @@ def _look() -> Any:
 def _is_return(answered: Any) -> ColumnElement[bool]:
     """Return the condition of an answer that is of another follow period than the stored one.
 
-    `subscribe_time` is that of the last follow. Without one, whoever had been marked as gone and
+    `subscribe_time` is that of the last follow. Without one, a follower that was marked as gone and
     follows again has returned; with the old one, they had never left.
     """
-    untold = or_(answered.subscribe_time.is_(None), followers.c.subscribe_time.is_(None))
+    unknown = or_(answered.subscribe_time.is_(None), followers.c.subscribe_time.is_(None))
     return or_(
-        and_(followers.c.unfollowed_before.is_not(None), untold),
+        and_(followers.c.unfollowed_before.is_not(None), unknown),
         func.coalesce(answered.subscribe_time > followers.c.subscribe_time, literal(False)),
     )
 
 
-def _archive_periods(
-    connection: Connection, staged: Staged, account_id: int, *, confirmed: bool
-) -> None:
-    """Keep the periods that ended: as they were noted, or, if not, before the new ones began."""
+def _archive_periods(tx: Transaction, staged: Staged, account_id: int, *, confirmed: bool) -> None:
+    """Archive the periods that ended: as recorded, or else when the new one began."""
     stored = select(_is_return(told.c)).where(
         followers.c.account_id == account_id,
         followers.c.openid == told.c.openid,
@@ -159,8 +152,8 @@ def _archive_periods(
         )
         .correlate(followers)
     )
-    # The last sealed sweep that was over before they came back had them, unless it, or one before
-    # it, had missed them: `following_at` is of the last one that had not.
+    # The last sealed sweep that was over before they came back listed them, unless it, or one
+    # before it, missed them: `following_at` is of the last one that did not.
     following_at = (
         select(sweeps.c.started_at)
         .where(
@@ -180,15 +173,15 @@ def _archive_periods(
         followers.c.followed_before,
         case(
             (followers.c.unfollowed_before.is_not(None), followers.c.unfollowed_after),
-            else_=later(connection.dialect, following_at, followers.c.followed_after),
+            else_=later(tx.connection.dialect, following_at, followers.c.followed_after),
         ),
         func.coalesce(followers.c.unfollowed_before, told.c.subscribe_time),
         func.coalesce(followers.c.unsubscribe_reason, literal("answered")),
     ).where(
         followers.c.account_id == account_id,
         followers.c.openid == told.c.openid,
-        followers.c.openid.in_(openid_rows(connection, returned)),
-        told.c.openid.in_(openid_rows(connection, returned)),
+        followers.c.openid.in_(openid_rows(tx.connection, returned)),
+        told.c.openid.in_(openid_rows(tx.connection, returned)),
     )
     columns = ["account_id", "openid", "followed_after", "followed_before"]
     columns += ["unfollowed_after", "unfollowed_before", "unsubscribe_reason"]
@@ -196,8 +189,7 @@ def _archive_periods(
 
 
 def _write(
-    dialect: Dialect,
-    clock: DatabaseClock,
+    tx: Transaction,
     account_id: int,
     sweep_id: int,
     staged: Staged,
@@ -206,14 +198,14 @@ def _write(
     confirmed: bool,
     contradicting: bool = False,
 ) -> int:
-    """Write the staged answers into followers; return how many were written.
+    """Write the staged answers into followers; return how many rows were written.
 
-    With `upsert` also into rows that are there, but not into those that they contradict, unless
-    `contradicting`; and into those of people who are marked as gone only if `confirmed` as well.
-    Without, a row that is there is an IntegrityError.
+    With `upsert` rows that are there are updated, except those that the answer contradicts, unless
+    `contradicting`; and rows of followers marked as gone only if `confirmed` as well. Without it, a
+    row that is there is an IntegrityError.
     """
-    _, now = clock.parameter()
-    statement = _statement(dialect, clock, upsert, contradicting, confirmed)
+    _, now = tx.clock.parameter()
+    statement = _statement(tx.connection.dialect, tx.clock, upsert, contradicting, confirmed)
     values = {"account": account_id, "sweep": sweep_id, **now}
     return staged.execute(statement, values, preserve_rowcount=True).rowcount
 
@@ -222,16 +214,17 @@ def _write(
 def _statement(
     dialect: Dialect, clock: DatabaseClock, upsert: bool, contradicting: bool, confirmed: bool
 ) -> Any:
-    """Return an INSERT, or an upsert: PostgreSQL may plan an UPDATE of the staged rows badly.
+    """Return an INSERT, or an upsert.
 
-    (It may join them with the whole table; that costs ten times as much.)
+    Not an UPDATE: PostgreSQL may join the staged rows with the whole table, which costs ten times
+    as much.
     """
     account_id = bindparam("account", type_=ID)
     now, _ = clock.parameter()
     # A clock that was set back must not leave a row due for the same backfill again.
     enriched_at = later(dialect, now, backfill_started_at(account_id))
-    # There is no row yet of whom a held page lists; and should one have been deleted meanwhile, it
-    # comes back: WeChat says that they follow.
+    # Those that a held page lists have no row yet; and should a row have been deleted meanwhile, it
+    # is added again: WeChat says that they follow.
     is_listed = told.c.first_page.is_not(None)
     row = {
         "account_id": account_id,
@@ -240,7 +233,7 @@ def _statement(
         "first_seen_at": now,
         "enriched_at": enriched_at,
         "changed_at": now,
-        "followed_after": told.c.subscribe_time,  # no sweep before has looked for them
+        "followed_after": told.c.subscribe_time,  # no earlier sweep has missed them
         "followed_before": func.coalesce(told.c.subscribe_time, now),
     }
     # SQLite takes the ON of ON CONFLICT for a join's, unless a WHERE stands before it.
@@ -270,7 +263,7 @@ def _statement(
             answered.subscribe_time,
             case((returned, now), else_=followers.c.followed_before),
         ),
-        # Together, or the database refuses: who is not subscribed has an end.
+        # Together, for the CHECK: a follower that is not subscribed has an end.
         "subscribe": True,
         "unsubscribed_at": None,
         "unsubscribe_reason": None,
@@ -299,7 +292,7 @@ def _new_value(name: str, answered: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _count_gone(staged: Staged, account_id: int) -> int:
-    """Return how many of the staged are marked as gone: an unconfirmed answer is not for them."""
+    """Count the staged that are marked as gone: an unconfirmed answer does not change them."""
     gone = select(func.count()).where(
         followers.c.account_id == account_id,
         followers.c.openid == told.c.openid,
@@ -308,13 +301,13 @@ def _count_gone(staged: Staged, account_id: int) -> int:
     return int(staged.execute(gone, columns=("openid",)).scalar_one())
 
 
-def _let_out(connection: Connection, account_id: int, infos: Sequence[UserInfo]) -> None:
-    """These wait for nothing any more."""
+def _settle(tx: Transaction, account_id: int, infos: Sequence[UserInfo]) -> None:
+    """Take these off quarantine and the candidates."""
     openids = [info.openid for info in infos]
-    quarantine.let_out(connection, account_id, openids)
-    connection.execute(
+    quarantine.let_out(tx, account_id, openids)
+    tx.connection.execute(
         unfollow_candidates.delete().where(
             unfollow_candidates.c.account_id == account_id,
-            unfollow_candidates.c.openid.in_(openid_rows(connection, openids)),
+            unfollow_candidates.c.openid.in_(openid_rows(tx.connection, openids)),
         )
     )

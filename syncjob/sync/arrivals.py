@@ -133,9 +133,9 @@ class Arrivals:
         where the list starts again, or hardly anybody, who is found when the answers are stored.
         """
         some = openids[:: len(openids) // SOME + 1]
-        if self._empty and not self._store.get_known(self._sweep.account_id, some):
+        if self._empty and not self._store.followers.get_known(self._sweep.account_id, some):
             return {}
-        return self._store.get_known(self._sweep.account_id, openids)
+        return self._store.followers.get_known(self._sweep.account_id, openids)
 
 
 def _has_come(get_page: Callable[[], FollowerPage]) -> bool:

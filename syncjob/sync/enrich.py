@@ -156,8 +156,10 @@ class Enrichment:
             logger.info("WeChat leaves out too many; the next run asks again.")
             return
         if self._watch.counts:
-            self._watch.expect(self._store.count_unenriched(self._run.account_id))
-        while chunk := self._store.get_unenriched(self._run.account_id, after=after, limit=CHUNK):
+            self._watch.expect(self._store.followers.count_unenriched(self._run.account_id))
+        while chunk := self._store.followers.get_unenriched(
+            self._run.account_id, after=after, limit=CHUNK
+        ):
             after = chunk[-1]
             due = [openid for openid in chunk if openid not in self._asked_in_vain]
             self._pipeline.put(self._bounds.take(due))
@@ -168,7 +170,7 @@ class Enrichment:
         """Ask again about up to `limit` whose profile is older than that, the oldest first."""
         last = None
         while limit > 0:
-            stale = self._store.get_stale(
+            stale = self._store.followers.get_stale(
                 self._run.account_id,
                 refresh_after=refresh_after,
                 behind=last,
@@ -187,7 +189,7 @@ class Enrichment:
 
     def _save(self, answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
         run = self._run
-        saved = self._store.save_answers(
+        saved = self._store.followers.save_answers(
             run.id,
             run.account_id,
             answers,

@@ -43,7 +43,7 @@ class Heartbeat:
     def _beat(self) -> None:
         while not self._stop.wait(self._interval):
             try:
-                self._store.beat(self._run_id)
+                self._store.runs.beat(self._run_id)
             except RunLost:
                 return
             except SyncjobError as error:

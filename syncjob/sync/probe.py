@@ -20,11 +20,11 @@ def probe(store: Store, client: WeChatClient, account: Account, *, failures: int
     WeChat refuses about one person is that person's: then others are asked about, none of whom is
     in quarantine.
     """
-    cause = store.get_failing_cause(account.id, failures)
+    cause = store.runs.get_failing_cause(account.id, failures)
     if cause is None or not is_lasting(cause):
         return
     logger.info("The last runs failed alike, so one call comes first. errcode=%d", cause)
     try:
-        client.probe(store.get_controls(account.id))
+        client.probe(store.followers.get_controls(account.id))
     except WeChatError as error:
         raise everybody(error) from None

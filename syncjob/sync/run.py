@@ -96,7 +96,7 @@ def run_job(
     with ExitStack() as starting:
         # A signal that comes now ends a run that has a row: it is to be recorded there.
         starting.enter_context(interruption.deferred())
-        run = store.start_run(
+        run = store.runs.start(
             account.id,
             plan.command,
             holder=this_process(),
@@ -112,9 +112,9 @@ def run_job(
             if plan.probe_after:
                 probe(store, client, account, failures=plan.probe_after)
             # Read again: another run may have ended a backfill just before this one began.
-            _work(store, client, run, store.save_account(account.appid), plan, watch)
+            _work(store, client, run, store.accounts.save(account.appid), plan, watch)
         with interruption.deferred():
-            run = store.finish_run(run.id, "succeeded", client.traffic, exit_code=ExitCode.DONE)
+            run = store.runs.finish(run.id, "succeeded", client.traffic, exit_code=ExitCode.DONE)
             on_run(run)
     except RunLost as error:
         client.gate.close(error)
@@ -152,13 +152,13 @@ def _work(
     watch: Watch,
 ) -> None:
     if plan.command == "backfill" and (plan.restart or not account.backfilling):
-        account = store.start_backfill(run.id, account)
+        account = store.accounts.start_backfill(run.id, account)
         logger.info("Started a backfill: every follower is due again.")
     bounds = Bounds(plan.max_pages, plan.max_batches, plan.batch_size)
     asker = Asker(
         client,
         gate=client.gate,
-        get_controls=partial(store.get_controls, account.id),
+        get_controls=partial(store.followers.get_controls, account.id),
         moves=Moves(plan.believe_moves_after),
     )
     prove = partial(
@@ -185,7 +185,7 @@ def _work(
     with enrichment:
         if wants_sweep(store, account, plan.sweep_every):
             swept = _sweep(store, client, run, account, plan, enrichment, bounds, watch)
-            account = store.save_account(account.appid)  # the seal may have parked, or lifted that
+            account = store.accounts.save(account.appid)  # the seal may have parked, or lifted that
             if account.parked_at is None:
                 prove()
         else:
@@ -205,21 +205,21 @@ def _work(
     if bounds.reached:
         logger.info("Did as much as was asked for; the next run goes on.")
     elif account.backfilling:
-        store.finish_backfill(run.id, account.id)
-        account = store.save_account(account.appid)
+        store.accounts.finish_backfill(run.id, account.id)
+        account = store.accounts.save(account.appid)
     if enrichment.saw_unionids and not account.backfilling:
         _check_unionids(store, run)
     if account.parked_at is not None:
         raise UnfollowsParked(
-            f"{store.count_candidates(account.id):,} followers are missing from WeChat's list, too "
-            "many to be believed; nobody was marked as gone\n"
+            f"{store.unfollows.count_candidates(account.id):,} followers are missing from WeChat's "
+            "list, too many to be believed; nobody was marked as gone\n"
             "look at them: syncjob unfollows; then: syncjob unfollows approve, or reject"
         )
 
 
 def _check_unionids(store: Store, run: Run) -> None:
     """Say once that profiles of before the account was bound to an Open Platform lack a unionid."""
-    if store.check_unionids(run.id, run.account_id):
+    if store.unionids.check(run.id, run.account_id):
         logger.warning(
             "WeChat sends unionids now, and followers whose profile is older have none. "
             "Fetch all profiles again: syncjob backfill"
@@ -312,7 +312,7 @@ def _record_end(
     ended = None
     try:
         with interruption.deferred():
-            ended = store.finish_run(
+            ended = store.runs.finish(
                 run.id,
                 "interrupted" if isinstance(error, KeyboardInterrupt) else "failed",
                 client.traffic,

@@ -42,7 +42,7 @@ def sweep_list(
     the account's own list. Where `bounds` end it, the sweep stays open
     for the next run.
     """
-    is_first = store.get_sealed_sweep(run.account_id) is None
+    is_first = store.sweeps.get_sealed(run.account_id) is None
     walk = Walk(
         store,
         fetch,
@@ -55,18 +55,18 @@ def sweep_list(
         bounds,
         watch,
     )
-    sweep = store.get_open_sweep(run.account_id)
+    sweep = store.sweeps.get_open(run.account_id)
     if sweep is not None and is_too_old(sweep, rules.max_age, store.get_now()):
         logger.info("The open sweep is too old to go on with. sweep=%d", sweep.id)
-        store.discard_sweep(run.id, sweep.id, "it was too old to go on with")
+        store.sweeps.discard(run.id, sweep.id, "it was too old to go on with")
         sweep = None
     empty = False
     if sweep is None:
-        empty = is_first and store.find_openid(run.account_id) is None
+        empty = is_first and store.followers.find_openid(run.account_id) is None
         sweep = _start(store, run, people)
     else:
         if is_first:  # no other is held
-            store.resume_sweep(run.id, sweep)
+            store.sweeps.resume(run.id, sweep)
         if people is not None:
             people.hold(sweep.id)
         logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
@@ -75,7 +75,7 @@ def sweep_list(
         return walk.follow(sweep, whole=whole, empty=empty)
     except CursorRefused as refused:
         logger.info("WeChat refused the cursor, the list starts over. sweep=%d", refused.sweep.id)
-        store.discard_sweep(run.id, refused.sweep.id, f"WeChat refused its cursor: {refused}")
+        store.sweeps.discard(run.id, refused.sweep.id, f"WeChat refused its cursor: {refused}")
         if people is not None:
             people.flush()
         sweep = _start(store, run, people)
@@ -83,12 +83,12 @@ def sweep_list(
             return walk.follow(sweep, whole=True, empty=False)
         except CursorRefused as again:
             reason = f"WeChat refused its cursor twice: {again}"
-            store.discard_sweep(run.id, again.sweep.id, reason)
+            store.sweeps.discard(run.id, again.sweep.id, reason)
             return SweepEnd(reason, False)
 
 
 def _start(store: Store, run: Run, people: Enrichment | None) -> Sweep:
-    sweep = store.start_sweep(run.id, run.account_id)
+    sweep = store.sweeps.start(run.id, run.account_id)
     if people is not None:
         people.hold(sweep.id)
     logger.info("Started a sweep. sweep=%d", sweep.id)

@@ -31,7 +31,7 @@ def prove_unfollows(
 
     def save(answers: Answers, *, confirmed: bool) -> list[UnionidConflict]:
         refusing = {one.openid for one in answers.refused if refuses_to_speak(one.errcode)}
-        saved = store.save_proofs(
+        saved = store.unfollows.save_proofs(
             run.id,
             run.account_id,
             answers,
@@ -54,7 +54,7 @@ def prove_unfollows(
         return saved.conflicts
 
     after = ""
-    chunk = store.get_candidates(run.account_id, after=after, limit=CHUNK)
+    chunk = store.unfollows.get_candidates(run.account_id, after=after, limit=CHUNK)
     if not chunk:
         return
     with open_pipeline(
@@ -66,4 +66,4 @@ def prove_unfollows(
             pipeline.put([openid for openid in taken if openid not in in_vain])
             pipeline.put([openid for openid in taken if openid in in_vain], ask_each)
             after = chunk[-1].openid
-            chunk = store.get_candidates(run.account_id, after=after, limit=CHUNK)
+            chunk = store.unfollows.get_candidates(run.account_id, after=after, limit=CHUNK)

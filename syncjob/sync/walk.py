@@ -91,7 +91,7 @@ class Walk:
         rest = None
         if self.people is not None and held is not None:
             rest = self.people.await_held(held)
-        saved = self.store.save_page(self.run.id, sweep, page, self.get_traffic(), rest=rest)
+        saved = self.store.sweeps.save_page(self.run.id, sweep, page, self.get_traffic(), rest=rest)
         sweep = saved.sweep
         if page.openids:
             logger.info(
@@ -118,7 +118,7 @@ class Walk:
         fault = _disagreement(sweep, self.rules)
         if fault is not None:
             return self._discard(sweep, fault + hint)
-        sealed = self.store.seal_sweep(self.run.id, sweep, self.rules.max_unfollow)
+        sealed = self.store.sweeps.seal(self.run.id, sweep, self.rules.max_unfollow)
         logger.info(
             "Sealed the sweep. sweep=%d pages=%d not_listed=%d parked=%s",
             sweep.id,
@@ -130,7 +130,7 @@ class Walk:
 
     def _discard(self, sweep: Sweep, fault: str) -> SweepEnd:
         logger.info("Discarded the sweep. sweep=%d reason=%s", sweep.id, fault)
-        self.store.discard_sweep(self.run.id, sweep.id, fault)
+        self.store.sweeps.discard(self.run.id, sweep.id, fault)
         return SweepEnd(fault, False)
 
 

@@ -34,7 +34,7 @@ def databases(postgresql_databases: Databases) -> Databases:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What the store would have waited."""
     pauses: list[float] = []
-    monkeypatch.setattr("syncjob.database.patience.time.sleep", pauses.append)
+    monkeypatch.setattr("syncjob.database.retry.time.sleep", pauses.append)
     return pauses
 
 
@@ -100,7 +100,7 @@ def test_what_does_not_pass_ends_with_exit_code_4_and_the_cure(
     cure: str,
 ) -> None:
     """And the next run, when it is mended, heals all."""
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.0)
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
     wechat = world(2_000, page_size=1_000)
     fail(query, "followers", "INSERT", sqlstate, times=1_000)
 
@@ -207,7 +207,7 @@ def test_a_lock_that_somebody_holds_ends_the_run_in_time(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Exit code 4 and where to look, and the next run heals."""
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.0)
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
     monkeypatch.setitem(sessions.TIMEOUTS, "lock_timeout", "50ms")
     wechat = world(300)
     with psycopg.connect(database_url.replace("postgresql+psycopg", "postgresql")) as other:
@@ -244,7 +244,7 @@ def test_a_restart_of_the_server_is_sat_out(
         with running:
             server.start()
 
-    monkeypatch.setattr("syncjob.database.patience.time.sleep", recover)
+    monkeypatch.setattr("syncjob.database.retry.time.sleep", recover)
     wechat.simulator.on_request = crash
 
     assert wechat.run("sync") == 0
@@ -264,7 +264,7 @@ def test_a_server_that_does_not_come_back_ends_the_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With exit code 4; when it is back, the next run finds the dead one and goes on."""
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.0)
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
     upgrade(server.url)
     wechat = serve(2_000, page_size=500)
     wechat.set(SYNCJOB_DATABASE_URL=server.url, SYNCJOB_CONCURRENCY="1")
@@ -316,7 +316,7 @@ def test_a_server_that_lets_nobody_in_is_waited_for(
             pass
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("syncjob.database.patience.time.sleep", end_it)
+        patched.setattr("syncjob.database.retry.time.sleep", end_it)
         assert wechat.run("status") == 0
     assert len(pauses) == 1
 
@@ -327,7 +327,7 @@ def test_who_is_never_let_in_ends_with_the_cure(
     """After a while; a wrong name at once."""
     wechat = world(50)
     wechat.set(SYNCJOB_DATABASE_URL=limited)
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.2)
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.2)
     with psycopg.connect(limited):
         assert wechat.run("sync") == 4
     said = capsys.readouterr().err

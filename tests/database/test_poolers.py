@@ -38,7 +38,7 @@ def databases(postgresql_databases: Databases) -> Databases:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What the store would have waited."""
     pauses: list[float] = []
-    monkeypatch.setattr("syncjob.database.patience.time.sleep", pauses.append)
+    monkeypatch.setattr("syncjob.database.retry.time.sleep", pauses.append)
     return pauses
 
 
@@ -224,7 +224,7 @@ def test_a_pooler_that_is_restarted_is_sat_out(
                 pooler.start()
                 is_up.append(True)
 
-    monkeypatch.setattr("syncjob.database.patience.time.sleep", recover)
+    monkeypatch.setattr("syncjob.database.retry.time.sleep", recover)
     wechat.simulator.on_request = crash
 
     assert wechat.run("sync") == 0
@@ -247,11 +247,11 @@ def test_a_pooler_without_room_is_waited_for(
         wechat.set(SYNCJOB_DATABASE_URL=pooler.url(database_url))
         other = connect(pooler.url(database_url))
         other.execute("SELECT 1")
-        monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.2)
+        monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.2)
         assert wechat.run("status") == 4
         assert "max_client_conn" in capsys.readouterr().err
-        monkeypatch.setattr("syncjob.database.patience.PATIENCE", 60.0)
-        monkeypatch.setattr("syncjob.database.patience.time.sleep", lambda seconds: other.close())
+        monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 60.0)
+        monkeypatch.setattr("syncjob.database.retry.time.sleep", lambda seconds: other.close())
         assert wechat.run("status") == 0
 
 
@@ -273,7 +273,7 @@ def test_a_server_that_restarts_behind_the_pooler_is_sat_out(
         with running:
             server.start()
 
-    monkeypatch.setattr("syncjob.database.patience.time.sleep", recover)
+    monkeypatch.setattr("syncjob.database.retry.time.sleep", recover)
     wechat.simulator.on_request = crash
 
     # The pooler says so only to whoever has waited for it to try again.
@@ -323,7 +323,7 @@ def test_all_sessions_taken_for_too_long_name_the_pool(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """PgBouncer's query_wait_timeout: the size of the pool is what is short."""
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.2)
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.2)
     wechat = serve(5)
     settings = {"default_pool_size": 1, "query_wait_timeout": 1}
     with Pooler(postgresql_server, **settings) as pooler:

@@ -76,7 +76,7 @@ def say(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
     """Look at a database that lets nobody in; return the error, of exit code 4."""
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.0)
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
     wechat = serve()
 
     def look(url: str) -> str:
@@ -145,8 +145,8 @@ def test_a_refusal_in_another_language_that_passes_is_waited_for(
 ) -> None:
     """As many sessions as there may be: the run begins when one of them has ended."""
     pauses: list[float] = []
-    monkeypatch.setattr("syncjob.database.patience.time.sleep", pauses.append)
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 1.0)
+    monkeypatch.setattr("syncjob.database.retry.time.sleep", pauses.append)
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 1.0)
     with refusing("对不起, 已经有太多的客户", severity="致命错误") as port:
         wechat = serve()
         wechat.set(SYNCJOB_DATABASE_URL=f"postgresql://job@127.0.0.1:{port}/crm")

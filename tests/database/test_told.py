@@ -44,11 +44,11 @@ AWKWARD = (
 @pytest.mark.parametrize("text", AWKWARD)
 def test_a_text_is_stored_as_it_came(store: Store, query: Query, text: str) -> None:
     """Nothing that COPY or SQL could take for its own changes a remark, nor one beside it."""
-    account = store.save_account("wx1")
-    run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
-    sweep = store.start_sweep(run.id, account.id)
+    account = store.accounts.save("wx1")
+    run = store.runs.start(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
+    sweep = store.sweeps.start(run.id, account.id)
     openids = (f"o{text.strip()}A", "oB", "oC")
-    store.save_page(run.id, sweep, FollowerPage(openids, "", 3), Traffic())
+    store.sweeps.save_page(run.id, sweep, FollowerPage(openids, "", 3), Traffic())
     extra = {"new": text, "list": [None, 1.5, {"deep": text}]}
     infos = [
         UserInfo(openids[0], 1, nickname=text, remark=text, unionid=f"u{text}", extra=extra),
@@ -57,7 +57,10 @@ def test_a_text_is_stored_as_it_came(store: Store, query: Query, text: str) -> N
     ]
 
     assert (
-        store.save_answers(run.id, account.id, Answers(following=infos), Traffic()).conflicts == []
+        store.followers.save_answers(
+            run.id, account.id, Answers(following=infos), Traffic()
+        ).conflicts
+        == []
     )
 
     columns = "openid, nickname, remark, unionid, extra, tagid_list, qr_scene, sex"
@@ -78,8 +81,8 @@ def test_what_one_of_many_lacks_is_absent_of_them_alone(
     store: Store, query: Query, field: str
 ) -> None:
     """A value that is missing in the middle is NULL there, and the others keep theirs."""
-    account = store.save_account("wx1")
-    run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
+    account = store.accounts.save("wx1")
+    run = store.runs.start(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
     whole = {**WELL, "extra": {"a": 1}}
     people = [
         UserInfo(**{**whole, "openid": "oA", "unionid": "uA"}),
@@ -88,7 +91,9 @@ def test_what_one_of_many_lacks_is_absent_of_them_alone(
     ]
     held = HeldPages(1, {"oA": 1, "oC": 1})
 
-    store.save_answers(run.id, account.id, Answers(following=people), Traffic(), held=held)
+    store.followers.save_answers(
+        run.id, account.id, Answers(following=people), Traffic(), held=held
+    )
 
     absent = query(f"SELECT openid, {field} IS NULL FROM followers ORDER BY openid")
     assert [(openid, bool(value)) for openid, value in absent] == [
@@ -102,13 +107,13 @@ def test_what_one_of_many_lacks_is_absent_of_them_alone(
 
 def test_a_large_group_is_stored_whole_whatever_its_pieces_lack(store: Store, query: Query) -> None:
     """A group is written in pieces of rows; what all of one piece lack, others may have."""
-    account = store.save_account("wx1")
-    run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
+    account = store.accounts.save("wx1")
+    run = store.runs.start(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
     people = [
         UserInfo(f"o{n:04}", 1, nickname="甲\t乙" if n % 700 == 0 else None) for n in range(2_000)
     ]
 
-    store.save_answers(run.id, account.id, Answers(following=people), Traffic())
+    store.followers.save_answers(run.id, account.id, Answers(following=people), Traffic())
 
     assert query("SELECT count(*) FROM followers") == [(2_000,)]
     named = query("SELECT openid, nickname FROM followers WHERE nickname IS NOT NULL ORDER BY 1")

@@ -1,0 +1,106 @@
+"""Transactions of the store, and how they are repeated.
+
+A public method of a subject (`store.runs.start`) is one transaction: `reads` or `writes` stands
+above it, and it gets the open transaction as its first argument.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import IntegrityError
+
+from syncjob.database.clock import Clock, DatabaseClock
+from syncjob.database.engine import reading, writing
+from syncjob.database.retry import retrying
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S", bound="Subject")
+
+
+class NotNew(Exception):
+    """A step that assumes that all its rows are new has met one that is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """An open transaction, and what its statements need to know of the database."""
+
+    connection: Connection
+    clock: DatabaseClock
+
+    def get_now(self) -> datetime:
+        """Return the time by the database's clock."""
+        return self.connection.execute(select(self.clock.now())).scalar_one()
+
+
+class Database:
+    """Runs steps, each in one transaction; repeats those of which certainly nothing was stored."""
+
+    def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
+        self.engine = engine
+        self.clock = DatabaseClock(engine, clock)
+
+    def read(self, step: Callable[[Transaction], T]) -> T:
+        """Run a step that only reads: all its statements see one state where they can."""
+
+        def attempt() -> T:
+            with reading(self.engine) as connection:
+                return step(Transaction(connection, self.clock))
+
+        return retrying(attempt)
+
+    def write(self, step: Callable[[Transaction], T]) -> T:
+        """Run a step that writes: it is stored whole, or not at all."""
+        return retrying(functools.partial(self._write, step))
+
+    def write_new(self, step: Callable[[Transaction, bool], T]) -> T:
+        """Run a step that inserts rows and is told whether to assume that all of them are new.
+
+        It assumes so first; if that raises IntegrityError or NotNew, once more without. The plain
+        INSERT saves PostgreSQL a sixth to a quarter, and a row is hardly ever there already.
+        """
+
+        def attempt() -> T:
+            try:
+                return self._write(lambda tx: step(tx, True))
+            except (IntegrityError, NotNew):  # nothing of it is stored
+                return self._write(lambda tx: step(tx, False))
+
+        return retrying(attempt)
+
+    def _write(self, step: Callable[[Transaction], T]) -> T:
+        with writing(self.engine) as connection:
+            return step(Transaction(connection, self.clock))
+
+
+class Subject(Protocol):
+    """A part of the store: has the database in which its methods are transactions."""
+
+    @property
+    def database(self) -> Database:
+        """The database."""
+
+
+def reads(method: Callable[Concatenate[S, Transaction, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Run the method in a transaction that only reads; the caller leaves `tx` out."""
+
+    @functools.wraps(method)
+    def transaction(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.database.read(lambda tx: method(self, tx, *args, **kwargs))
+
+    return transaction
+
+
+def writes(method: Callable[Concatenate[S, Transaction, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Run the method in a transaction that writes; the caller leaves `tx` out."""
+
+    @functools.wraps(method)
+    def transaction(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.database.write(lambda tx: method(self, tx, *args, **kwargs))
+
+    return transaction
