@@ -7,7 +7,6 @@ from sqlalchemy import select, update
 
 from syncjob.database import runs, sweeps
 from syncjob.database.conditions import is_unenriched
-from syncjob.database.dialects import insert
 from syncjob.database.tables import accounts, followers
 from syncjob.database.transactions import Database, Transaction, reads, writes
 from syncjob.model import Account
@@ -28,10 +27,10 @@ class Accounts:
         if account is not None and account.hash_key is not None:
             return account
         if account is None:
-            statement = insert(tx.connection.dialect)(accounts).values(
+            statement = tx.dialect.insert(accounts).values(
                 appid=appid, created_at=tx.clock.now(), hash_key=token_hex(16)
             )
-            tx.connection.execute(statement.on_conflict_do_nothing())
+            tx.connection.execute(tx.dialect.or_ignore(statement))
         else:  # of before there were keys
             tx.connection.execute(
                 update(accounts)

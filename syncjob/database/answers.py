@@ -8,7 +8,6 @@ from sqlalchemy import ColumnElement, and_, case, exists, false, func, or_, sele
 from syncjob.database import candidates, profiles, quarantine
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.conditions import last_sealed_at
-from syncjob.database.dialects import later, openid_rows
 from syncjob.database.tables import followers, runs, sweeps, unfollow_candidates
 from syncjob.database.transactions import Transaction
 from syncjob.model import Answers, HeldPages, UnionidConflict, UnsubscribeReason
@@ -75,15 +74,15 @@ def mark_gone(
     known_end: ColumnElement[Any] = followers.c.unfollowed_before
     if reason == "answered":
         known_end = case((followers.c.unsubscribe_reason == reason, known_end), else_=None)
-    unfollowed_after = later(
-        tx.connection.dialect, _last_listed_at(tx.clock, account_id), followers.c.followed_after
+    unfollowed_after = tx.dialect.later(
+        _last_listed_at(tx.clock, account_id), followers.c.followed_after
     )
     statement = (
         update(followers)
         .where(
             followers.c.account_id == account_id,
             followers.c.subscribe.is_(True),
-            followers.c.openid.in_(openid_rows(tx.connection, openids)),
+            followers.c.openid.in_(tx.dialect.openid_rows(openids)),
         )
         .values(
             subscribe=False,

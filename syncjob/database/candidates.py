@@ -22,7 +22,6 @@ from sqlalchemy import (
 )
 
 from syncjob.database.conditions import is_listed_by, last_sealed_at
-from syncjob.database.dialects import insert, openid_rows
 from syncjob.database.tables import accounts, followers, quarantine, sweeps
 from syncjob.database.tables import unfollow_candidates as candidates
 from syncjob.database.transactions import Transaction
@@ -55,13 +54,12 @@ def add(tx: Transaction, sweep: Sweep, allowance: Allowance) -> SweepSealed:
         followers.c.subscribe.is_(True),
         not_(is_listed_by(sweep)),
     )
-    statement = insert(tx.connection.dialect)(candidates).from_select(
+    statement = tx.dialect.insert(candidates).from_select(
         ["account_id", "openid", "sweep_id", "following_at"], absent
     )
     tx.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["account_id", "openid"],
-            set_={"sweep_id": sweep.id, "undecided": False},
+        tx.dialect.or_update(
+            statement, ["account_id", "openid"], {"sweep_id": sweep.id, "undecided": False}
         )
     )
     listed_again = _reset_listed_by(tx, sweep)
@@ -178,7 +176,7 @@ def find_ended(tx: Transaction, account_id: int, openids: Sequence[str]) -> list
 
 
 def _is_one_of(tx: Transaction, account_id: int, openids: Sequence[str]) -> ColumnElement[bool]:
-    listed = candidates.c.openid.in_(openid_rows(tx.connection, openids))
+    listed = candidates.c.openid.in_(tx.dialect.openid_rows(openids))
     return and_(candidates.c.account_id == account_id, listed)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from syncjob.database import runs
-from syncjob.database.dialects import insert
 from syncjob.database.tables import IS_NOT_IDLE, notices
 from syncjob.database.tables import runs as runs_table
 from syncjob.database.transactions import Database, Transaction, reads, writes
@@ -31,15 +30,13 @@ class Notices:
     @writes
     def save(self, tx: Transaction, account_id: int, channel: str, state: str) -> None:
         """Record that the channel was told the account's state, now."""
-        statement = insert(tx.connection.dialect)(notices).values(
-            account_id=account_id, channel=channel, state=state, told_at=tx.clock.now()
+        state_now = {"state": state, "told_at": tx.clock.now()}
+        statement = tx.dialect.insert(notices).values(
+            account_id=account_id, channel=channel, **state_now
         )
-        tx.connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["account_id", "channel"],
-                set_={"state": statement.excluded.state, "told_at": statement.excluded.told_at},
-            )
-        )
+        proposed = tx.dialect.proposed(statement)
+        values = {name: proposed[name] for name in state_now}
+        tx.connection.execute(tx.dialect.or_update(statement, ["account_id", "channel"], values))
 
     @reads
     def get_standing(self, tx: Transaction, account_id: int, limit: int) -> Standing:

@@ -7,8 +7,9 @@ a table of our own, and a table of one of our names is ours only where that one 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, inspect, text
+from sqlalchemy import Connection, inspect, text
 
+from syncjob.database.dialects import dialect_of
 from syncjob.database.tables import metadata
 from syncjob.errors import DatabaseError
 
@@ -25,18 +26,6 @@ MARKS = {
     "runs": {"account_id", "heartbeat_at"},
 }
 
-# What a name without a schema means, and whether that is where a new table would be made.
-VISIBLE = text(
-    """
-    SELECT c.relname, n.nspname, n.nspname = current_schema()
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relname = ANY(CAST(:names AS text[])) AND pg_table_is_visible(c.oid)
-    """
-)
-OF_SQLITE = text(
-    "SELECT lower(name), 'main', 1 FROM sqlite_master WHERE lower(name) IN :names"
-).bindparams(bindparam("names", expanding=True))
-
 
 class Names(NamedTuple):
     """What is there of names that are ours, by name: its schema, and whether it is in our way."""
@@ -48,8 +37,7 @@ class Names(NamedTuple):
 def look(connection: Connection) -> Names:
     """See which of our names are taken."""
     names = [VERSION_TABLE, FORMER_TABLE, *metadata.tables, *VIEWS]
-    statement = VISIBLE if connection.dialect.name == "postgresql" else OF_SQLITE
-    rows = connection.execute(statement, {"names": names}).all()
+    rows = dialect_of(connection).find_tables(connection, names)
     ours = {name: schema for name, schema, _ in rows}
     return Names(ours, sorted(name for name, _, here in rows if here and name != FORMER_TABLE))
 
@@ -155,13 +143,12 @@ def work_in_its_schema(connection: Connection) -> None:
     """Have the transaction make new tables where the others are, wherever search_path begins."""
     schema = _schema_of(connection, VERSION_TABLE) or _schema_of(connection, FORMER_TABLE)
     if schema is not None:
-        path = text("SELECT set_config('search_path', quote_ident(:schema), true)")
-        connection.execute(path, {"schema": schema})
+        dialect_of(connection).create_in(connection, schema)
 
 
 def _schema_of(connection: Connection, name: str) -> str | None:
-    """Return the schema of a table; None on SQLite, which has none."""
-    if connection.dialect.name != "postgresql":
+    """Return the schema of a table; None if the database has no schemas."""
+    if not dialect_of(connection).has_schemas:
         return None
     return look(connection).schemas.get(name)
 
@@ -172,7 +159,7 @@ def _former_revision(connection: Connection, schemas: dict[str, str]) -> str | N
     if schema is None or any(schemas.get(name) != schema for name in MARKS):
         return None
     inspector = inspect(connection)
-    where = schema if connection.dialect.name == "postgresql" else None
+    where = schema if dialect_of(connection).has_schemas else None
     for name, marks in MARKS.items():
         if not marks <= {column["name"] for column in inspector.get_columns(name, schema=where)}:
             return None

@@ -5,13 +5,9 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    ARRAY,
     ColumnElement,
     Subquery,
-    Text,
     and_,
-    any_,
-    cast,
     false,
     func,
     literal,
@@ -25,10 +21,8 @@ from sqlalchemy import (
 from syncjob.database import candidates
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.conditions import is_added_by, is_due, is_listed_by, last_sealed_at
-from syncjob.database.dialects import insert_new, openid_array, openid_rows
-from syncjob.database.failures import require_stored
 from syncjob.database.tables import followers, sweep_openids
-from syncjob.database.transactions import Transaction
+from syncjob.database.transactions import Transaction, require_stored
 from syncjob.model import HeldPages, Sweep
 
 FAR = 1 << 30  # behind every page
@@ -137,7 +131,9 @@ def save(
         assume_new = assume_new and sweep.next_openid not in old
         # Sorted like the index, which is then cheaper to write.
         values = {"sweep_id": literal(sweep.id)}
-        seen = insert_new(tx.connection, sweep_openids, values, sorted(old), assume_new=assume_new)
+        seen = tx.dialect.insert_new(
+            tx.connection, sweep_openids, values, sorted(old), assume_new=assume_new
+        )
     due: Sequence[str] = ()
     if known.due or returned:
         due = list(tx.connection.scalars(select(rows.c.openid).where(rows.c.due)))
@@ -200,7 +196,9 @@ def add(
         "first_sweep_id": literal(sweep_id),
         "first_page": literal(number),
     }
-    return insert_new(tx.connection, followers, values, sorted(openids), assume_new=assume_new)
+    return tx.dialect.insert_new(
+        tx.connection, followers, values, sorted(openids), assume_new=assume_new
+    )
 
 
 def add_held(
@@ -225,7 +223,7 @@ def _note_page(tx: Transaction, sweep: Sweep, number: int, openids: Sequence[str
     """Record this page as the one that lists them first, unless an earlier one does."""
     statement = update(followers).where(
         followers.c.account_id == sweep.account_id,
-        followers.c.openid.in_(openid_rows(tx.connection, openids)),
+        followers.c.openid.in_(tx.dialect.openid_rows(openids)),
         is_added_by(sweep),
         or_(followers.c.first_page.is_(None), followers.c.first_page > number),
     )
@@ -256,7 +254,7 @@ def _subscribe_again(tx: Transaction, sweep: Sweep, openids: Sequence[str]) -> i
         update(followers)
         .where(
             followers.c.account_id == sweep.account_id,
-            followers.c.openid.in_(openid_rows(tx.connection, openids)),
+            followers.c.openid.in_(tx.dialect.openid_rows(openids)),
             not_(is_added_by(sweep)),
             not_(is_listed_by(sweep)),
             not_(_is_contradicted(tx.clock)),
@@ -276,8 +274,4 @@ def _stored(
     stored = select(*(column.label(name) for name, column in columns.items())).where(
         followers.c.account_id == account_id
     )
-    these: ColumnElement[bool] = followers.c.openid.in_(openid_rows(tx.connection, openids))
-    if tx.connection.dialect.name == "postgresql":
-        hidden = cast(select(openid_array(openids)).scalar_subquery(), ARRAY(Text))
-        these = followers.c.openid == any_(hidden)
-    return stored.where(these).subquery("stored")
+    return stored.where(tx.dialect.is_one_of(followers.c.openid, openids)).subquery("stored")

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Dialect,
     and_,
     bindparam,
     case,
@@ -24,12 +23,12 @@ from sqlalchemy import (
     select,
 )
 
-from syncjob.database import dialects, quarantine, unionids
+from syncjob.database import quarantine, unionids
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import ID
 from syncjob.database.conditions import backfill_started_at
-from syncjob.database.dialects import later, openid_rows
-from syncjob.database.failures import require_stored
+from syncjob.database.dialects.base import Dialect, Staged
+from syncjob.database.staging import PROFILE_FIELDS, look_up, staged_profiles
 from syncjob.database.tables import (
     followers,
     past_follow_periods,
@@ -37,8 +36,7 @@ from syncjob.database.tables import (
     unfollow_candidates,
 )
 from syncjob.database.tables import quarantine as quarantined
-from syncjob.database.told import PROFILE_FIELDS, Staged, looked_up, told
-from syncjob.database.transactions import NotNew, Transaction
+from syncjob.database.transactions import NotNew, Transaction, require_stored
 from syncjob.model import HeldPages, UnionidConflict, UserInfo
 
 # What WeChat stopped sending, or sends blank at times, must not wipe out what is stored.
@@ -79,7 +77,7 @@ def save(
     infos = list(by_openid.values())
     if held.pages:
         infos.sort(key=attrgetter("openid"))
-    staged = Staged(tx.connection, infos, held.pages)
+    staged = tx.dialect.stage(tx.connection, infos, held.pages)
     conflicts: list[UnionidConflict] = []
     # Nearly always no answer contradicts what is stored; the upsert itself finds those that do.
     rare = staged.execute(_rare_cases(), {"account": account_id}, columns=("openid", "unionid"))
@@ -93,7 +91,7 @@ def save(
             conflicts = unionids.find_conflicts(tx, account_id, infos)
             left_out = {conflict.openid for conflict in conflicts}
             infos = [info for info in infos if info.openid not in left_out]
-            staged = Staged(tx.connection, infos, held.pages)
+            staged = tx.dialect.stage(tx.connection, infos, held.pages)
         if infos:
             _archive_periods(tx, staged, account_id, confirmed=confirmed)
             written = write(staged, upsert=True, contradicting=True)
@@ -134,13 +132,13 @@ def _is_return(answered: Any) -> ColumnElement[bool]:
 
 def _archive_periods(tx: Transaction, staged: Staged, account_id: int, *, confirmed: bool) -> None:
     """Archive the periods that ended: as recorded, or else when the new one began."""
-    stored = select(_is_return(told.c)).where(
+    stored = select(_is_return(staged_profiles.c)).where(
         followers.c.account_id == account_id,
-        followers.c.openid == told.c.openid,
+        followers.c.openid == staged_profiles.c.openid,
         or_(followers.c.subscribe, literal(confirmed)),
     )
     when = ("openid", "subscribe_time")
-    statement = select(told.c.openid).where(looked_up(stored).is_(True))
+    statement = select(staged_profiles.c.openid).where(look_up(stored).is_(True))
     returned = list(staged.execute(statement, columns=when).scalars())
     if not returned:
         return
@@ -159,7 +157,7 @@ def _archive_periods(tx: Transaction, staged: Staged, account_id: int, *, confir
         .where(
             sweeps.c.account_id == account_id,
             sweeps.c.status == "sealed",
-            sweeps.c.finished_at < told.c.subscribe_time,
+            sweeps.c.finished_at < staged_profiles.c.subscribe_time,
             or_(~candidate.exists(), sweeps.c.started_at <= candidate.scalar_subquery()),
         )
         .order_by(sweeps.c.id.desc())
@@ -173,15 +171,15 @@ def _archive_periods(tx: Transaction, staged: Staged, account_id: int, *, confir
         followers.c.followed_before,
         case(
             (followers.c.unfollowed_before.is_not(None), followers.c.unfollowed_after),
-            else_=later(tx.connection.dialect, following_at, followers.c.followed_after),
+            else_=tx.dialect.later(following_at, followers.c.followed_after),
         ),
-        func.coalesce(followers.c.unfollowed_before, told.c.subscribe_time),
+        func.coalesce(followers.c.unfollowed_before, staged_profiles.c.subscribe_time),
         func.coalesce(followers.c.unsubscribe_reason, literal("answered")),
     ).where(
         followers.c.account_id == account_id,
-        followers.c.openid == told.c.openid,
-        followers.c.openid.in_(openid_rows(tx.connection, returned)),
-        told.c.openid.in_(openid_rows(tx.connection, returned)),
+        followers.c.openid == staged_profiles.c.openid,
+        followers.c.openid.in_(tx.dialect.openid_rows(returned)),
+        staged_profiles.c.openid.in_(tx.dialect.openid_rows(returned)),
     )
     columns = ["account_id", "openid", "followed_after", "followed_before"]
     columns += ["unfollowed_after", "unfollowed_before", "unsubscribe_reason"]
@@ -205,7 +203,7 @@ def _write(
     row that is there is an IntegrityError.
     """
     _, now = tx.clock.parameter()
-    statement = _statement(tx.connection.dialect, tx.clock, upsert, contradicting, confirmed)
+    statement = _statement(tx.dialect, tx.clock, upsert, contradicting, confirmed)
     values = {"account": account_id, "sweep": sweep_id, **now}
     return staged.execute(statement, values, preserve_rowcount=True).rowcount
 
@@ -222,26 +220,26 @@ def _statement(
     account_id = bindparam("account", type_=ID)
     now, _ = clock.parameter()
     # A clock that was set back must not leave a row due for the same backfill again.
-    enriched_at = later(dialect, now, backfill_started_at(account_id))
+    enriched_at = dialect.later(now, backfill_started_at(account_id))
     # Those that a held page lists have no row yet; and should a row have been deleted meanwhile, it
     # is added again: WeChat says that they follow.
-    is_listed = told.c.first_page.is_not(None)
+    is_listed = staged_profiles.c.first_page.is_not(None)
     row = {
         "account_id": account_id,
-        **{name: told.c[name] for name in ("openid", *PROFILE_FIELDS, "first_page")},
+        **{name: staged_profiles.c[name] for name in ("openid", *PROFILE_FIELDS, "first_page")},
         "first_sweep_id": case((is_listed, bindparam("sweep", type_=BigInteger))),
         "first_seen_at": now,
         "enriched_at": enriched_at,
         "changed_at": now,
-        "followed_after": told.c.subscribe_time,  # no earlier sweep has missed them
-        "followed_before": func.coalesce(told.c.subscribe_time, now),
+        "followed_after": staged_profiles.c.subscribe_time,  # no earlier sweep has missed them
+        "followed_before": func.coalesce(staged_profiles.c.subscribe_time, now),
     }
     # SQLite takes the ON of ON CONFLICT for a join's, unless a WHERE stands before it.
-    rows = select(*row.values()).where(told.c.openid.is_not(None))
-    statement = dialects.insert(dialect)(followers).from_select(list(row), rows)
+    rows = select(*row.values()).where(staged_profiles.c.openid.is_not(None))
+    statement = dialect.insert(followers).from_select(list(row), rows)
     if not upsert:
         return statement
-    answered = statement.excluded
+    answered = dialect.proposed(statement)
     returned = _is_return(answered)
     unionid = func.nullif(answered.unionid, "")
     another_unionid = func.coalesce(unionid != func.nullif(followers.c.unionid, ""), literal(False))
@@ -276,9 +274,7 @@ def _statement(
         where = and_(followers.c.subscribe.is_(True), not_(or_(another_unionid, returned)))
     elif confirmed:
         where = None
-    return statement.on_conflict_do_update(
-        index_elements=["account_id", "openid"], set_=values, where=where
-    )
+    return dialect.or_update(statement, ["account_id", "openid"], values, where)
 
 
 def _new_value(name: str, answered: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -295,7 +291,7 @@ def _count_gone(staged: Staged, account_id: int) -> int:
     """Count the staged that are marked as gone: an unconfirmed answer does not change them."""
     gone = select(func.count()).where(
         followers.c.account_id == account_id,
-        followers.c.openid == told.c.openid,
+        followers.c.openid == staged_profiles.c.openid,
         followers.c.subscribe.is_(False),
     )
     return int(staged.execute(gone, columns=("openid",)).scalar_one())
@@ -308,6 +304,6 @@ def _settle(tx: Transaction, account_id: int, infos: Sequence[UserInfo]) -> None
     tx.connection.execute(
         unfollow_candidates.delete().where(
             unfollow_candidates.c.account_id == account_id,
-            unfollow_candidates.c.openid.in_(openid_rows(tx.connection, openids)),
+            unfollow_candidates.c.openid.in_(tx.dialect.openid_rows(openids)),
         )
     )

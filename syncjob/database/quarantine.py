@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from sqlalchemy import case, delete, update
 
-from syncjob.database.dialects import insert, openid_rows
 from syncjob.database.tables import quarantine
 from syncjob.database.transactions import Transaction
 from syncjob.model import Refusal
@@ -13,7 +12,7 @@ from syncjob.model import Refusal
 
 def put(tx: Transaction, account_id: int, refusal: Refusal) -> None:
     """Record that an OpenID failed by itself, and when to ask again: after 1 h, 1 d, then 7 d."""
-    statement = insert(tx.connection.dialect)(quarantine).values(
+    statement = tx.dialect.insert(quarantine).values(
         account_id=account_id,
         openid=refusal.openid,
         errcode=refusal.errcode,
@@ -23,22 +22,19 @@ def put(tx: Transaction, account_id: int, refusal: Refusal) -> None:
         first_failed_at=tx.clock.now(),
         next_try_at=tx.clock.now(timedelta(hours=1)),
     )
-    tx.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["account_id", "openid"],
-            set_={
-                "errcode": statement.excluded.errcode,
-                "reason": statement.excluded.reason,
-                "rid": statement.excluded.rid,
-                "attempts": quarantine.c.attempts + 1,
-                "next_try_at": case(
-                    (quarantine.c.attempts == 0, statement.excluded.next_try_at),
-                    (quarantine.c.attempts == 1, tx.clock.now(timedelta(days=1))),
-                    else_=tx.clock.now(timedelta(days=7)),
-                ),
-            },
-        )
-    )
+    proposed = tx.dialect.proposed(statement)
+    values = {
+        "errcode": proposed.errcode,
+        "reason": proposed.reason,
+        "rid": proposed.rid,
+        "attempts": quarantine.c.attempts + 1,
+        "next_try_at": case(
+            (quarantine.c.attempts == 0, proposed.next_try_at),
+            (quarantine.c.attempts == 1, tx.clock.now(timedelta(days=1))),
+            else_=tx.clock.now(timedelta(days=7)),
+        ),
+    }
+    tx.connection.execute(tx.dialect.or_update(statement, ["account_id", "openid"], values))
 
 
 def restart(tx: Transaction, account_id: int, openids: Sequence[str]) -> None:
@@ -47,7 +43,7 @@ def restart(tx: Transaction, account_id: int, openids: Sequence[str]) -> None:
         update(quarantine)
         .where(
             quarantine.c.account_id == account_id,
-            quarantine.c.openid.in_(openid_rows(tx.connection, openids)),
+            quarantine.c.openid.in_(tx.dialect.openid_rows(openids)),
         )
         .values(attempts=0)
     )
@@ -58,6 +54,6 @@ def let_out(tx: Transaction, account_id: int, openids: Sequence[str]) -> None:
     tx.connection.execute(
         delete(quarantine).where(
             quarantine.c.account_id == account_id,
-            quarantine.c.openid.in_(openid_rows(tx.connection, openids)),
+            quarantine.c.openid.in_(tx.dialect.openid_rows(openids)),
         )
     )

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Dialect,
     Select,
     Table,
     and_,
@@ -18,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from syncjob.database.dialects import insert
+from syncjob.database.dialects.base import Dialect
 from syncjob.database.tables import api_calls, api_errors, quotas, runs, sweeps
 from syncjob.database.transactions import Database, Transaction, reads, writes
 from syncjob.model import QuotaState, QuotaUse, ToldQuota, Traffic, quota_day
@@ -81,17 +80,19 @@ def count(tx: Transaction, run_id: int, traffic: Traffic) -> None:
     for table, counted in ((api_calls, traffic.spent), (api_errors, traffic.failed)):
         if counted:
             rows = [{"run_id": run_id, **asdict(one)} for one in counted]
-            tx.connection.execute(_count_statement(tx.connection.dialect, table), rows)
+            tx.connection.execute(_count_statement(tx.dialect, table), rows)
 
 
 @lru_cache(maxsize=8)  # it is executed with each page and group
 def _count_statement(dialect: Dialect, table: Table) -> Any:
-    statement = insert(dialect)(table)
-    return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_={"calls": statement.excluded.calls},
+    statement = dialect.insert(table)
+    calls = dialect.proposed(statement).calls
+    return dialect.or_update(
+        statement,
+        table.primary_key.columns,
+        {"calls": calls},
         # Of two threads that write, the slower one has counted fewer.
-        where=statement.excluded.calls > table.c.calls,
+        where=calls > table.c.calls,
     )
 
 
@@ -165,15 +166,10 @@ def _calls_on(account_id: int, day: date) -> Select[tuple[int]]:
 
 
 def _save(tx: Transaction, account_id: int, cgi_path: str, values: dict[str, object]) -> None:
-    statement = insert(tx.connection.dialect)(quotas).values(
-        account_id=account_id, cgi_path=cgi_path, **values
-    )
-    tx.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["account_id", "cgi_path"],
-            set_={name: statement.excluded[name] for name in values},
-        )
-    )
+    statement = tx.dialect.insert(quotas).values(account_id=account_id, cgi_path=cgi_path, **values)
+    proposed = tx.dialect.proposed(statement)
+    updated = {name: proposed[name] for name in values}
+    tx.connection.execute(tx.dialect.or_update(statement, ["account_id", "cgi_path"], updated))
 
 
 def _is(account_id: int, cgi_path: str) -> tuple[ColumnElement[bool], ...]:

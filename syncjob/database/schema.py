@@ -6,12 +6,12 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from syncjob.database import ownership
-from syncjob.database.engine import open_engine, place_of, reading, writing
+from syncjob.database.dialects import dialect_of
+from syncjob.database.engine import open_engine, reading, writing
 from syncjob.errors import DatabaseError, RehearsalRefused, SchemaNotCurrent
 
 # What migrations/ leads to; written down so that only `migrate` needs to import Alembic.
 CURRENT_REVISION = "0010"
-MIGRATION_LOCK = 0x73796E636A6F62  # "syncjob"
 
 
 def require_current(connection: Connection) -> None:
@@ -19,7 +19,7 @@ def require_current(connection: Connection) -> None:
 
     SchemaNotCurrent where the revision is another one: then `migrate` is the cure.
     """
-    require_utf8(connection)
+    dialect_of(connection).require_encoding(connection)
     found = ownership.get_revision(connection)
     if found == CURRENT_REVISION:
         ownership.require_whole(connection)
@@ -36,18 +36,6 @@ def require_current(connection: Connection) -> None:
         f"the database's schema is at revision {found}, this syncjob only knows {CURRENT_REVISION} "
         "(install the newest syncjob, then run: syncjob migrate)"
     )
-
-
-def require_utf8(connection: Connection) -> None:
-    """Raise DatabaseError if the server keeps texts in an encoding that cannot hold all of them."""
-    if connection.dialect.name != "postgresql":
-        return
-    encoding = connection.scalar(text("SELECT current_setting('server_encoding')"))
-    if encoding != "UTF8":
-        raise DatabaseError(
-            f"the database's encoding is {encoding}, in which names cannot be stored; "
-            "make a database with: createdb -T template0 -E UTF8"
-        )
 
 
 def find_fault(connection: Connection) -> str | None:
@@ -111,17 +99,17 @@ def migrate(database_url: str, *, only_account: str | None = None) -> Migrated:
     Raises DatabaseError, and touches nothing, where tables of our names are another program's.
     """
     engine = open_engine(database_url, create=True, timeouts=False)
+    dialect = dialect_of(engine)
     try:
         with reading(engine) as connection:
-            require_utf8(connection)
+            dialect.require_encoding(connection)
             require_only(connection, only_account)
             found = ownership.get_revision(connection)
-            place = place_of(connection)
+            place = dialect.place_of(connection)
             if found is not None and found > CURRENT_REVISION:
                 require_current(connection)
         with writing(engine) as connection:
-            if engine.dialect.name == "postgresql":
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            dialect.lock_migrations(connection)
             before = ownership.get_revision(connection)
             if before is None:
                 ownership.require_room(connection)
@@ -131,8 +119,8 @@ def migrate(database_url: str, *, only_account: str | None = None) -> Migrated:
             _run_migrations(connection)
             ownership.require_whole(connection)
             ownership.require_columns(connection)
-        if engine.dialect.name == "sqlite" and before is None:
-            engine.dispose()  # connections to a file of ours use WAL from the next one on
+        if dialect.reconnects_when_created and before is None:
+            engine.dispose()
             with reading(engine):
                 pass
         return Migrated(before, CURRENT_REVISION, place)

@@ -52,15 +52,12 @@ class Store:
     @property
     def kind(self) -> str:
         """Which database it is: `postgresql` or `sqlite`."""
-        return self._database.engine.dialect.name
+        return self._database.dialect.name
 
     @property
     def writers(self) -> int:
-        """How many threads write faster than one: while one of them waits, another works.
-
-        SQLite has one writer at a time.
-        """
-        return 2 if self._database.engine.dialect.name == "postgresql" else 1
+        """How many threads write faster than one: while one of them waits, another works."""
+        return self._database.dialect.writers
 
     def get_now(self) -> datetime:
         """Return the time by the clock that the stored instants are read from."""

@@ -28,8 +28,15 @@ from sqlalchemy import (
     true,
 )
 
-from syncjob.database.column_types import ID, JSON_VALUE, OPENID
-from syncjob.database.columns import count, counted_key, instant, of_account
+from syncjob.database.column_types import (
+    ID,
+    JSON_VALUE,
+    OPENID,
+    count,
+    counted_key,
+    instant,
+    of_account,
+)
 
 metadata = MetaData(
     naming_convention={

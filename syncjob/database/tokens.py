@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, literal, or_, select, true, update
 
 from syncjob.database.clock import DatabaseClock
-from syncjob.database.dialects import insert
 from syncjob.database.tables import access_tokens
 from syncjob.database.transactions import Database, Transaction, reads, writes
 from syncjob.model import AccessToken, TokenClaim
@@ -49,12 +48,11 @@ class Tokens:
         Neither, if another process is fetching one and is not known to be dead. A token that is
         known to be of other `credentials` is not a good one; None: whatever they are.
         """
-        empty = {"account_id": account_id, "access_token": "", "fetched_at": tx.clock.now()}
-        tx.connection.execute(
-            insert(tx.connection.dialect)(access_tokens)
-            .values(**empty, refresh_at=tx.clock.now())
-            .on_conflict_do_nothing()
+        now = tx.clock.now()
+        empty = tx.dialect.insert(access_tokens).values(
+            account_id=account_id, access_token="", fetched_at=now, refresh_at=now
         )
+        tx.connection.execute(tx.dialect.or_ignore(empty))
         row = tx.connection.execute(
             select(
                 access_tokens,

@@ -3,11 +3,12 @@
 A run is added once, in the transaction that ends it; so the sums outlive its row.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import Table, func, literal, select
 
-from syncjob.database.dialects import insert
+from syncjob.database.dialects.base import Dialect
 from syncjob.database.tables import api_calls, api_errors, call_totals, run_totals
 from syncjob.database.transactions import Transaction
 from syncjob.model import Run
@@ -35,10 +36,10 @@ def add(tx: Transaction, run: Run) -> None:
         "seconds": max(0.0, (ended_at - run.started_at).total_seconds()),
         **{name: getattr(run, name) for name in COUNTS},
     }
-    statement = insert(tx.connection.dialect)(run_totals).values(
+    statement = tx.dialect.insert(run_totals).values(
         account_id=run.account_id, status=run.status, **values
     )
-    tx.connection.execute(_adding(statement, run_totals, values))
+    tx.connection.execute(_adding(tx.dialect, statement, run_totals, values))
     if not run.calls:
         return
     for table, error in ((api_calls, literal("")), (api_errors, api_errors.c.error)):
@@ -47,14 +48,14 @@ def add(tx: Transaction, run: Run) -> None:
             .where(table.c.run_id == run.id)
             .group_by(table.c.cgi_path, *([] if table is api_calls else [error]))
         )
-        statement = insert(tx.connection.dialect)(call_totals).from_select(
+        statement = tx.dialect.insert(call_totals).from_select(
             ["account_id", "cgi_path", "error", "calls"], calls
         )
-        tx.connection.execute(_adding(statement, call_totals, ["calls"]))
+        tx.connection.execute(_adding(tx.dialect, statement, call_totals, ["calls"]))
 
 
-def _adding(statement: Any, table: Any, names: Any) -> Any:
-    return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_={name: table.c[name] + statement.excluded[name] for name in names},
-    )
+def _adding(dialect: Dialect, statement: Any, table: Table, names: Iterable[str]) -> Any:
+    """Have the INSERT add these columns to a row that is there already."""
+    proposed = dialect.proposed(statement)
+    sums = {name: table.c[name] + proposed[name] for name in names}
+    return dialect.or_update(statement, table.primary_key.columns, sums)

@@ -14,8 +14,11 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import IntegrityError
 
 from syncjob.database.clock import Clock, DatabaseClock
+from syncjob.database.dialects import dialect_of
+from syncjob.database.dialects.base import Dialect
 from syncjob.database.engine import reading, writing
 from syncjob.database.retry import retrying
+from syncjob.errors import DatabaseError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +34,7 @@ class Transaction:
     """An open transaction, and what its statements need to know of the database."""
 
     connection: Connection
+    dialect: Dialect
     clock: DatabaseClock
 
     def get_now(self) -> datetime:
@@ -43,14 +47,15 @@ class Database:
 
     def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
         self.engine = engine
-        self.clock = DatabaseClock(engine, clock)
+        self.dialect = dialect_of(engine)
+        self.clock = DatabaseClock(self.dialect, clock)
 
     def read(self, step: Callable[[Transaction], T]) -> T:
         """Run a step that only reads: all its statements see one state where they can."""
 
         def attempt() -> T:
             with reading(self.engine) as connection:
-                return step(Transaction(connection, self.clock))
+                return step(Transaction(connection, self.dialect, self.clock))
 
         return retrying(attempt)
 
@@ -75,7 +80,7 @@ class Database:
 
     def _write(self, step: Callable[[Transaction], T]) -> T:
         with writing(self.engine) as connection:
-            return step(Transaction(connection, self.clock))
+            return step(Transaction(connection, self.dialect, self.clock))
 
 
 class Subject(Protocol):
@@ -104,3 +109,15 @@ def writes(method: Callable[Concatenate[S, Transaction, P], T]) -> Callable[Conc
         return self.database.write(lambda tx: method(self, tx, *args, **kwargs))
 
     return transaction
+
+
+def require_stored(table: str, rows: int, expected: int) -> None:
+    """Raise DatabaseError unless the database has counted as many rows as were sent.
+
+    What a run reports as stored is what the database has counted, never what was meant to be.
+    """
+    if rows < expected:
+        raise DatabaseError(
+            f"the database stored {rows} of {expected} rows in {table} and named no error; a "
+            "trigger or a rule drops them: remove it"
+        )

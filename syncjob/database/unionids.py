@@ -7,9 +7,8 @@ from sqlalchemy import ColumnElement, and_, bindparam, exists, func, select, upd
 
 from syncjob.database import runs
 from syncjob.database.column_types import ID
-from syncjob.database.dialects import openid_rows
+from syncjob.database.staging import staged_profiles
 from syncjob.database.tables import accounts, followers
-from syncjob.database.told import told
 from syncjob.database.transactions import Database, Transaction, reads, writes
 from syncjob.model import UnionidConflict, UserInfo
 
@@ -50,7 +49,7 @@ class Unionids:
         stored = tx.connection.execute(
             select(followers.c.openid, followers.c.unionid).where(
                 followers.c.account_id == account_id,
-                followers.c.openid.in_(openid_rows(tx.connection, list(unionids))),
+                followers.c.openid.in_(tx.dialect.openid_rows(list(unionids))),
                 func.coalesce(followers.c.unionid, "") != "",
             )
         ).all()
@@ -76,13 +75,13 @@ def has_another_owner() -> ColumnElement[bool]:
         select(func.count())
         .where(
             followers.c.account_id + 0 == bindparam("account", type_=ID),
-            followers.c.unionid == told.c.unionid,
-            followers.c.openid != told.c.openid,
+            followers.c.unionid == staged_profiles.c.unionid,
+            followers.c.openid != staged_profiles.c.openid,
         )
-        .correlate(told)
+        .correlate(staged_profiles)
         .scalar_subquery()
     )
-    return exists().where(told.c.unionid != "", others > 0)
+    return exists().where(staged_profiles.c.unionid != "", others > 0)
 
 
 def find_conflicts(
@@ -101,8 +100,8 @@ def find_conflicts(
     known = select(followers.c.openid, followers.c.unionid).where(
         followers.c.account_id == account_id, followers.c.unionid.is_not(None)
     )
-    by_openid = known.where(followers.c.openid.in_(openid_rows(tx.connection, list(answered))))
-    by_unionid = known.where(followers.c.unionid.in_(openid_rows(tx.connection, list(owners))))
+    by_openid = known.where(followers.c.openid.in_(tx.dialect.openid_rows(list(answered))))
+    by_unionid = known.where(followers.c.unionid.in_(tx.dialect.openid_rows(list(owners))))
     stored: dict[str, str] = {row.openid: row.unionid for row in tx.connection.execute(by_openid)}
     taken = {unionid for unionid, openids in owners.items() if len(openids) > 1}
     for openid, unionid in tx.connection.execute(by_unionid):

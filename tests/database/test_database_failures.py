@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from syncjob.database import engine, sessions
+from syncjob.database import engine
+from syncjob.database.dialects import postgresql
 from syncjob.database.schema import upgrade
 from syncjob.simulator import Request
 from tests.conftest import Databases, World
@@ -208,7 +209,7 @@ def test_a_lock_that_somebody_holds_ends_the_run_in_time(
 ) -> None:
     """Exit code 4 and where to look, and the next run heals."""
     monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
-    monkeypatch.setitem(sessions.TIMEOUTS, "lock_timeout", "50ms")
+    monkeypatch.setitem(postgresql.TIMEOUTS, "lock_timeout", "50ms")
     wechat = world(300)
     with psycopg.connect(database_url.replace("postgresql+psycopg", "postgresql")) as other:
         other.execute("LOCK TABLE followers IN ACCESS EXCLUSIVE MODE")

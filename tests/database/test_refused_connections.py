@@ -18,8 +18,8 @@ import pytest
 import trustme
 from sqlalchemy import make_url
 
-from syncjob.database.failures import CURES
-from syncjob.database.refusals import CONNECTION_CURES
+from syncjob.database.dialects.postgresql_errors import CURES
+from syncjob.database.dialects.postgresql_refusals import CONNECTION_CURES
 from tests.conftest import Databases, World
 from tests.job.test_runs import SYNCJOB
 

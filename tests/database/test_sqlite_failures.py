@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from syncjob.database import engine
+from syncjob.database.dialects import sqlite
 from syncjob.simulator import Request
 from tests.conftest import World
 from tests.job.test_runs import SYNCJOB
@@ -43,7 +43,7 @@ def test_a_file_that_another_program_holds_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It is waited for, and then given up; when it is free, the next run does all."""
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT", 100)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 100)
     wechat = ready(200)
     other = sqlite3.connect(path_of(sqlite_url), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -204,7 +204,7 @@ def test_the_doctor_names_a_file_that_is_locked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """For reading as well, which only a file outside of WAL mode can be."""
-    monkeypatch.setattr("syncjob.database.engine.BUSY_TIMEOUT", 100)
+    monkeypatch.setattr("syncjob.database.dialects.sqlite.BUSY_TIMEOUT", 100)
     wechat = serve(3)
     path = make_url(sqlite_url).database or ""
     other = sqlite3.connect(path, isolation_level=None)

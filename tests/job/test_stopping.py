@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from syncjob.database.schema import MIGRATION_LOCK
+from syncjob.database.dialects.postgresql import MIGRATION_LOCK
 from syncjob.database.store import open_store
 from syncjob.simulator import Account, Simulator
 from syncjob.sync.holder import this_process

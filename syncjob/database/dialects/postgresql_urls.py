@@ -1,7 +1,7 @@
-"""What SYNCJOB_DATABASE_URL means: which database, and which options its driver gets.
+"""What a PostgreSQL URL means: which database, and which options its driver gets.
 
-A PostgreSQL URL is read by libpq itself, so that it means here what it means to psql. No option
-reaches the driver that libpq does not document. Nothing here connects.
+It is read by libpq itself, so that it means here what it means to psql. No option reaches the
+driver that libpq does not document. Nothing here connects.
 """
 
 import difflib
@@ -13,7 +13,6 @@ from urllib.parse import unquote
 
 from sqlalchemy import URL
 
-from syncjob.database.sqlite_files import parse_sqlite
 from syncjob.errors import SettingsError
 
 # A user and perhaps a password, up to the @. What follows a host may be a port, of digits, and an
@@ -81,11 +80,9 @@ NOWHERE = "/dev/null"  # no folder, so that no socket is in it
 def parse(database_url: str) -> tuple[URL, dict[str, str]]:
     """Return the database of a URL, without a password, and the options that its driver gets.
 
-    Raises SettingsError for what cannot be read, for options that libpq (or, for a file, SQLite)
-    does not know, and for values that it refuses.
+    Raises SettingsError for what cannot be read, for options that libpq does not know, and for
+    values that it refuses.
     """
-    if database_url.startswith("sqlite:"):
-        return parse_sqlite(database_url), {}
     options = _postgresql_options(database_url)
     port = options.get("port", "")
     url = URL.create(
