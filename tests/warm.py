@@ -50,6 +50,8 @@ def serve(path: str) -> None:
     import syncjob.cli.progress
     import syncjob.cli.render
     import syncjob.cli.report
+    import syncjob.database.dialects.postgresql
+    import syncjob.database.dialects.sqlite
     import syncjob.database.store
     import syncjob.simulator
     import syncjob.sync.forecast
