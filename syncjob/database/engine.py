@@ -1,6 +1,6 @@
-"""How a database is opened and a transaction run, and how the driver's errors become ours.
+"""How to open a database and run a transaction; the driver's errors become ours.
 
-Nothing above this folder sees SQLAlchemy or a driver.
+Outside this folder nothing imports SQLAlchemy or a driver.
 """
 
 from collections.abc import Iterator
@@ -29,14 +29,14 @@ def open_engine(
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """Open one transaction that writes; it commits at the end of the block or not at all."""
+    """Open a transaction that writes; it commits at the end of the block or not at all."""
     with _transaction(engine, writes=True) as connection:
         yield connection
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Open one transaction that only reads: all its statements see one state where they can."""
+    """Open a transaction that only reads: its statements see one state where they can."""
     with _transaction(engine, writes=False) as connection:
         yield connection
 
@@ -52,8 +52,8 @@ def _transaction(engine: Engine, *, writes: bool) -> Iterator[Connection]:
             transaction.commit()
         except BaseException:
             if not connection.invalidated:
-                connection.info.clear()  # what was made in the session is undone
-            with suppress(exc.DBAPIError):  # of a connection that is lost
+                connection.info.clear()  # what it created in the session is rolled back
+            with suppress(exc.DBAPIError):  # the connection may be lost
                 transaction.rollback()
             raise
 
@@ -70,7 +70,7 @@ def _our_errors(engine: Engine) -> Iterator[_Step]:
     try:
         yield step
     except exc.IntegrityError:
-        raise  # means something to the store method it arises in
+        raise  # the store's methods handle it
     except exc.DBAPIError as error:
         lost = error.connection_invalidated or isinstance(error, exc.OperationalError)
         # Not "from error": its text holds the statement, and at times the row.
@@ -78,7 +78,7 @@ def _our_errors(engine: Engine) -> Iterator[_Step]:
             engine.url, error.orig, lost=lost, committing=step.is_committing
         ) from None
     except engine.dialect.loaded_dbapi.Error as error:
-        # Of SQLite's BEGIN, which SQLAlchemy does not see.
+        # From SQLite's BEGIN, which does not go through SQLAlchemy.
         raise dialect_of(engine).error(engine.url, error, lost=True, committing=False) from None
     except (exc.InterfaceError, exc.InvalidRequestError, exc.TimeoutError) as error:
         raise DatabaseError(f"the database failed: {type(error).__name__}") from None

@@ -1,4 +1,4 @@
-"""What a database says of its own state: looked at, never changed."""
+"""The health of a database: read only, nothing is changed."""
 
 from syncjob.database.dialects import dialect_of
 from syncjob.database.engine import open_engine

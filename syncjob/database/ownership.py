@@ -1,7 +1,7 @@
-"""Whose the tables of a schema are: ours, by our version table, or another program's.
+"""Which tables of a schema are ours, and which belong to another program.
 
 Several programs may share a database, and several Alembic programs a schema. So the revision is in
-a table of our own, and a table of one of our names is ours only where that one says so.
+a version table of our own; a table with one of our names is ours only if that one is there.
 """
 
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ from syncjob.errors import DatabaseError
 
 VERSION_TABLE = "syncjob_version"
 VIEWS = ("current_followers", "follow_periods", "daily_follower_changes", "daily_api_calls")
-# Until revision 0007 it was Alembic's usual one, which other programs use as well.
+# Until revision 0007 it was Alembic's default table, which other programs use as well.
 FORMER_TABLE = "alembic_version"
 FORMER_REVISIONS = frozenset(f"{number:04}" for number in range(1, 8))
-# Of the first revision: nobody else has all of these.
+# Columns of the first revision: no other program has all of these tables with them.
 MARKS = {
     "accounts": {"appid"},
     "followers": {"account_id", "openid", "subscribe"},
@@ -28,14 +28,14 @@ MARKS = {
 
 
 class Names(NamedTuple):
-    """What is there of names that are ours, by name: its schema, and whether it is in our way."""
+    """Which of our names are taken: the schema of each, and the names in the way of new tables."""
 
     schemas: dict[str, str]
     in_the_way: list[str]
 
 
 def look(connection: Connection) -> Names:
-    """See which of our names are taken."""
+    """Look up which of our names are taken."""
     names = [VERSION_TABLE, FORMER_TABLE, *metadata.tables, *VIEWS]
     rows = dialect_of(connection).find_tables(connection, names)
     ours = {name: schema for name, schema, _ in rows}
@@ -43,7 +43,7 @@ def look(connection: Connection) -> Names:
 
 
 def get_revision(connection: Connection) -> str | None:
-    """Return the revision the database is at, None if it has no schema of ours."""
+    """Return the revision of the database, None if it has no schema of ours."""
     schemas = look(connection).schemas
     if VERSION_TABLE in schemas:
         found: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 - a name of ours
@@ -52,9 +52,9 @@ def get_revision(connection: Connection) -> str | None:
 
 
 def adopt(connection: Connection) -> None:
-    """Move the revision from Alembic's usual table to ours, if it is ours.
+    """Move the revision from Alembic's default table to our own, if it is ours.
 
-    The usual one is dropped if nothing else is in it.
+    The default table is dropped if nothing else is in it.
     """
     schemas = look(connection).schemas
     if VERSION_TABLE in schemas:
@@ -82,7 +82,7 @@ def adopt(connection: Connection) -> None:
 
 
 def require_room(connection: Connection) -> None:
-    """Raise DatabaseError if another program has tables of our names where ours would be made."""
+    """Raise DatabaseError if another program has tables of our names in the way of ours."""
     taken = look(connection).in_the_way
     if VERSION_TABLE in taken:
         raise DatabaseError(
@@ -140,7 +140,7 @@ def _refuse_missing(names: Iterable[str]) -> None:
 
 
 def work_in_its_schema(connection: Connection) -> None:
-    """Have the transaction make new tables where the others are, wherever search_path begins."""
+    """Have the transaction create new tables beside the others, wherever search_path begins."""
     schema = _schema_of(connection, VERSION_TABLE) or _schema_of(connection, FORMER_TABLE)
     if schema is not None:
         dialect_of(connection).create_in(connection, schema)
@@ -154,7 +154,7 @@ def _schema_of(connection: Connection, name: str) -> str | None:
 
 
 def _former_revision(connection: Connection, schemas: dict[str, str]) -> str | None:
-    """Return our revision in Alembic's usual table; another program's is None."""
+    """Return our revision in Alembic's default table, None if that is another program's."""
     schema = schemas.get(FORMER_TABLE)
     if schema is None or any(schemas.get(name) != schema for name in MARKS):
         return None

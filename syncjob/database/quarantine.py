@@ -1,4 +1,4 @@
-"""Statements on quarantine: OpenIDs that WeChat refuses, or answers in ways not to be believed."""
+"""Statements on quarantine: OpenIDs that WeChat refuses, or whose answers cannot be trusted."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,7 +11,7 @@ from syncjob.model import Refusal
 
 
 def put(tx: Transaction, account_id: int, refusal: Refusal) -> None:
-    """Record that an OpenID failed by itself, and when to ask again: after 1 h, 1 d, then 7 d."""
+    """Record that an OpenID failed on its own; ask again after 1 hour, 1 day, then every 7 days."""
     statement = tx.dialect.insert(quarantine).values(
         account_id=account_id,
         openid=refusal.openid,
@@ -38,7 +38,7 @@ def put(tx: Transaction, account_id: int, refusal: Refusal) -> None:
 
 
 def restart(tx: Transaction, account_id: int, openids: Sequence[str]) -> None:
-    """Begin again with the pauses of those of these who are in it."""
+    """Start the pauses of those OpenIDs that are in quarantine over."""
     tx.connection.execute(
         update(quarantine)
         .where(
@@ -50,7 +50,7 @@ def restart(tx: Transaction, account_id: int, openids: Sequence[str]) -> None:
 
 
 def let_out(tx: Transaction, account_id: int, openids: Sequence[str]) -> None:
-    """Forget that these ever failed."""
+    """Delete these OpenIDs from quarantine."""
     tx.connection.execute(
         delete(quarantine).where(
             quarantine.c.account_id == account_id,

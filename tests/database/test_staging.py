@@ -1,4 +1,4 @@
-"""Answers on their way into the table: every text arrives as it was, on both databases."""
+"""Staging of answers: every text is stored unchanged, on all databases."""
 
 import json
 from collections.abc import Callable
@@ -42,8 +42,8 @@ AWKWARD = (
 
 
 @pytest.mark.parametrize("text", AWKWARD)
-def test_a_text_is_stored_as_it_came(store: Store, query: Query, text: str) -> None:
-    """Nothing that COPY or SQL could take for its own changes a remark, nor one beside it."""
+def test_a_text_is_stored_unchanged(store: Store, query: Query, text: str) -> None:
+    """Characters that mean something to COPY or SQL change neither a remark nor its neighbours."""
     account = store.accounts.save("wx1")
     run = store.runs.start(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
     sweep = store.sweeps.start(run.id, account.id)
@@ -77,10 +77,10 @@ FIELDS = [name for name in UserInfo.__struct_fields__ if name not in ("openid", 
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_what_one_of_many_lacks_is_absent_of_them_alone(
+def test_a_field_that_one_answer_lacks_is_null_in_its_row_only(
     store: Store, query: Query, field: str
 ) -> None:
-    """A value that is missing in the middle is NULL there, and the others keep theirs."""
+    """A value that is missing in the middle is NULL there; the others keep theirs."""
     account = store.accounts.save("wx1")
     run = store.runs.start(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
     whole = {**WELL, "extra": {"a": 1}}
@@ -105,8 +105,8 @@ def test_what_one_of_many_lacks_is_absent_of_them_alone(
     assert len(since) == (2 if field == "subscribe_time" else 3)
 
 
-def test_a_large_group_is_stored_whole_whatever_its_pieces_lack(store: Store, query: Query) -> None:
-    """A group is written in pieces of rows; what all of one piece lack, others may have."""
+def test_a_large_group_is_stored_whole(store: Store, query: Query) -> None:
+    """Also where most rows lack a field that a few have."""
     account = store.accounts.save("wx1")
     run = store.runs.start(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
     people = [
@@ -121,7 +121,7 @@ def test_a_large_group_is_stored_whole_whatever_its_pieces_lack(store: Store, qu
 
 
 def from_json(value: Any) -> Any:
-    """Decode what SQLite keeps as JSON text; a text that merely looks like it is left alone."""
+    """Decode the JSON text of SQLite; leave texts alone that merely look like JSON."""
     if isinstance(value, str) and (value == "[]" or value.startswith(('{"new"', "[2"))):
         return json.loads(value)
     return value
@@ -160,10 +160,10 @@ entries = st.builds(
 
 @settings(max_examples=500, derandomize=True)
 @given(st.lists(entries, max_size=3), st.booleans())
-def test_the_fast_road_and_the_tolerant_one_read_the_same(
+def test_the_fast_path_and_the_tolerant_parser_agree(
     batch: list[dict[str, Any]], ensure_ascii: bool
 ) -> None:
-    """Whatever the fast road reads, it reads as the tolerant one; what differs, it leaves."""
+    """The fast path reads answers like the tolerant parser, or leaves them to it."""
     content = json.dumps({"user_info_list": batch}, ensure_ascii=ensure_ascii)
     fast = documented_user_infos(content.encode("utf-8", "surrogatepass"))
     assert fast in (None, user_infos_from_json({"user_info_list": batch}))
@@ -191,7 +191,7 @@ def test_the_fast_road_and_the_tolerant_one_read_the_same(
         (b"", False),
     ],
 )
-def test_what_is_not_as_documented_is_left_to_the_tolerant_road(
+def test_undocumented_answers_are_left_to_the_tolerant_parser(
     answer: bytes, is_documented: bool
 ) -> None:
     """Errors, unknown keys, and text that is broken or that databases refuse."""

@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean: a sentence with its cure, and whether they may pass."""
+"""What PostgreSQL's errors mean: a sentence with the cure, and whether a retry may succeed."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from syncjob.database.dialects.base import ANOTHERS, INCOMPLETE
 from syncjob.database.retry import Busy, Undone
 from syncjob.errors import DatabaseError
 
-# PostgreSQL's SQLSTATEs, whole or their class, that pass by themselves.
+# SQLSTATEs, or the beginnings of them, of errors that pass by themselves.
 PASSING = (
     "08",  # the connection failed
     "40001",  # serialization failure
@@ -44,7 +44,7 @@ CURES = {
 
 
 def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseError:
-    """Return the error of ours that one of a driver's means.
+    """Return our error for one of the driver's.
 
     `lost`: there is no connection any more. `undone`: the transaction certainly stored nothing.
     """
@@ -63,7 +63,7 @@ def _of_connecting(url: URL, error: Any, *, undone: bool) -> DatabaseError:
     where, found = refusals.explain(url, error)
     telling = refusals.most_telling(found)
     cure = refusals.CONNECTION_CURES.get(telling.kind) or _cure_of(telling.kind)
-    # A server that restarts may also hang up, or send what nobody understands.
+    # A server that restarts may also hang up, or send garbage.
     passes = any(one.kind in (*refusals.NEVER_ASKED, "no postgresql", "") for one in found)
     words = refusals.in_words(found)
     state, cure = poolers.meaning(telling.reason) or (telling.kind, cure)

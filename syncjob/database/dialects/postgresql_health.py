@@ -1,4 +1,4 @@
-"""What PostgreSQL says of its own state."""
+"""The health of a PostgreSQL server."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from syncjob.database.tables import metadata
 from syncjob.model import Blocker, Health
 
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
-# What nobody else may do while one of these is held on a table: write, or anything at all.
+# While one of these is held on a table, nobody else can write to it, or use it at all.
 BLOCKING = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
 
 SERVER = text(
@@ -35,7 +35,7 @@ LACKING = text(
     ORDER BY wanted.name, wanted.right
     """
 )
-# Sessions of the server beside those that are kept for its superusers, and of the role.
+# Sessions left on the server, without those reserved for superusers, and left to the role.
 SESSIONS_LEFT = text(
     """
     SELECT least(

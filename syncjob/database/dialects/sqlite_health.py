@@ -1,4 +1,4 @@
-"""What a SQLite file says of its own state."""
+"""The health of a SQLite file."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ def get_health(engine: Engine) -> Health:
 
 
 def _who_holds(path: Path) -> list[Blocker]:
-    """See whether somebody else is writing right now, by taking the lock and giving it back."""
+    """Find out whether another program writes right now, by taking the lock for a moment."""
     connection = sqlite3.connect(path, timeout=1, isolation_level=None)
     try:
         connection.execute("BEGIN IMMEDIATE")
