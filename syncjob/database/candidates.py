@@ -1,8 +1,8 @@
 """Statements on unfollow candidates: followers that the last sealed sweep did not list.
 
-Somebody that the sealed sweeps miss, and about whom WeChat refuses to answer each time it is asked,
-has left as far as anybody can know. The counts are kept with the candidate: they survive crashes,
-and start again when a page lists them or WeChat answers about them.
+A follower that the sealed sweeps miss, and about whom WeChat refuses to answer each time it is
+asked, has left as far as can be known. The counts are in the candidate's row: they survive
+crashes, and start again when a page lists them or WeChat answers about them.
 """
 
 from collections.abc import Sequence
@@ -39,9 +39,9 @@ def add(tx: Transaction, sweep: Sweep, allowance: Allowance) -> SweepSealed:
     More than the allowance parks them, fewer lift a parking; those that it let through once, or the
     operator, do not count again before a page lists them. Those that WeChat refused to answer about
     are asked about again only after a pause. Those of earlier sweeps that it lists are not asked
-    about any more; but until WeChat's next answer about them nobody knows whether they were away in
-    between, so the time when they were last known to follow is kept. To be called while the sweep
-    before is still the last sealed one: that one listed the new candidates.
+    about any more; but until WeChat's next answer about them it is unknown whether they were away
+    in between, so the time when they were last known to follow is kept. To be called while the
+    sweep before is still the last sealed one: that one listed the new candidates.
     """
     account_id = sweep.account_id
     absent = select(
@@ -127,7 +127,7 @@ def reset_listed(tx: Transaction, account_id: int, openids: Sequence[str]) -> No
     """
     has_counts = or_(candidates.c.attempts > 0, candidates.c.approved)
     any_row = exists().where(candidates.c.account_id == account_id, has_counts)
-    if not tx.connection.scalar(select(any_row)):  # as nearly always
+    if not tx.connection.scalar(select(any_row)):  # nearly always
         return
     _reset_at_once(tx, account_id, and_(_is_one_of(tx, account_id, openids), has_counts))
 

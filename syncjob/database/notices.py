@@ -1,4 +1,4 @@
-"""Notices: which state of an account each channel was last told, and what the state is now."""
+"""Notices: the state that each channel last reported, and how the last runs ended."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Notices:
 
     @reads
     def get(self, tx: Transaction, account_id: int, channel: str) -> str | None:
-        """Return the state that the channel was last told, None if it never was."""
+        """Return the state that the channel last reported, None if it never has."""
         state: str | None = tx.connection.scalar(
             select(notices.c.state).where(
                 notices.c.account_id == account_id, notices.c.channel == channel
@@ -29,7 +29,7 @@ class Notices:
 
     @writes
     def save(self, tx: Transaction, account_id: int, channel: str, state: str) -> None:
-        """Record that the channel was told the account's state, now."""
+        """Record that the channel has reported this state of the account."""
         state_now = {"state": state, "told_at": tx.clock.now()}
         statement = tx.dialect.insert(notices).values(
             account_id=account_id, channel=channel, **state_now

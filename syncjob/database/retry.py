@@ -32,7 +32,7 @@ class Undone(DatabaseError):
 
 
 class Busy(Undone):
-    """The server lets nobody in just now: it starts, or has as many sessions as it may."""
+    """The server accepts no session now: it starts, or all its sessions are taken."""
 
 
 def retrying(step: Callable[[], T], when: type[Undone] = Undone) -> T:

@@ -38,7 +38,7 @@ class Sweeps:
 
     @writes
     def resume(self, tx: Transaction, run_id: int, sweep: Sweep) -> None:
-        """Go on with an open sweep: nobody counts as added by a page behind its cursor."""
+        """Go on with an open sweep: forget followers' pages that are behind its cursor."""
         pages.forget_unstored(tx, sweep)
         runs.advance(tx, run_id)
 

@@ -138,7 +138,7 @@ def _leave_undecided(
     silent: Sequence[str],
     refusing: Collection[str],
 ) -> int:
-    """Record which were asked about in vain; return how many follow periods that has ended."""
+    """Record the candidates without an answer; return how many follow periods that has ended."""
     failed = [refusal.openid for refusal in answers.refused]
     # That they are missing is news: however long they have been in quarantine for something else,
     # the pauses start again.

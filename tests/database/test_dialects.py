@@ -1,4 +1,4 @@
-"""Which database it is, only syncjob/database/dialects/ asks."""
+"""Only syncjob/database/dialects/ knows which database it is."""
 
 import re
 from pathlib import Path

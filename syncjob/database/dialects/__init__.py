@@ -32,7 +32,7 @@ def dialect_for(dialect: SQLAlchemyDialect) -> Dialect:
 def dialect_of_url(database_url: str) -> Dialect:
     """Return the dialect of the database that a URL names.
 
-    The settings accept no other schemes; all spellings of PostgreSQL's are its own affair.
+    The settings accept only schemes of MODULES and other spellings of PostgreSQL's.
     """
     scheme = database_url.partition(":")[0]
     return _load(scheme if scheme in MODULES else "postgresql")

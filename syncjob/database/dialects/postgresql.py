@@ -65,7 +65,7 @@ PINNED = {
     "IntervalStyle": "postgres",
     "standard_conforming_strings": "on",
 }
-# Unless the role, the database or the URL has set them: nobody waits for us for ever.
+# Unless the role, the database or the URL has set them: other programs never wait forever for us.
 TIMEOUTS = {
     "lock_timeout": "30s",
     "statement_timeout": "10min",

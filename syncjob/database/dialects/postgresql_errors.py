@@ -18,7 +18,7 @@ PASSING = (
     "53300",  # too many connections
     "55P03",  # lock timeout
     "57P",  # the server is shut down, starts, or an administrator has ended the session
-    "busy",  # no SQLSTATE: a server that lets nobody in, in a language that is not English
+    "busy",  # no SQLSTATE: a server that accepts no sessions, in a language other than English
 )
 BUSY = ("53300", "57P03", "busy")
 CURES = {

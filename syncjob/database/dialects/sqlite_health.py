@@ -16,7 +16,7 @@ from syncjob.model import Blocker, Health
 
 
 def get_health(engine: Engine) -> Health:
-    """Look at the file, its folder, and whoever holds its lock."""
+    """Look at the file, its folder, and the program that holds its lock."""
     path = path_of(engine.url)
     with reading(engine) as connection:
         revision, fault = get_revision(connection), find_fault(connection)
