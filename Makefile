@@ -23,7 +23,7 @@ LOWEST := build/lowest
 AUDIT  := build/audit
 # What `make lowest` runs: what touches each dependency, and no more.
 LOWEST_TESTS := $(patsubst %,tests/%.py,wechat/test_transport wechat/test_kept_connections \
-	wechat/test_hostile_server wechat/test_model database/test_told database/test_schema \
+	wechat/test_hostile_server wechat/test_model database/test_staging database/test_schema \
 	cli/test_cli job/test_sync_job)
 
 .DEFAULT_GOAL := help

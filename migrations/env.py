@@ -1,4 +1,4 @@
-"""Run the migrations on the connection that syncjob hands over, or on SYNCJOB_DATABASE_URL."""
+"""Runs the migrations on the connection that syncjob passes, or on SYNCJOB_DATABASE_URL."""
 
 from alembic import context
 from sqlalchemy import Connection
@@ -10,7 +10,7 @@ from syncjob.database.tables import metadata
 def run(connection: Connection) -> None:
     """Run them inside the caller's transaction.
 
-    The revision is in a table of ours, since other programs of the schema may use Alembic too.
+    The version table is our own, since other programs of the schema may use Alembic too.
     """
     adopt(connection)
     # SQLite cannot alter a table in place: Alembic copies it ("batch").

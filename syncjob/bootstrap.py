@@ -57,7 +57,7 @@ def open_job(settings: Settings) -> Iterator[Job]:
                 only_account=settings.only_account,
             )
         )
-        account = store.save_account(settings.account.appid)
+        account = store.accounts.save(settings.account.appid)
         quotas = Quotas(
             _QuotaBook(store, account.id),
             reserve=settings.account.quota_reserve,
@@ -89,10 +89,10 @@ class _AccountShelf:
     credentials: str
 
     def get(self) -> str | None:
-        return self.store.get_token(self.account_id, self.credentials)
+        return self.store.tokens.get(self.account_id, self.credentials)
 
     def claim(self, rejected: str | None) -> TokenClaim:
-        return self.store.claim_token(
+        return self.store.tokens.claim(
             self.account_id,
             rejected=rejected,
             credentials=self.credentials,
@@ -101,13 +101,13 @@ class _AccountShelf:
         )
 
     def save(self, token: AccessToken, generation: int) -> str:
-        return self.store.save_token(self.account_id, token, generation, self.credentials)
+        return self.store.tokens.save(self.account_id, token, generation, self.credentials)
 
     def give_up(self, generation: int) -> None:
-        self.store.give_up_token(self.account_id, generation)
+        self.store.tokens.give_up(self.account_id, generation)
 
     def forget(self, token: str) -> None:
-        self.store.forget_token(self.account_id, token)
+        self.store.tokens.forget(self.account_id, token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +118,10 @@ class _QuotaBook:
     account_id: int
 
     def get(self, cgi_path: str) -> QuotaState:
-        return self.store.get_quota(self.account_id, cgi_path)
+        return self.store.quotas.get(self.account_id, cgi_path)
 
     def save(self, cgi_path: str, told: ToldQuota) -> None:
-        self.store.save_quota(self.account_id, cgi_path, told)
+        self.store.quotas.save(self.account_id, cgi_path, told)
 
 
 def _clock_of(store: Store) -> Callable[[], datetime]:

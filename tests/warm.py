@@ -45,6 +45,18 @@ def warm_syncjob(folder: Path) -> Iterator[str]:
 
 def serve(path: str) -> None:
     """Fork for each command that comes."""
+    import syncjob.bootstrap
+    import syncjob.cli.main
+    import syncjob.cli.progress
+    import syncjob.cli.render
+    import syncjob.cli.report
+    import syncjob.database.dialects.postgresql
+    import syncjob.database.dialects.sqlite
+    import syncjob.database.store
+    import syncjob.job.forecast
+    import syncjob.job.intentions
+    import syncjob.job.run
+    import syncjob.simulator  # noqa: F401
 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)

@@ -1,4 +1,4 @@
-"""Who follows since when: follow periods, candidates for an unfollow, and the views people use."""
+"""Follow periods, unfollow candidates, and the views that people use."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -28,7 +28,7 @@ def upgrade() -> None:
     for name in ("changed_at", *PERIOD):
         op.add_column("followers", instant(name))
     op.create_index(op.f("ix_followers_account_id_unionid"), "followers", ["account_id", "unionid"])
-    # What is known of the followers that are there: WeChat's own word, or when they were seen.
+    # For existing followers: WeChat's `subscribe_time`, or when they were first listed.
     op.execute(
         "UPDATE followers SET followed_after = subscribe_time, "
         "followed_before = coalesce(subscribe_time, first_seen_at), "

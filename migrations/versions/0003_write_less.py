@@ -1,4 +1,4 @@
-"""Less to write for each follower: who brought them, a cheaper unionid index, no foreign key."""
+"""Write less for each follower: first_sweep_id, a cheaper unionid index, no foreign key."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -21,8 +21,8 @@ def upgrade() -> None:
         postgresql_where=known,
         sqlite_where=known,
     )
-    # Checking it costs a third of a new row. SQLite, which would have to copy the whole table to
-    # lose it, keeps it: there it costs next to nothing.
+    # Checking it costs a third of a new row. SQLite would have to copy the whole table to drop it,
+    # and keeps it: there the check costs next to nothing.
     if op.get_bind().dialect.name == "postgresql":
         op.drop_constraint(op.f("fk_followers_account_id"), "followers", type_="foreignkey")
 

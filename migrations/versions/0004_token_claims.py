@@ -1,4 +1,4 @@
-"""Who fetches an access token claims that first."""
+"""A process that fetches an access token claims that first."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,6 @@
-"""Calls that went wrong are counted by errcode; what was told to whom is remembered.
+"""Failed calls are counted by errcode; the last notice of each channel is stored.
 
-A token is of the credentials that it was fetched with.
+A token's row has a hash of the credentials that it was fetched with.
 """
 
 import sqlalchemy as sa

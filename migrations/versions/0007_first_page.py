@@ -1,6 +1,6 @@
-"""A follower's row says which page of the sweep has listed them first.
+"""A follower's row names the page of the sweep that listed them first.
 
-So a profile may be stored before the page that it belongs to, and each follower be written once.
+So a profile can be stored before its page is, and each follower is written once.
 """
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("followers", sa.Column("first_page", sa.Integer()))
-    # Whom a sweep has brought that is still open: its pages so far are stored.
+    # Followers that an open sweep has added: its pages so far are stored.
     op.execute(
         "UPDATE followers SET first_page = 0 "
         "WHERE first_sweep_id IN (SELECT id FROM sweeps WHERE status = 'open')"
@@ -22,7 +22,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The version before takes everybody for listed whom the open sweep has brought.
+    # The version before treats all followers that the open sweep has added as listed.
     op.execute(
         "UPDATE followers SET first_sweep_id = NULL "
         "WHERE EXISTS (SELECT 1 FROM sweeps WHERE sweeps.status = 'open' "

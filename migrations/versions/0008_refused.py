@@ -1,6 +1,6 @@
-"""Why a follow period ended, what speaks for an end without WeChat's word, and who is not believed.
+"""Why a follow period ended, counts of refusals, and when the list was contradicted.
 
-`subscribe` and the open period are held together by a CHECK.
+A CHECK keeps `subscribe` and the open period consistent.
 """
 
 import sqlalchemy as sa
@@ -52,7 +52,7 @@ def upgrade() -> None:
                    f"CONSTRAINT {CHECK} CHECK ({GONE_HAS_AN_END})")  # fmt: skip
     op.add_column("followers", instant("list_contradicted_at"))
     op.add_column("past_follow_periods", sa.Column("unsubscribe_reason", sa.Text()))
-    # Until now only an answer has ended a period.
+    # Until now only answers have ended periods.
     for table in ("followers", "past_follow_periods"):
         op.execute(
             f"UPDATE {table} SET unsubscribe_reason = 'answered' "  # noqa: S608 - our own names
@@ -66,7 +66,7 @@ def upgrade() -> None:
     op.add_column("unfollow_candidates", instant("missed_since"))
     if not is_postgresql:
         op.execute("DROP VIEW follow_periods")
-    # PostgreSQL lets views of others that read this one stay.
+    # PostgreSQL keeps views of others that read this one.
     op.execute(PERIODS.format(" OR REPLACE" if is_postgresql else "", ", unsubscribe_reason"))
 
 

@@ -1,6 +1,6 @@
-"""What runs have done together is kept apart from them, so that old ones may be deleted.
+"""Sums over all runs are stored apart, so that old runs may be deleted.
 
-An idle run reads few rows, whatever the account; the views say from when on they are complete.
+An idle run reads few rows, however large the account; views say since when they are complete.
 """
 
 import sqlalchemy as sa
@@ -47,7 +47,7 @@ def upgrade() -> None:
         op.add_column("runs", sa.Column(name, sa.BigInteger()))
     create_totals()
     fill_totals(is_sqlite)
-    # From now on "due" is only who has never been asked about, or is to be asked about again.
+    # From now on a row is due only if it was never enriched, or is to be enriched again.
     op.execute(
         "UPDATE followers SET enriched_at = NULL WHERE subscribe AND enriched_at < "
         "(SELECT backfill_started_at FROM accounts WHERE accounts.id = followers.account_id "
@@ -91,7 +91,7 @@ def create_totals() -> None:
 
 
 def fill_totals(is_sqlite: bool) -> None:
-    """Add up the runs that have ended."""
+    """Fill the sums from the runs that have ended."""
     seconds = (
         "max(0, (julianday(finished_at) - julianday(started_at)) * 86400)"
         if is_sqlite
@@ -114,7 +114,7 @@ def fill_totals(is_sqlite: bool) -> None:
 
 
 def create_views(is_sqlite: bool) -> None:
-    if is_sqlite:  # PostgreSQL replaces it, so that views of others that read it may stay
+    if is_sqlite:  # PostgreSQL replaces it, which keeps views of others that read it
         op.execute("DROP VIEW daily_follower_changes")
     op.execute(
         """

@@ -1,4 +1,4 @@
-"""Quarantine keeps the rid of a refusal; an account knows that profiles lack their unionid."""
+"""Quarantine has the rid of a refusal; an account records that profiles lack their unionid."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -29,15 +29,15 @@ def open_account(context: click.Context) -> Iterator[tuple["Store", "Account | N
     """Open the store; yield it and the account of the settings, or the only one stored."""
     with open_database(context) as (store, appid):
         if appid is None:
-            appids = store.get_appids()
+            appids = store.accounts.get_appids()
             if len(appids) > 1:
                 raise SettingsError(
                     f"SYNCJOB_APPID is not set, and the database holds {len(appids)} accounts; "
                     f"expected one of {', '.join(appids)}"
                 )
             appid = appids[0] if appids else ""
-        account = store.get_account(appid)
-        others = store.get_appids() if account is None else []
+        account = store.accounts.get(appid)
+        others = store.accounts.get_appids() if account is None else []
         if others:
             click.echo(
                 f"{appid} is not in the database, which holds {', '.join(others)}.", err=True

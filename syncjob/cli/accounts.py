@@ -37,8 +37,11 @@ def accounts(context: click.Context, as_json: bool) -> None:
         return
     with open_database(context) as (store, _):
         found = [
-            (store.get_status(account), (store.find_openid(account.id) or "")[:PREFIX])
-            for account in store.get_accounts()
+            (
+                store.reports.get_status(account),
+                (store.followers.find_openid(account.id) or "")[:PREFIX],
+            )
+            for account in store.accounts.get_all()
         ]
     if as_json:
         told = [_as_json(status, prefix) for status, prefix in found]
@@ -111,10 +114,10 @@ def remove(context: click.Context, appid: str, erase: bool, yes: bool, dry_run: 
     from syncjob.job.removal import remove_account, require_removable
 
     with open_database(context) as (store, _):
-        account = store.get_account(appid)
+        account = store.accounts.get(appid)
         if account is None:
-            raise SettingsError(_unknown(appid, store.get_appids()))
-        rows = store.count_rows(account.id)
+            raise SettingsError(_unknown(appid, store.accounts.get_appids()))
+        rows = store.removal.count_rows(account.id)
         if dry_run:
             click.echo(_counted(rows))
             return

@@ -90,7 +90,9 @@ def _text(store: "Store", account: "Account", every: timedelta | None) -> str:
     from syncjob.job.timing import next_sweep_at
 
     registry = CollectorRegistry()
-    now = store.get_account(account.appid) or account  # a run may have parked since
+    now = store.accounts.get(account.appid) or account  # a run may have parked since
     at = next_sweep_at(store, now, every)
-    registry.register(AccountMetrics(store.get_status(now), store.get_totals(now.id), at))
+    registry.register(
+        AccountMetrics(store.reports.get_status(now), store.reports.get_totals(now.id), at)
+    )
     return generate_latest(registry).decode("utf-8")

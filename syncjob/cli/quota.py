@@ -30,7 +30,7 @@ def quota(context: click.Context, as_json: bool) -> None:
     from syncjob.cli.render import quotas_as_json, quotas_in_words
 
     with open_account(context) as (store, account):
-        found = [] if account is None else store.get_quota_uses(account.id)
+        found = [] if account is None else store.quotas.get_uses(account.id)
     if as_json:
         click.echo(json.dumps(quotas_as_json(found), indent=2))
     else:
@@ -47,7 +47,7 @@ EXAMPLE (when a quota was cleared in WeChat's console)
 def forget(context: click.Context) -> None:
     """Let the next run call what WeChat has said is used up today."""
     with open_account(context) as (store, account):
-        count = 0 if account is None else store.forget_exhausted(account.id)
+        count = 0 if account is None else store.quotas.forget_exhausted(account.id)
     if count:
         click.echo(f"Forgotten: {count} used-up quota{'s' if count > 1 else ''}; runs call again.")
     else:

@@ -59,7 +59,7 @@ def status(
         if account is None:
             click.echo("{}" if as_json else "No run yet. Start with: syncjob sync")
             context.exit(ExitCode.DONE if max_age is None else ExitCode.FAILED)
-        found, next_at = store.get_status(account), next_sweep_at(store, account, every)
+        found, next_at = store.reports.get_status(account), next_sweep_at(store, account, every)
     died = found.running is not None and is_dead(found.running.holder or "")
     click.echo(
         json.dumps(status_as_json(found, next_at, died=died), indent=2, ensure_ascii=False)
@@ -85,7 +85,11 @@ def _show_count(context: click.Context, day: date, as_json: bool) -> None:
             raise click.UsageError(f"--at: {day} has not come yet")
         # The day's end where WeChat counts its days, as in daily_follower_changes.
         end = datetime.combine(day + timedelta(days=1), time(), CHINA)
-        count = FollowerCount(0, None, None) if account is None else store.count_at(account.id, end)
+        count = (
+            FollowerCount(0, None, None)
+            if account is None
+            else store.reports.count_at(account.id, end)
+        )
     if as_json:
         since = count.complete_since
         told = {
@@ -132,12 +136,12 @@ def runs(context: click.Context, as_json: bool, every: bool, failed: bool, limit
             click.echo("[]" if as_json else "No run yet. Start with: syncjob sync")
             return
         statuses: tuple[RunStatus, ...] | None = ("failed", "abandoned") if failed else None
-        found = store.get_runs(account.id, limit, idle=every, statuses=statuses)
-        calls = store.get_calls([run.id for run in found]) if as_json else {}
+        found = store.runs.get_latest(account.id, limit, idle=every, statuses=statuses)
+        calls = store.runs.get_calls([run.id for run in found]) if as_json else {}
         idle = 0
         if not (as_json or every or failed):
             is_whole = len(found) < limit
-            idle = store.count_idle_runs(account.id, behind=0 if is_whole else found[-1].id)
+            idle = store.runs.count_idle(account.id, behind=0 if is_whole else found[-1].id)
     if as_json:
         told = [run_as_json(run, account.appid, calls[run.id]) for run in found]
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))

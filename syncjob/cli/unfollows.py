@@ -49,10 +49,10 @@ def unfollows(context: click.Context, as_json: bool, sample: int) -> None:
             return
         found = Missing(
             account,
-            store.count_candidates(account.id),
-            store.get_candidates(account.id, after="", limit=sample) if sample else [],
-            *store.count_unanswered(account.id),
-            store.get_unanswered(account.id, limit=sample) if sample else [],
+            store.unfollows.count_candidates(account.id),
+            store.unfollows.get_candidates(account.id, after="", limit=sample) if sample else [],
+            *store.unfollows.count_unanswered(account.id),
+            store.unfollows.get_unanswered(account.id, limit=sample) if sample else [],
         )
     if as_json:
         click.echo(json.dumps(missing_as_json(found), indent=2, ensure_ascii=False))
@@ -92,4 +92,4 @@ def _decide(context: click.Context, *, approve: bool) -> int:
     with open_account(context) as (store, account):
         if account is None or account.parked_at is None:
             raise SyncjobError("nothing is parked, so there is nothing to decide")
-        return store.decide_parked(account.id, approve=approve)
+        return store.unfollows.decide_parked(account.id, approve=approve)

@@ -1,15 +1,16 @@
-"""Which clock the database's instants are read from.
+"""The clock of the stored instants.
 
-On PostgreSQL the server's, so that hosts whose clocks disagree agree on heartbeats and tokens; on
-SQLite, which has none of its own, the machine's. A test may put another in its place.
+The server's if it has one, so that hosts whose clocks disagree agree on heartbeats and tokens; else
+the machine's. Tests may replace it.
 """
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Engine, Interval, bindparam, func, literal
+from sqlalchemy import ColumnElement, bindparam, literal
 
 from syncjob.database.column_types import UTCDateTime
+from syncjob.database.dialects.base import Dialect
 
 Clock = Callable[[], datetime]
 
@@ -20,14 +21,14 @@ def machine_clock() -> datetime:
 
 
 class DatabaseClock:
-    """Instants as SQL expressions, to be written or compared inside a statement."""
+    """The current time as an SQL expression."""
 
-    def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
-        asks_server = clock is None and engine.dialect.name == "postgresql"
-        self._clock = None if asks_server else clock or machine_clock
+    def __init__(self, dialect: Dialect, clock: Clock | None = None) -> None:
+        self._dialect = dialect
+        self._clock = clock or (None if dialect.has_clock else machine_clock)
 
     def parameter(self) -> tuple[ColumnElement[datetime], dict[str, datetime]]:
-        """Return now for a statement that is kept, and the parameters that it is executed with."""
+        """Return now for a statement that is cached, and the parameters to execute it with."""
         if self._clock is None:
             return self.now(), {}
         return bindparam("now", type_=UTCDateTime), {"now": self._clock()}
@@ -36,5 +37,4 @@ class DatabaseClock:
         """Return now, moved by `offset`."""
         if self._clock is not None:
             return literal(self._clock() + offset, UTCDateTime)
-        now = func.clock_timestamp(type_=UTCDateTime())
-        return now + literal(offset, Interval) if offset else now
+        return self._dialect.server_now(offset)

@@ -1,16 +1,17 @@
-"""How many followers an account has: counted once a run, not whenever somebody asks."""
+"""How many followers an account has: counted once a run, not by each reader."""
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import func, or_, select
 
 from syncjob.database.tables import followers, runs
+from syncjob.database.transactions import Transaction
 from syncjob.errors import ExitCode
 
 # A run that has none of these has changed no follower.
 CHANGES = ("pages", "new", "returned", "enriched", "skipped", "unfollowed")
-# So many of the newest runs are looked at: those that died without changing anybody are few.
-LOOKED_AT = 10
+# How many of the newest runs to look at: few runs in a row die without changing a follower.
+LATEST_RUNS = 10
 
 
 class Counts(NamedTuple):
@@ -20,32 +21,32 @@ class Counts(NamedTuple):
     subscribed: int
 
 
-def get(connection: Connection, account_id: int) -> Counts:
-    """Return how many followers there are; counts them only if a run has changed some since."""
-    return _get_counted(connection, account_id) or _count(connection, account_id)
+def get(tx: Transaction, account_id: int) -> Counts:
+    """Return how many followers there are; count only if a run has changed some since."""
+    return _get_counted(tx, account_id) or _count(tx, account_id)
 
 
 def get_at_end(
-    connection: Connection, account_id: int, status: str, exit_code: int | None
+    tx: Transaction, account_id: int, status: str, exit_code: int | None
 ) -> Counts | None:
     """Return how many there are at the end of a run; None if they cannot be counted now.
 
-    A run that a signal ends has no time to count. Where the database failed, the followers may be
-    locked, and the run's end is still to be recorded.
+    A run that a signal ends has no time to count. After a failure of the database the followers
+    may be locked, and the end of the run must be recorded all the same.
     """
     if status == "interrupted" or exit_code == ExitCode.DATABASE:
-        return _get_counted(connection, account_id)
-    return get(connection, account_id)
+        return _get_counted(tx, account_id)
+    return get(tx, account_id)
 
 
-def _get_counted(connection: Connection, account_id: int) -> Counts | None:
-    """Return what the last run that changed somebody has counted, None if it has not."""
+def _get_counted(tx: Transaction, account_id: int) -> Counts | None:
+    """Return the counts of the last run that changed a follower, None if it has none."""
     changed = or_(*(runs.c[name] > 0 for name in CHANGES))
-    newest = connection.execute(
+    newest = tx.connection.execute(
         select(runs.c.followers, runs.c.subscribed, changed)
         .where(runs.c.account_id == account_id)
         .order_by(runs.c.id.desc())
-        .limit(LOOKED_AT)
+        .limit(LATEST_RUNS)
     )
     for count, subscribed, has_changed in newest:
         if count is not None and subscribed is not None:
@@ -55,8 +56,8 @@ def _get_counted(connection: Connection, account_id: int) -> Counts | None:
     return None
 
 
-def _count(connection: Connection, account_id: int) -> Counts:
-    row = connection.execute(
+def _count(tx: Transaction, account_id: int) -> Counts:
+    row = tx.connection.execute(
         select(func.count(), func.count().filter(followers.c.subscribe.is_(True))).where(
             followers.c.account_id == account_id
         )

@@ -1,23 +1,24 @@
-"""Whose the tables of a schema are: ours, by our version table, or another program's.
+"""Which tables of a schema are ours, and which belong to another program.
 
 Several programs may share a database, and several Alembic programs a schema. So the revision is in
-a table of our own, and a table of one of our names is ours only where that one says so.
+a version table of our own; a table with one of our names is ours only if that one is there.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, inspect, text
+from sqlalchemy import Connection, inspect, text
 
+from syncjob.database.dialects import dialect_of
 from syncjob.database.tables import metadata
 from syncjob.errors import DatabaseError
 
 VERSION_TABLE = "syncjob_version"
 VIEWS = ("current_followers", "follow_periods", "daily_follower_changes", "daily_api_calls")
-# Until revision 0007 it was Alembic's usual one, which other programs use as well.
+# Until revision 0007 it was Alembic's default table, which other programs use as well.
 FORMER_TABLE = "alembic_version"
 FORMER_REVISIONS = frozenset(f"{number:04}" for number in range(1, 8))
-# Of the first revision: nobody else has all of these.
+# Columns of the first revision: no other program has all of these tables with them.
 MARKS = {
     "accounts": {"appid"},
     "followers": {"account_id", "openid", "subscribe"},
@@ -25,37 +26,24 @@ MARKS = {
     "runs": {"account_id", "heartbeat_at"},
 }
 
-# What a name without a schema means, and whether that is where a new table would be made.
-VISIBLE = text(
-    """
-    SELECT c.relname, n.nspname, n.nspname = current_schema()
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relname = ANY(CAST(:names AS text[])) AND pg_table_is_visible(c.oid)
-    """
-)
-OF_SQLITE = text(
-    "SELECT lower(name), 'main', 1 FROM sqlite_master WHERE lower(name) IN :names"
-).bindparams(bindparam("names", expanding=True))
-
 
 class Names(NamedTuple):
-    """What is there of names that are ours, by name: its schema, and whether it is in our way."""
+    """Which of our names are taken: the schema of each, and the names in the way of new tables."""
 
     schemas: dict[str, str]
     in_the_way: list[str]
 
 
 def look(connection: Connection) -> Names:
-    """See which of our names are taken."""
+    """Look up which of our names are taken."""
     names = [VERSION_TABLE, FORMER_TABLE, *metadata.tables, *VIEWS]
-    statement = VISIBLE if connection.dialect.name == "postgresql" else OF_SQLITE
-    rows = connection.execute(statement, {"names": names}).all()
+    rows = dialect_of(connection).find_tables(connection, names)
     ours = {name: schema for name, schema, _ in rows}
     return Names(ours, sorted(name for name, _, here in rows if here and name != FORMER_TABLE))
 
 
 def get_revision(connection: Connection) -> str | None:
-    """Return the revision the database is at, None if it has no schema of ours."""
+    """Return the revision of the database, None if it has no schema of ours."""
     schemas = look(connection).schemas
     if VERSION_TABLE in schemas:
         found: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608 - a name of ours
@@ -64,9 +52,9 @@ def get_revision(connection: Connection) -> str | None:
 
 
 def adopt(connection: Connection) -> None:
-    """Move the revision from Alembic's usual table to ours, if it is ours.
+    """Move the revision from Alembic's default table to our own, if it is ours.
 
-    The usual one is dropped if nothing else is in it.
+    The default table is dropped if nothing else is in it.
     """
     schemas = look(connection).schemas
     if VERSION_TABLE in schemas:
@@ -94,7 +82,7 @@ def adopt(connection: Connection) -> None:
 
 
 def require_room(connection: Connection) -> None:
-    """Raise DatabaseError if another program has tables of our names where ours would be made."""
+    """Raise DatabaseError if another program has tables of our names in the way of ours."""
     taken = look(connection).in_the_way
     if VERSION_TABLE in taken:
         raise DatabaseError(
@@ -152,27 +140,26 @@ def _refuse_missing(names: Iterable[str]) -> None:
 
 
 def work_in_its_schema(connection: Connection) -> None:
-    """Have the transaction make new tables where the others are, wherever search_path begins."""
+    """Have the transaction create new tables beside the others, wherever search_path begins."""
     schema = _schema_of(connection, VERSION_TABLE) or _schema_of(connection, FORMER_TABLE)
     if schema is not None:
-        path = text("SELECT set_config('search_path', quote_ident(:schema), true)")
-        connection.execute(path, {"schema": schema})
+        dialect_of(connection).create_in(connection, schema)
 
 
 def _schema_of(connection: Connection, name: str) -> str | None:
-    """Return the schema of a table; None on SQLite, which has none."""
-    if connection.dialect.name != "postgresql":
+    """Return the schema of a table; None if the database has no schemas."""
+    if not dialect_of(connection).has_schemas:
         return None
     return look(connection).schemas.get(name)
 
 
 def _former_revision(connection: Connection, schemas: dict[str, str]) -> str | None:
-    """Return our revision in Alembic's usual table; another program's is None."""
+    """Return our revision in Alembic's default table, None if that is another program's."""
     schema = schemas.get(FORMER_TABLE)
     if schema is None or any(schemas.get(name) != schema for name in MARKS):
         return None
     inspector = inspect(connection)
-    where = schema if connection.dialect.name == "postgresql" else None
+    where = schema if dialect_of(connection).has_schemas else None
     for name, marks in MARKS.items():
         if not marks <= {column["name"] for column in inspector.get_columns(name, schema=where)}:
             return None

@@ -1,7 +1,6 @@
-"""Statements that store what WeChat says of people: profiles, and the follow periods they tell.
+"""Statements that store profiles, and what they say of follow periods.
 
-They work on all answers that are staged (`told`) at once. Each runs inside a transaction that the
-store opens.
+They work on all answers that are staged at once (see `staging`).
 """
 
 from collections.abc import Sequence
@@ -12,35 +11,29 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Connection,
-    Dialect,
     and_,
     bindparam,
     case,
     exists,
     func,
-    insert,
     literal,
     not_,
     or_,
     select,
 )
 
-from syncjob.database import dialects, quarantine, unionids
+from syncjob.database import periods, quarantine, unionids
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import ID
-from syncjob.database.dialects import later, openid_rows
-from syncjob.database.failures import require_stored
-from syncjob.database.followers import backfill_started_at
-from syncjob.database.patience import NotPlain
+from syncjob.database.conditions import backfill_started_at
+from syncjob.database.dialects.base import Dialect, Staged
+from syncjob.database.staging import PROFILE_FIELDS, staged_profiles
 from syncjob.database.tables import (
     followers,
-    past_follow_periods,
-    sweeps,
     unfollow_candidates,
 )
 from syncjob.database.tables import quarantine as quarantined
-from syncjob.database.told import PROFILE_FIELDS, Staged, looked_up, told
+from syncjob.database.transactions import NotNew, Transaction, require_stored
 from syncjob.model import HeldPages, UnionidConflict, UserInfo
 
 # What WeChat stopped sending, or sends blank at times, must not wipe out what is stored.
@@ -58,23 +51,22 @@ NEVER_ERASED = (
 
 
 def save(
-    connection: Connection,
-    clock: DatabaseClock,
+    tx: Transaction,
     account_id: int,
     infos: Sequence[UserInfo],
     held: HeldPages,
     *,
     confirmed: bool,
-    plainly: bool,
+    assume_new: bool,
 ) -> list[UnionidConflict]:
     """Store answers of `subscribe: 1`: the profiles, and what they say of follow periods.
 
-    Unless `confirmed`, those whose unionid is in conflict are left out, and the conflicts
-    returned; and nothing is stored of whoever is marked as gone, since that was answered after
-    these. A confirmed answer subscribes them again. Lets those that are stored out of quarantine,
-    and takes them off the candidates. Whom a held page lists is added; see `pages.add` for the
-    order. To add all of them `plainly` is a quarter cheaper, an IntegrityError if one is there
-    already, and NotPlain if one is in conflict.
+    Unless `confirmed`, answers whose unionid is in conflict are left out, and the conflicts
+    returned; and nothing is stored of followers that are marked as gone, since that was answered
+    after these. A confirmed answer subscribes them again. Those that are stored leave quarantine
+    and the candidates. Followers that a held page lists are added; see `pages.add` for the order.
+    `assume_new` makes adding a quarter cheaper: a row that is there already is an IntegrityError,
+    and a conflict NotNew.
     """
     by_openid = {info.openid: info for info in infos}
     if not by_openid:
@@ -82,39 +74,37 @@ def save(
     infos = list(by_openid.values())
     if held.pages:
         infos.sort(key=attrgetter("openid"))
-    staged = Staged(connection, infos, held.pages)
+    staged = tx.dialect.stage(tx.connection, infos, held.pages)
     conflicts: list[UnionidConflict] = []
-    # Nearly always no answer contradicts what is stored, which is seen while writing.
-    look = staged.execute(_look(), {"account": account_id}, columns=("openid", "unionid"))
-    has_another_owner, waits = tuple(look.one())
+    # Nearly always no answer contradicts what is stored; the upsert itself finds those that do.
+    rare = staged.execute(_rare_cases(), {"account": account_id}, columns=("openid", "unionid"))
+    has_another_owner, is_anybody_waiting = tuple(rare.one())
     shared = not confirmed and (has_another_owner or unionids.are_repeated(infos))
-    write = partial(
-        _write, connection.dialect, clock, account_id, held.sweep_id, confirmed=confirmed
-    )
-    if shared and plainly:
-        raise NotPlain
-    if shared or write(staged, upsert=not plainly) < len(infos):
+    write = partial(_write, tx, account_id, held.sweep_id, confirmed=confirmed)
+    if shared and assume_new:
+        raise NotNew
+    if shared or write(staged, upsert=not assume_new) < len(infos):
         if not confirmed:
-            conflicts = unionids.get_conflicts(connection, account_id, infos)
+            conflicts = unionids.find_conflicts(tx, account_id, infos)
             left_out = {conflict.openid for conflict in conflicts}
             infos = [info for info in infos if info.openid not in left_out]
-            staged = Staged(connection, infos, held.pages)
+            staged = tx.dialect.stage(tx.connection, infos, held.pages)
         if infos:
-            _archive_periods(connection, staged, account_id, confirmed=confirmed)
+            periods.archive(tx, staged, account_id, confirmed=confirmed)
             written = write(staged, upsert=True, contradicting=True)
             left_alone = 0 if confirmed else _count_gone(staged, account_id)
             require_stored(followers.name, written, len(infos) - left_alone)
-    if waits:
-        _let_out(connection, account_id, infos)
+    if is_anybody_waiting:
+        _settle(tx, account_id, infos)
     return conflicts
 
 
 @lru_cache(maxsize=1)
-def _look() -> Any:
-    """Return the SELECT of what is hardly ever so, in one: each statement costs a turn.
+def _rare_cases() -> Any:
+    """Return the SELECT of what hardly ever is the case, as one statement to save round trips.
 
-    Whether the unionid of somebody staged is another follower's, and whether anybody waits to be
-    let out of quarantine, or off the candidates.
+    Whether a staged unionid is another follower's, and whether the account has anybody in
+    quarantine or among the candidates.
     """
     account_id = bindparam("account", type_=ID)
     waits = or_(
@@ -124,80 +114,8 @@ def _look() -> Any:
     return select(unionids.has_another_owner(), waits)
 
 
-def _is_return(answered: Any) -> ColumnElement[bool]:
-    """Return the condition of an answer that is of another follow period than the stored one.
-
-    `subscribe_time` is that of the last follow. Without one, whoever had been marked as gone and
-    follows again has returned; with the old one, they had never left.
-    """
-    untold = or_(answered.subscribe_time.is_(None), followers.c.subscribe_time.is_(None))
-    return or_(
-        and_(followers.c.unfollowed_before.is_not(None), untold),
-        func.coalesce(answered.subscribe_time > followers.c.subscribe_time, literal(False)),
-    )
-
-
-def _archive_periods(
-    connection: Connection, staged: Staged, account_id: int, *, confirmed: bool
-) -> None:
-    """Keep the periods that ended: as they were noted, or, if not, before the new ones began."""
-    stored = select(_is_return(told.c)).where(
-        followers.c.account_id == account_id,
-        followers.c.openid == told.c.openid,
-        or_(followers.c.subscribe, literal(confirmed)),
-    )
-    when = ("openid", "subscribe_time")
-    statement = select(told.c.openid).where(looked_up(stored).is_(True))
-    returned = list(staged.execute(statement, columns=when).scalars())
-    if not returned:
-        return
-    candidate = (
-        select(unfollow_candidates.c.following_at)
-        .where(
-            unfollow_candidates.c.account_id == followers.c.account_id,
-            unfollow_candidates.c.openid == followers.c.openid,
-        )
-        .correlate(followers)
-    )
-    # The last sealed sweep that was over before they came back had them, unless it, or one before
-    # it, had missed them: `following_at` is of the last one that had not.
-    following_at = (
-        select(sweeps.c.started_at)
-        .where(
-            sweeps.c.account_id == account_id,
-            sweeps.c.status == "sealed",
-            sweeps.c.finished_at < told.c.subscribe_time,
-            or_(~candidate.exists(), sweeps.c.started_at <= candidate.scalar_subquery()),
-        )
-        .order_by(sweeps.c.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    ended = select(
-        followers.c.account_id,
-        followers.c.openid,
-        followers.c.followed_after,
-        followers.c.followed_before,
-        case(
-            (followers.c.unfollowed_before.is_not(None), followers.c.unfollowed_after),
-            else_=later(connection.dialect, following_at, followers.c.followed_after),
-        ),
-        func.coalesce(followers.c.unfollowed_before, told.c.subscribe_time),
-        func.coalesce(followers.c.unsubscribe_reason, literal("answered")),
-    ).where(
-        followers.c.account_id == account_id,
-        followers.c.openid == told.c.openid,
-        followers.c.openid.in_(openid_rows(connection, returned)),
-        told.c.openid.in_(openid_rows(connection, returned)),
-    )
-    columns = ["account_id", "openid", "followed_after", "followed_before"]
-    columns += ["unfollowed_after", "unfollowed_before", "unsubscribe_reason"]
-    staged.execute(insert(past_follow_periods).from_select(columns, ended), columns=when)
-
-
 def _write(
-    dialect: Dialect,
-    clock: DatabaseClock,
+    tx: Transaction,
     account_id: int,
     sweep_id: int,
     staged: Staged,
@@ -206,14 +124,14 @@ def _write(
     confirmed: bool,
     contradicting: bool = False,
 ) -> int:
-    """Write the staged answers into followers; return how many were written.
+    """Write the staged answers into followers; return how many rows were written.
 
-    With `upsert` also into rows that are there, but not into those that they contradict, unless
-    `contradicting`; and into those of people who are marked as gone only if `confirmed` as well.
-    Without, a row that is there is an IntegrityError.
+    With `upsert` rows that are there are updated, except those that the answer contradicts, unless
+    `contradicting`; and rows of followers marked as gone only if `confirmed` as well. Without it, a
+    row that is there is an IntegrityError.
     """
-    _, now = clock.parameter()
-    statement = _statement(dialect, clock, upsert, contradicting, confirmed)
+    _, now = tx.clock.parameter()
+    statement = _statement(tx.dialect, tx.clock, upsert, contradicting, confirmed)
     values = {"account": account_id, "sweep": sweep_id, **now}
     return staged.execute(statement, values, preserve_rowcount=True).rowcount
 
@@ -222,34 +140,35 @@ def _write(
 def _statement(
     dialect: Dialect, clock: DatabaseClock, upsert: bool, contradicting: bool, confirmed: bool
 ) -> Any:
-    """Return an INSERT, or an upsert: PostgreSQL may plan an UPDATE of the staged rows badly.
+    """Return an INSERT, or an upsert.
 
-    (It may join them with the whole table; that costs ten times as much.)
+    Not an UPDATE: PostgreSQL may join the staged rows with the whole table, which costs ten times
+    as much.
     """
     account_id = bindparam("account", type_=ID)
     now, _ = clock.parameter()
     # A clock that was set back must not leave a row due for the same backfill again.
-    enriched_at = later(dialect, now, backfill_started_at(account_id))
-    # There is no row yet of whom a held page lists; and should one have been deleted meanwhile, it
-    # comes back: WeChat says that they follow.
-    is_listed = told.c.first_page.is_not(None)
+    enriched_at = dialect.later(now, backfill_started_at(account_id))
+    # Those that a held page lists have no row yet; and should a row have been deleted meanwhile, it
+    # is added again: WeChat says that they follow.
+    is_listed = staged_profiles.c.first_page.is_not(None)
     row = {
         "account_id": account_id,
-        **{name: told.c[name] for name in ("openid", *PROFILE_FIELDS, "first_page")},
+        **{name: staged_profiles.c[name] for name in ("openid", *PROFILE_FIELDS, "first_page")},
         "first_sweep_id": case((is_listed, bindparam("sweep", type_=BigInteger))),
         "first_seen_at": now,
         "enriched_at": enriched_at,
         "changed_at": now,
-        "followed_after": told.c.subscribe_time,  # no sweep before has looked for them
-        "followed_before": func.coalesce(told.c.subscribe_time, now),
+        "followed_after": staged_profiles.c.subscribe_time,  # no earlier sweep has missed them
+        "followed_before": func.coalesce(staged_profiles.c.subscribe_time, now),
     }
     # SQLite takes the ON of ON CONFLICT for a join's, unless a WHERE stands before it.
-    rows = select(*row.values()).where(told.c.openid.is_not(None))
-    statement = dialects.insert(dialect)(followers).from_select(list(row), rows)
+    rows = select(*row.values()).where(staged_profiles.c.openid.is_not(None))
+    statement = dialect.insert(followers).from_select(list(row), rows)
     if not upsert:
         return statement
-    answered = statement.excluded
-    returned = _is_return(answered)
+    answered = dialect.proposed(statement)
+    returned = periods.is_return(answered)
     unionid = func.nullif(answered.unionid, "")
     another_unionid = func.coalesce(unionid != func.nullif(followers.c.unionid, ""), literal(False))
     profile = {name: _new_value(name, answered[name]) for name in PROFILE_FIELDS}
@@ -270,7 +189,7 @@ def _statement(
             answered.subscribe_time,
             case((returned, now), else_=followers.c.followed_before),
         ),
-        # Together, or the database refuses: who is not subscribed has an end.
+        # Together, for the CHECK: a follower that is not subscribed has an end.
         "subscribe": True,
         "unsubscribed_at": None,
         "unsubscribe_reason": None,
@@ -283,9 +202,7 @@ def _statement(
         where = and_(followers.c.subscribe.is_(True), not_(or_(another_unionid, returned)))
     elif confirmed:
         where = None
-    return statement.on_conflict_do_update(
-        index_elements=["account_id", "openid"], set_=values, where=where
-    )
+    return dialect.or_update(statement, ["account_id", "openid"], values, where)
 
 
 def _new_value(name: str, answered: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -299,22 +216,22 @@ def _new_value(name: str, answered: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _count_gone(staged: Staged, account_id: int) -> int:
-    """Return how many of the staged are marked as gone: an unconfirmed answer is not for them."""
+    """Count the staged that are marked as gone: an unconfirmed answer does not change them."""
     gone = select(func.count()).where(
         followers.c.account_id == account_id,
-        followers.c.openid == told.c.openid,
+        followers.c.openid == staged_profiles.c.openid,
         followers.c.subscribe.is_(False),
     )
     return int(staged.execute(gone, columns=("openid",)).scalar_one())
 
 
-def _let_out(connection: Connection, account_id: int, infos: Sequence[UserInfo]) -> None:
-    """These wait for nothing any more."""
+def _settle(tx: Transaction, account_id: int, infos: Sequence[UserInfo]) -> None:
+    """Take these off quarantine and the candidates."""
     openids = [info.openid for info in infos]
-    quarantine.let_out(connection, account_id, openids)
-    connection.execute(
+    quarantine.let_out(tx, account_id, openids)
+    tx.connection.execute(
         unfollow_candidates.delete().where(
             unfollow_candidates.c.account_id == account_id,
-            unfollow_candidates.c.openid.in_(openid_rows(connection, openids)),
+            unfollow_candidates.c.openid.in_(tx.dialect.openid_rows(openids)),
         )
     )

@@ -1,15 +1,13 @@
-"""Statements on WeChat's quotas: calls that runs have sent, and what WeChat says is left."""
+"""Quotas: how many calls runs have sent, and what WeChat says is left of each endpoint's day."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
-    Dialect,
     Select,
     Table,
     and_,
@@ -19,98 +17,130 @@ from sqlalchemy import (
     update,
 )
 
-from syncjob.database.clock import DatabaseClock
-from syncjob.database.dialects import insert
+from syncjob.database.dialects.base import Dialect
 from syncjob.database.tables import api_calls, api_errors, quotas, runs, sweeps
+from syncjob.database.transactions import Database, Transaction, reads, writes
 from syncjob.model import QuotaState, QuotaUse, ToldQuota, Traffic, quota_day
 
-FEW = 100  # runs that are named one by one
+FEW = 100  # run ids that an IN lists one by one
 
 
-def count(connection: Connection, run_id: int, traffic: Traffic) -> None:
-    """Record how many calls a run has sent until now; what is recorded never falls."""
+@dataclass
+class Quotas:
+    """The quota day of each endpoint, by account."""
+
+    database: Database
+
+    @reads
+    def get(self, tx: Transaction, account_id: int, cgi_path: str) -> QuotaState:
+        """Return what is known of an endpoint's quota day."""
+        today = _today(tx)
+        exhausted_at = tx.connection.scalar(
+            select(quotas.c.exhausted_at).where(*_is(account_id, cgi_path))
+        )
+        total = tx.connection.scalar(
+            select(sweeps.c.total_last)
+            .where(sweeps.c.account_id == account_id, sweeps.c.total_last.is_not(None))
+            .order_by(sweeps.c.id.desc())
+            .limit(1)
+        )
+        of_this = _calls_on(account_id, today).where(api_calls.c.cgi_path == cgi_path)
+        calls: Any = tx.connection.scalar(of_this)
+        exhausted = exhausted_at is not None and quota_day(exhausted_at) == today
+        return QuotaState(int(calls), exhausted, total)
+
+    @writes
+    def save(self, tx: Transaction, account_id: int, cgi_path: str, reported: ToldQuota) -> None:
+        """Store what WeChat says of an endpoint's day; with calls left it is not exhausted."""
+        values = {
+            "daily_limit": reported.daily_limit,
+            "used": reported.used,
+            "told_at": tx.clock.now(),
+        }
+        if reported.remain:
+            values["exhausted_at"] = None
+        _save(tx, account_id, cgi_path, values)
+
+    @reads
+    def get_uses(self, tx: Transaction, account_id: int) -> list[QuotaUse]:
+        """Return each endpoint that was called today or that WeChat has reported on, by name."""
+        return find_uses(tx, account_id)
+
+    @writes
+    def forget_exhausted(self, tx: Transaction, account_id: int) -> int:
+        """Forget which quotas WeChat has said are used up; return how many."""
+        forgotten = update(quotas).where(
+            quotas.c.account_id == account_id, quotas.c.exhausted_at.is_not(None)
+        )
+        return tx.connection.execute(forgotten.values(exhausted_at=None)).rowcount
+
+
+def count(tx: Transaction, run_id: int, traffic: Traffic) -> None:
+    """Record how many calls a run has sent until now; a recorded count never falls."""
     for table, counted in ((api_calls, traffic.spent), (api_errors, traffic.failed)):
         if counted:
             rows = [{"run_id": run_id, **asdict(one)} for one in counted]
-            connection.execute(_count_statement(connection.dialect, table), rows)
+            tx.connection.execute(_count_statement(tx.dialect, table), rows)
 
 
 @lru_cache(maxsize=8)  # it is executed with each page and group
 def _count_statement(dialect: Dialect, table: Table) -> Any:
-    statement = insert(dialect)(table)
-    return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_={"calls": statement.excluded.calls},
-        # Of two threads that write, the slower one knows of fewer.
-        where=statement.excluded.calls > table.c.calls,
+    statement = dialect.insert(table)
+    calls = dialect.proposed(statement).calls
+    return dialect.or_update(
+        statement,
+        table.primary_key.columns,
+        {"calls": calls},
+        # Of two threads that write, the slower one has counted fewer.
+        where=calls > table.c.calls,
     )
 
 
-def get_state(
-    connection: Connection, clock: DatabaseClock, account_id: int, cgi_path: str
-) -> QuotaState:
-    """Return what is known of an endpoint's day."""
-    today = _today(connection, clock)
-    exhausted_at = connection.scalar(
-        select(quotas.c.exhausted_at).where(*_is(account_id, cgi_path))
-    )
-    total = connection.scalar(
-        select(sweeps.c.total_last)
-        .where(sweeps.c.account_id == account_id, sweeps.c.total_last.is_not(None))
-        .order_by(sweeps.c.id.desc())
-        .limit(1)
-    )
-    of_this = _calls_on(account_id, today).where(api_calls.c.cgi_path == cgi_path)
-    calls: Any = connection.scalar(of_this)
-    exhausted = exhausted_at is not None and quota_day(exhausted_at) == today
-    return QuotaState(int(calls), exhausted, total)
-
-
-def save_told(
-    connection: Connection, clock: DatabaseClock, account_id: int, cgi_path: str, told: ToldQuota
-) -> None:
-    """Keep what WeChat says of an endpoint; with some of it left, it is not exhausted any more."""
-    values = {"daily_limit": told.daily_limit, "used": told.used, "told_at": clock.now()}
-    if told.remain:
-        values["exhausted_at"] = None
-    _save(connection, account_id, cgi_path, values)
-
-
-def exhaust(connection: Connection, clock: DatabaseClock, account_id: int, cgi_path: str) -> None:
+def exhaust(tx: Transaction, account_id: int, cgi_path: str) -> None:
     """Remember that WeChat has just said that an endpoint's quota is used up."""
-    _save(connection, account_id, cgi_path, {"exhausted_at": clock.now()})
+    _save(tx, account_id, cgi_path, {"exhausted_at": tx.clock.now()})
 
 
-def forget_exhausted(connection: Connection, account_id: int) -> int:
-    """Forget which quotas are used up; return how many."""
-    forgotten = update(quotas).where(
-        quotas.c.account_id == account_id, quotas.c.exhausted_at.is_not(None)
+def find_calls(tx: Transaction, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Return how many calls each of the runs has sent, by endpoint."""
+    found: dict[int, dict[str, int]] = {run_id: {} for run_id in run_ids}
+    those = api_calls.c.run_id.in_(run_ids)
+    if len(run_ids) > FEW:
+        # A long history has more runs than a statement takes parameters.
+        those = api_calls.c.run_id.between(min(run_ids), max(run_ids))
+    statement = (
+        select(api_calls.c.run_id, api_calls.c.cgi_path, func.sum(api_calls.c.calls))
+        .where(those)
+        .group_by(api_calls.c.run_id, api_calls.c.cgi_path)
     )
-    return connection.execute(forgotten.values(exhausted_at=None)).rowcount
+    for run_id, cgi_path, calls in tx.connection.execute(statement):
+        if run_id in found:
+            found[run_id][cgi_path] = int(calls)
+    return found
 
 
-def get_uses(connection: Connection, clock: DatabaseClock, account_id: int) -> list[QuotaUse]:
-    """Return the endpoints called today, or of which WeChat has said something, by their names."""
-    today = _today(connection, clock)
+def find_uses(tx: Transaction, account_id: int) -> list[QuotaUse]:
+    """Return each endpoint that was called today or that WeChat has reported on, by name."""
+    today = _today(tx)
     by_path = _calls_on(account_id, today).add_columns(api_calls.c.cgi_path)
-    counted = connection.execute(by_path.group_by(api_calls.c.cgi_path))
+    counted = tx.connection.execute(by_path.group_by(api_calls.c.cgi_path))
     calls = {cgi_path: int(number) for number, cgi_path in counted}
-    told = {
+    reported = {
         row.cgi_path: row
-        for row in connection.execute(select(quotas).where(quotas.c.account_id == account_id))
+        for row in tx.connection.execute(select(quotas).where(quotas.c.account_id == account_id))
     }
-    # A run asks for a quota before its first call of the endpoint: all that it and the runs after
-    # it have sent came later.
-    later = by_path.join(quotas, _is_told()).where(
+    # A run asks for a quota before its first call of the endpoint: all calls of it and of the
+    # runs after it came later.
+    later = by_path.join(quotas, _is_reported()).where(
         or_(runs.c.finished_at.is_(None), runs.c.finished_at >= quotas.c.told_at)
     )
     since = {
         cgi_path: int(number)
-        for number, cgi_path in connection.execute(later.group_by(api_calls.c.cgi_path))
+        for number, cgi_path in tx.connection.execute(later.group_by(api_calls.c.cgi_path))
     }
     found = []
-    for cgi_path in sorted(calls.keys() | told.keys()):
-        row = told.get(cgi_path)
+    for cgi_path in sorted(calls.keys() | reported.keys()):
+        row = reported.get(cgi_path)
         found.append(
             QuotaUse.known(
                 cgi_path,
@@ -126,24 +156,6 @@ def get_uses(connection: Connection, clock: DatabaseClock, account_id: int) -> l
     return found
 
 
-def get_calls(connection: Connection, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    """Return what each of the runs has called, by endpoint."""
-    found: dict[int, dict[str, int]] = {run_id: {} for run_id in run_ids}
-    those = api_calls.c.run_id.in_(run_ids)
-    if len(run_ids) > FEW:
-        # Of a long history there are more than a statement takes parameters.
-        those = api_calls.c.run_id.between(min(run_ids), max(run_ids))
-    statement = (
-        select(api_calls.c.run_id, api_calls.c.cgi_path, func.sum(api_calls.c.calls))
-        .where(those)
-        .group_by(api_calls.c.run_id, api_calls.c.cgi_path)
-    )
-    for run_id, cgi_path, calls in connection.execute(statement):
-        if run_id in found:
-            found[run_id][cgi_path] = int(calls)
-    return found
-
-
 def _calls_on(account_id: int, day: date) -> Select[tuple[int]]:
     """Return the SELECT of the calls that the account's runs have sent on a day."""
     return (
@@ -153,28 +165,21 @@ def _calls_on(account_id: int, day: date) -> Select[tuple[int]]:
     )
 
 
-def _save(
-    connection: Connection, account_id: int, cgi_path: str, values: dict[str, object]
-) -> None:
-    statement = insert(connection.dialect)(quotas).values(
-        account_id=account_id, cgi_path=cgi_path, **values
-    )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["account_id", "cgi_path"],
-            set_={name: statement.excluded[name] for name in values},
-        )
-    )
+def _save(tx: Transaction, account_id: int, cgi_path: str, values: dict[str, object]) -> None:
+    statement = tx.dialect.insert(quotas).values(account_id=account_id, cgi_path=cgi_path, **values)
+    proposed = tx.dialect.proposed(statement)
+    updated = {name: proposed[name] for name in values}
+    tx.connection.execute(tx.dialect.or_update(statement, ["account_id", "cgi_path"], updated))
 
 
 def _is(account_id: int, cgi_path: str) -> tuple[ColumnElement[bool], ...]:
     return quotas.c.account_id == account_id, quotas.c.cgi_path == cgi_path
 
 
-def _is_told() -> ColumnElement[bool]:
-    """Return the condition that joins an endpoint's calls with what WeChat said of it."""
+def _is_reported() -> ColumnElement[bool]:
+    """Return the condition that joins calls with what WeChat reported on their endpoint."""
     return and_(quotas.c.account_id == runs.c.account_id, quotas.c.cgi_path == api_calls.c.cgi_path)
 
 
-def _today(connection: Connection, clock: DatabaseClock) -> date:
-    return quota_day(connection.execute(select(clock.now())).scalar_one())
+def _today(tx: Transaction) -> date:
+    return quota_day(tx.get_now())

@@ -1,4 +1,4 @@
-"""The schema's revision: bring a database to the newest, refuse to work on any other."""
+"""The schema's revision: migrate a database to the newest, refuse to work on any other."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,10 +6,11 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from syncjob.database import ownership
-from syncjob.database.engine import open_engine, place_of, reading, writing
+from syncjob.database.dialects import dialect_of
+from syncjob.database.engine import open_engine, reading, writing
 from syncjob.errors import DatabaseError, RehearsalRefused, SchemaNotCurrent
 
-# What migrations/ leads to; written down so that only `migrate` needs to import Alembic.
+# The newest revision of migrations/; repeated here so that only `migrate` imports Alembic.
 CURRENT_REVISION = "0011"
 MIGRATION_LOCK = 0x73796E636A6F62  # "syncjob"
 
@@ -17,9 +18,9 @@ MIGRATION_LOCK = 0x73796E636A6F62  # "syncjob"
 def require_current(connection: Connection) -> None:
     """Raise DatabaseError unless this version can work on the database.
 
-    SchemaNotCurrent where the revision is another one: then `migrate` is the cure.
+    SchemaNotCurrent if the revision is another one, which `migrate` fixes.
     """
-    require_utf8(connection)
+    dialect_of(connection).require_encoding(connection)
     found = ownership.get_revision(connection)
     if found == CURRENT_REVISION:
         ownership.require_whole(connection)
@@ -38,20 +39,8 @@ def require_current(connection: Connection) -> None:
     )
 
 
-def require_utf8(connection: Connection) -> None:
-    """Raise DatabaseError if the server keeps texts in an encoding that cannot hold all of them."""
-    if connection.dialect.name != "postgresql":
-        return
-    encoding = connection.scalar(text("SELECT current_setting('server_encoding')"))
-    if encoding != "UTF8":
-        raise DatabaseError(
-            f"the database's encoding is {encoding}, in which names cannot be stored; "
-            "make a database with: createdb -T template0 -E UTF8"
-        )
-
-
 def find_fault(connection: Connection) -> str | None:
-    """Return what is wrong with the tables, whatever revision they are at; None if nothing is."""
+    """Return what is wrong with the tables, at any revision; None if nothing is."""
     try:
         revision = ownership.get_revision(connection)
         if revision is None:
@@ -67,7 +56,7 @@ def find_fault(connection: Connection) -> str | None:
 def require_only(connection: Connection, appid: str | None) -> None:
     """Raise RehearsalRefused if the database holds another account than this one (None: any may).
 
-    The schema may be of any revision, or not there yet.
+    The schema may be at any revision, or missing.
     """
     if appid is None or ownership.get_revision(connection) is None:
         return
@@ -87,9 +76,9 @@ def require_only(connection: Connection, appid: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """From which revision (None: there were no tables) to which, and where.
+    """The revisions before (None: there were no tables) and after a migration.
 
-    `place` is the database in words, without user and password.
+    `place` describes the database, without user and password.
     """
 
     before: str | None
@@ -106,22 +95,22 @@ def upgrade(database_url: str) -> tuple[str | None, str]:
 def migrate(database_url: str, *, only_account: str | None = None) -> Migrated:
     """Bring the database to the newest schema in one transaction.
 
-    Creates a SQLite file that does not exist. Two at once wait for each other. A database that
+    Creates a SQLite file that does not exist. A second one at the same time waits. A database that
     holds another account than `only_account` is refused with RehearsalRefused; None: none is.
-    Raises DatabaseError, and touches nothing, where tables of our names are another program's.
+    Raises DatabaseError, and changes nothing, if another program has tables of our names.
     """
     engine = open_engine(database_url, create=True, timeouts=False)
+    dialect = dialect_of(engine)
     try:
         with reading(engine) as connection:
-            require_utf8(connection)
+            dialect.require_encoding(connection)
             require_only(connection, only_account)
             found = ownership.get_revision(connection)
-            place = place_of(connection)
+            place = dialect.place_of(connection)
             if found is not None and found > CURRENT_REVISION:
                 require_current(connection)
         with writing(engine) as connection:
-            if engine.dialect.name == "postgresql":
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            dialect.lock_migrations(connection)
             before = ownership.get_revision(connection)
             if before is None:
                 ownership.require_room(connection)
@@ -131,8 +120,8 @@ def migrate(database_url: str, *, only_account: str | None = None) -> Migrated:
             _run_migrations(connection)
             ownership.require_whole(connection)
             ownership.require_columns(connection)
-        if engine.dialect.name == "sqlite" and before is None:
-            engine.dispose()  # connections to a file of ours use WAL from the next one on
+        if dialect.reconnects_when_created and before is None:
+            engine.dispose()
             with reading(engine):
                 pass
         return Migrated(before, CURRENT_REVISION, place)
@@ -141,7 +130,7 @@ def migrate(database_url: str, *, only_account: str | None = None) -> Migrated:
 
 
 def migrations_folder() -> Path:
-    """Return where the migrations are: in the package of a wheel, beside it in a checkout."""
+    """Return the folder of the migrations: in the package of a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     for folder in (package / "migrations", package.parent / "migrations"):
         if (folder / "env.py").is_file():
@@ -155,6 +144,6 @@ def _run_migrations(connection: Connection) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
-    # An open connection, because a "%" in a URL breaks Alembic's own reading of it.
+    # An open connection, because Alembic's parser of URLs fails on a "%".
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -1,24 +1,16 @@
-"""Statements on sweeps and on whom they have seen. Each runs inside a store's transaction."""
+"""Sweeps: reading the follower list page by page, and the cursor that each has reached."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    case,
-    delete,
-    exists,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import case, delete, func, insert, select, update
 
-from syncjob.database.clock import DatabaseClock
-from syncjob.database.tables import runs, sweep_openids, sweeps
+from syncjob.database import candidates, pages, runs
+from syncjob.database.tables import sweep_openids, sweeps
+from syncjob.database.transactions import Database, Transaction, reads, writes
 from syncjob.errors import RunLost
-from syncjob.model import Sweep
+from syncjob.model import Allowance, FollowerPage, PageSaved, Sweep, SweepSealed, Traffic
 
 COLUMNS = [
     func.coalesce(sweeps.c.next_openid, "") if name == "next_openid" else sweeps.c[name]
@@ -26,19 +18,95 @@ COLUMNS = [
 ]
 
 
-def start(connection: Connection, clock: DatabaseClock, account_id: int) -> Sweep:
-    """Open a sweep before its first page."""
-    sweep_id = connection.scalar(
-        insert(sweeps)
-        .values(account_id=account_id, status="open", started_at=clock.now())
-        .returning(sweeps.c.id)
-    )
-    return _one(connection, sweep_id)
+@dataclass
+class Sweeps:
+    """The sweeps of each account."""
+
+    database: Database
+
+    @writes
+    def start(self, tx: Transaction, run_id: int, account_id: int) -> Sweep:
+        """Open a new sweep; its cursor stands before the first page."""
+        # First of all: a run that lost its row may meet the open sweep of the one that has it.
+        runs.advance(tx, run_id)
+        sweep_id = tx.connection.scalar(
+            insert(sweeps)
+            .values(account_id=account_id, status="open", started_at=tx.clock.now())
+            .returning(sweeps.c.id)
+        )
+        return _one(tx, sweep_id)
+
+    @writes
+    def resume(self, tx: Transaction, run_id: int, sweep: Sweep) -> None:
+        """Go on with an open sweep: forget followers' pages that are behind its cursor."""
+        pages.forget_unstored(tx, sweep)
+        runs.advance(tx, run_id)
+
+    def save_page(
+        self,
+        run_id: int,
+        sweep: Sweep,
+        page: FollowerPage,
+        traffic: Traffic,
+        *,
+        rest: Sequence[str] | None = None,
+    ) -> PageSaved:
+        """Store a page, the cursor behind it and the run's counts.
+
+        If the page was held, `rest` are those of its OpenIDs that no answer has added.
+        """
+        rest = page.openids if rest is None else rest
+        return self.database.write_new(
+            lambda tx, assume_new: _save_page(
+                tx, run_id, sweep, page, traffic, rest, assume_new=assume_new
+            )
+        )
+
+    @writes
+    def seal(
+        self, tx: Transaction, run_id: int, sweep: Sweep, max_unfollow: Allowance
+    ) -> SweepSealed:
+        """End the sweep whose last page is stored, and note the subscribed that it did not list.
+
+        These become candidates, to be asked about; more of them than `max_unfollow` are parked.
+        """
+        sealed = candidates.add(tx, sweep, max_unfollow)
+        _update_open(tx, sweep.id, {"status": "sealed", "finished_at": tx.clock.now()})
+        _forget_listed(tx, sweep.id)
+        runs.advance(tx, run_id)
+        return sealed
+
+    @writes
+    def discard(self, tx: Transaction, run_id: int, sweep_id: int, reason: str) -> None:
+        """Give the sweep up and record why; the followers that it added stay."""
+        mark_discarded(tx, sweep_id, reason)
+        runs.advance(tx, run_id)
+
+    @reads
+    def get_open(self, tx: Transaction, account_id: int) -> Sweep | None:
+        """Return the sweep whose next page is still to be fetched, if there is one."""
+        return find_newest(tx, account_id, "open")
+
+    @reads
+    def get_sealed(self, tx: Transaction, account_id: int) -> Sweep | None:
+        """Return the newest sweep that came to its end, if there is one."""
+        return find_newest(tx, account_id, "sealed")
+
+    @reads
+    def get_newest(self, tx: Transaction, account_id: int, limit: int) -> list[Sweep]:
+        """Return the account's newest sweeps of any status, the newest first."""
+        rows = tx.connection.execute(
+            select(*COLUMNS)
+            .where(sweeps.c.account_id == account_id)
+            .order_by(sweeps.c.id.desc())
+            .limit(limit)
+        )
+        return [Sweep(*row) for row in rows]
 
 
-def get_newest(connection: Connection, account_id: int, status: str) -> Sweep | None:
+def find_newest(tx: Transaction, account_id: int, status: str) -> Sweep | None:
     """Return the account's newest sweep of that status, if there is one."""
-    row = connection.execute(
+    row = tx.connection.execute(
         select(*COLUMNS)
         .where(sweeps.c.account_id == account_id, sweeps.c.status == status)
         .order_by(sweeps.c.id.desc())
@@ -47,74 +115,71 @@ def get_newest(connection: Connection, account_id: int, status: str) -> Sweep | 
     return None if row is None else Sweep(*row)
 
 
-def get_latest(connection: Connection, account_id: int, limit: int) -> list[Sweep]:
-    """Return the account's newest sweeps first."""
-    rows = connection.execute(
-        select(*COLUMNS)
-        .where(sweeps.c.account_id == account_id)
-        .order_by(sweeps.c.id.desc())
-        .limit(limit)
-    )
-    return [Sweep(*row) for row in rows]
+def mark_discarded(tx: Transaction, sweep_id: int, reason: str) -> None:
+    """Give an open sweep up; the followers that its pages added stay."""
+    ended = {"status": "discarded", "finished_at": tx.clock.now(), "reason": reason}
+    _update_open(tx, sweep_id, ended)
+    _forget_listed(tx, sweep_id)
 
 
-def is_fresh(account_id: int, run_id: int) -> ColumnElement[bool]:
-    """Return the condition that the run reads the list, or has read it."""
-    started_at = select(runs.c.started_at).where(runs.c.id == run_id).scalar_subquery()
-    read = or_(sweeps.c.finished_at.is_(None), sweeps.c.finished_at >= started_at)
-    return exists().where(sweeps.c.account_id == account_id, read)
-
-
-def advance(
-    connection: Connection,
-    sweep_id: int,
+def _save_page(
+    tx: Transaction,
+    run_id: int,
+    sweep: Sweep,
+    page: FollowerPage,
+    traffic: Traffic,
+    rest: Sequence[str],
     *,
-    next_openid: str,
-    pages: int,
-    openids: int,
-    total: int | None,
+    assume_new: bool,
+) -> PageSaved:
+    led_back = pages.has_listed(tx, sweep, page.next_openid)
+    listed = pages.save(
+        tx, sweep, rest, added_before=len(page.openids) - len(rest), assume_new=assume_new
+    )
+    # A last page may hold nothing but the cursor itself: that is an end, not a page.
+    full_pages = 1 if listed.fresh else 0
+    moved = _advance(tx, sweep.id, page, pages=full_pages, openids=listed.fresh)
+    runs.advance(
+        tx,
+        run_id,
+        traffic,
+        pages=full_pages,
+        openids=len(page.openids),
+        new=listed.new,
+        returned=listed.returned,
+        skipped=page.skipped,
+    )
+    return PageSaved(moved, listed.fresh, listed.new, listed.returned, led_back, listed.due)
+
+
+def _advance(
+    tx: Transaction, sweep_id: int, page: FollowerPage, *, pages: int, openids: int
 ) -> Sweep:
     """Move the cursor behind a page that this transaction stores."""
     values: dict[str, Any] = {
         "pages": sweeps.c.pages + pages,
         "openids": sweeps.c.openids + openids,
         # The first page's total stays as it is, said or not.
-        "total_first": case((sweeps.c.pages == 0, total), else_=sweeps.c.total_first),
-        "total_last": func.coalesce(total, sweeps.c.total_last),
+        "total_first": case((sweeps.c.pages == 0, page.total), else_=sweeps.c.total_first),
+        "total_last": func.coalesce(page.total, sweeps.c.total_last),
     }
-    if next_openid:  # an empty cursor would ask for the first page again
-        values["next_openid"] = next_openid
-    _update_open(connection, sweep_id, values)
-    return _one(connection, sweep_id)
+    if page.next_openid:  # an empty cursor would ask for the first page again
+        values["next_openid"] = page.next_openid
+    _update_open(tx, sweep_id, values)
+    return _one(tx, sweep_id)
 
 
-def seal(connection: Connection, clock: DatabaseClock, sweep_id: int) -> None:
-    """End an open sweep whose chain of pages ran to the end."""
-    _update_open(connection, sweep_id, {"status": "sealed", "finished_at": clock.now()})
-    _forget_seen(connection, sweep_id)
-
-
-def discard(connection: Connection, clock: DatabaseClock, sweep_id: int, reason: str) -> None:
-    """Give an open sweep up; what its pages brought stays."""
-    _update_open(
-        connection,
-        sweep_id,
-        {"status": "discarded", "finished_at": clock.now(), "reason": reason},
-    )
-    _forget_seen(connection, sweep_id)
-
-
-def _update_open(connection: Connection, sweep_id: int, values: dict[str, Any]) -> None:
+def _update_open(tx: Transaction, sweep_id: int, values: dict[str, Any]) -> None:
     statement = update(sweeps).where(sweeps.c.id == sweep_id, sweeps.c.status == "open")
-    if connection.execute(statement.values(**values)).rowcount != 1:
+    if tx.connection.execute(statement.values(**values)).rowcount != 1:
         raise RunLost(
             f"sweep {sweep_id} was ended by another run; this one has written nothing since"
         )
 
 
-def _forget_seen(connection: Connection, sweep_id: int) -> None:
-    connection.execute(delete(sweep_openids).where(sweep_openids.c.sweep_id == sweep_id))
+def _forget_listed(tx: Transaction, sweep_id: int) -> None:
+    tx.connection.execute(delete(sweep_openids).where(sweep_openids.c.sweep_id == sweep_id))
 
 
-def _one(connection: Connection, sweep_id: int | None) -> Sweep:
-    return Sweep(*connection.execute(select(*COLUMNS).where(sweeps.c.id == sweep_id)).one())
+def _one(tx: Transaction, sweep_id: int | None) -> Sweep:
+    return Sweep(*tx.connection.execute(select(*COLUMNS).where(sweeps.c.id == sweep_id)).one())

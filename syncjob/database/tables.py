@@ -1,7 +1,7 @@
-"""The tables, as SQLAlchemy sees them. Only migrations/ changes what is in the database.
+"""The tables, for SQLAlchemy. Only migrations/ changes the database.
 
-Names are a contract with whoever selects from them. WeChat's fields keep WeChat's spelling, ours
-are plain; instants end in `_at` or `_time` and are UTC.
+Their names are a contract with everybody who selects from them. WeChat's fields keep WeChat's
+spelling, ours are plain words; instants end in `_at` or `_time` and are UTC.
 """
 
 from sqlalchemy import (
@@ -28,8 +28,15 @@ from sqlalchemy import (
     true,
 )
 
-from syncjob.database.column_types import ID, JSON_VALUE, OPENID
-from syncjob.database.columns import count, counted_key, instant, of_account
+from syncjob.database.column_types import (
+    ID,
+    JSON_VALUE,
+    OPENID,
+    count,
+    counted_key,
+    instant,
+    of_account,
+)
 from syncjob.database.comments import describe
 
 metadata = MetaData(
@@ -49,12 +56,12 @@ accounts = Table(
     counted_key(),
     Column("appid", Text, nullable=False, unique=True),
     instant("created_at", nullable=False),
-    # Set while the candidates of the last sealed sweep are too many to be believed.
+    # Set while the last sealed sweep has more candidates than can be believed.
     instant("parked_at"),
-    # A backfill makes every row that was enriched before it began due again.
+    # Rows that were enriched before a backfill began are due again.
     instant("backfill_started_at"),
     instant("backfill_finished_at"),
-    # Makes of OpenIDs the short hashes that logs may hold, so that nobody else can.
+    # The key of the short hashes that logs show in place of OpenIDs: nobody else can make them.
     Column("hash_key", Text),
     # Set while profiles lack the unionid that WeChat has sent since the account was bound to an
     # Open Platform; a backfill fetches them again.
@@ -67,7 +74,7 @@ followers = Table(
     # No foreign key: checking it costs PostgreSQL a third of a new row.
     Column("account_id", ID, primary_key=True, autoincrement=False),
     Column("openid", OPENID, primary_key=True),
-    # True until an answer of WeChat's says otherwise.
+    # True until WeChat answers otherwise.
     Column("subscribe", Boolean(create_constraint=False), nullable=False, server_default=true()),
     Column("nickname", Text),
     Column("sex", SmallInteger),
@@ -84,31 +91,31 @@ followers = Table(
     Column("subscribe_scene", Text),
     Column("qr_scene", BigInteger),  # up to 32 bits, unsigned
     Column("qr_scene_str", Text),
-    Column("extra", JSON_VALUE),  # what WeChat sent and this version has no column for
+    Column("extra", JSON_VALUE),  # fields of WeChat's that this version has no column for
     instant("first_seen_at", nullable=False),
     instant("enriched_at"),
     instant("unsubscribed_at"),
     instant("changed_at"),
-    # The latest period of following, as bounds: it began not before `followed_after` and not after
+    # The latest follow period, as bounds: it began not before `followed_after` and not after
     # `followed_before`, and ended likewise. Earlier periods are in past_follow_periods; the view
-    # follow_periods has them all. While a return is not confirmed, the period is the one before.
+    # follow_periods has all. Until a return is confirmed, this is the period before it.
     instant("followed_after"),
     instant("followed_before"),
     instant("unfollowed_after"),
     instant("unfollowed_before"),
-    # The sweep that listed them first, and which of its pages: so a first sweep writes nobody down
-    # twice. Behind the sweep's cursor, or NULL, that page is not stored yet.
+    # The sweep that listed them first, and its page, so that a first sweep need not write each
+    # OpenID twice. If the page is behind the sweep's cursor, or NULL, it is not stored yet.
     Column("first_sweep_id", BigInteger),
     Column("first_page", Integer),
-    # Why the latest period ended: answered (subscribe: 0), or refused (see database/absence.py).
+    # Why the latest period ended: answered (subscribe: 0), or refused (see database/candidates.py).
     Column("unsubscribe_reason", Text),
-    # WeChat said that they had left while its list still had them: the list is not believed again
-    # for a day.
+    # When WeChat said that they had left while its list still had them: for a day the list is not
+    # believed.
     instant("list_contradicted_at"),
     CheckConstraint("subscribe OR unfollowed_before IS NOT NULL", name="gone_has_an_end"),
 )
-# People are looked up by it, and no two OpenIDs of an account should share one. A hash costs less
-# to keep than a tree, whatever the collation of the database is.
+# For lookups by unionid, and to find OpenIDs of an account that share one. A hash index is cheaper
+# to write than a tree, whatever the collation of the database is.
 Index(
     None,
     followers.c.unionid,
@@ -117,8 +124,8 @@ Index(
     sqlite_where=followers.c.unionid.is_not(None),
 )
 
-# Who is due, so that a run between two sweeps need not read everybody. It costs a first sync
-# nothing: the rows that it adds have their profile.
+# Rows that need a profile, so that a run between two sweeps need not read all. It costs a first
+# sync nothing: the rows that it adds have their profile.
 IS_NEVER_ENRICHED = and_(followers.c.subscribe.is_(True), followers.c.enriched_at.is_(None))
 Index(
     "unenriched_followers",
@@ -142,23 +149,23 @@ past_follow_periods = Table(
     Index(None, "account_id", "openid"),
 )
 
-# Followers whom the last sealed sweep did not list: to be asked about, never marked for that alone.
+# Followers that the last sealed sweep did not list: to be asked about, not marked for that alone.
 unfollow_candidates = Table(
     "unfollow_candidates",
     metadata,
     Column("account_id", ID, primary_key=True, autoincrement=False),
     Column("openid", OPENID, primary_key=True),
     Column("sweep_id", ID, nullable=False),
-    # When they certainly still followed, as far as is known.
+    # When they were last known to follow.
     instant("following_at"),
-    # Asked, without an answer that decides; or rejected by the operator. A later sweep asks again.
+    # Asked about without a decisive answer, or rejected by the operator; a later sweep retries.
     Column("undecided", Boolean(create_constraint=False), nullable=False, server_default=false()),
     # Since they were last listed: after how many sealed sweeps WeChat was asked about them without
     # an answer that decides, and after how many of these, the last ones, it refused to speak; when
     # the first of these began.
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("refusals", Integer, nullable=False, server_default=text("0")),
-    # They were few enough, or the operator approved: they do not park another time.
+    # They were few enough, or the operator approved: they are not parked again.
     Column("approved", Boolean(create_constraint=False), nullable=False, server_default=false()),
     instant("missed_since"),
 )
@@ -192,8 +199,8 @@ Index(
     postgresql_where=sweeps.c.status == "open",
 )
 
-# Whom the open sweep has seen of those that an earlier one had brought (`first_sweep_id`): narrow,
-# so that a sweep that finds nothing new leaves the wide followers rows alone. Emptied when the
+# OpenIDs that the open sweep has listed and an earlier one had added (`first_sweep_id`): narrow, so
+# that a sweep that finds nothing new need not write to the wide followers rows. Emptied when the
 # sweep ends.
 sweep_openids = Table(
     "sweep_openids",
@@ -229,12 +236,12 @@ runs = Table(
     Column("message", Text),
     Column("rid", Text),
     Column("holder", Text),
-    Column("exit_code", SmallInteger),  # of the process; not known of one that was abandoned
+    Column("exit_code", SmallInteger),  # of the process; unknown if it was abandoned
     CheckConstraint(
         "status IN ('running', 'succeeded', 'failed', 'interrupted', 'abandoned')", name="status"
     ),
     CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="running_is_unfinished"),
-    # How many rows of followers there were at its end; null: nobody has counted them.
+    # How many rows of followers there were at its end; null: not counted.
     Column("followers", BigInteger),
     Column("subscribed", BigInteger),
     Index(None, "account_id", "id"),
@@ -247,8 +254,8 @@ Index(
     postgresql_where=runs.c.status == "running",
 )
 
-# An idle run (Run.idle) has succeeded and asked WeChat nothing. Written out, without parameters:
-# SQLite takes a partial index only for the very condition that it was made with.
+# An idle run (Run.idle) has succeeded without a call to WeChat. Literals, not parameters: SQLite
+# uses a partial index only for exactly the condition that it was created with.
 _SUCCEEDED: ColumnElement[str] = literal_column("'succeeded'")
 _NONE: ColumnElement[int] = literal_column("0")
 IS_NOT_IDLE = or_(runs.c.status != _SUCCEEDED, runs.c.calls != _NONE)
@@ -268,14 +275,14 @@ Index(
     sqlite_where=IS_ANSWERED,
 )
 
-# What runs that have ended did together, so that old ones may be deleted.
+# Sums over the runs that have ended, so that old runs may be deleted.
 run_totals = Table(
     "run_totals",
     metadata,
     of_account(primary_key=True, autoincrement=False),
     Column("status", Text, primary_key=True),
     count("runs"),
-    count("idle"),  # of these, those that had nothing to do
+    count("idle"),  # of these, runs that had nothing to do
     Column("seconds", Double, nullable=False, server_default=text("0")),
     count("pages"),
     count("openids"),
@@ -288,7 +295,7 @@ run_totals = Table(
     count("retries"),
 )
 
-# Their calls; with an `error`, those of them that brought it.
+# Their calls; with an `error`, those that failed with it.
 call_totals = Table(
     "call_totals",
     metadata,
@@ -305,15 +312,15 @@ access_tokens = Table(
     Column("access_token", Text, nullable=False),  # WeChat: keep room for 512 characters at least
     instant("fetched_at", nullable=False),
     instant("refresh_at", nullable=False),
-    # Who fetches another one, and until when that is believed; counts how often one was fetched.
+    # Who fetches another one, and how long others wait for it; each claim raises `generation`.
     count("generation"),
     instant("fetching_until"),
     Column("fetching_by", Text),
-    # A keyed hash of the AppSecret it was fetched with: another one is not covered up by it.
+    # A keyed hash of the AppSecret it was fetched with, so that it is not used with another one.
     Column("credentials", Text),
 )
 
-# What each run has asked of WeChat, by quota day (Beijing's). The view daily_api_calls has sums.
+# The calls of each run, by quota day (Beijing time). The view daily_api_calls has the sums.
 api_calls = Table(
     "api_calls",
     metadata,
@@ -324,8 +331,8 @@ api_calls = Table(
     Index(None, "run_id"),
 )
 
-# Those of them that did not bring what was asked for. `error` is an errcode, or `unanswered`: no
-# answer of WeChat's came, or none that can be read.
+# The calls that failed. `error` is an errcode, or `unanswered`: WeChat sent no answer, or none that
+# can be parsed.
 api_errors = Table(
     "api_errors",
     metadata,
@@ -335,7 +342,7 @@ api_errors = Table(
     Column("calls", BigInteger, nullable=False),
 )
 
-# What was last told of the account, so that each change of its state is told once to each.
+# The last notice of each channel, so that each change of an account's state is sent once.
 notices = Table(
     "notices",
     metadata,
@@ -345,7 +352,7 @@ notices = Table(
     instant("told_at", nullable=False),
 )
 
-# What WeChat last said of an endpoint's quota, all programs of the account together.
+# WeChat's last figures of an endpoint's quota, for all programs of the account together.
 quotas = Table(
     "quotas",
     metadata,
@@ -357,7 +364,7 @@ quotas = Table(
     instant("exhausted_at"),  # when WeChat last refused a call with 45009
 )
 
-# OpenIDs that make a whole batch fail; asked again at `next_try_at`.
+# OpenIDs that make a whole batch fail; retried at `next_try_at`.
 quarantine = Table(
     "quarantine",
     metadata,

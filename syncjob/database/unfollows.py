@@ -1,201 +1,152 @@
-"""Statements on who is gone: candidates, what was found out about them, and the marking itself."""
+"""Unfollows: candidates, and what WeChat says when it is asked about them."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    and_,
-    case,
-    delete,
-    exists,
-    func,
-    literal,
-    not_,
-    select,
-    update,
-)
+from sqlalchemy import and_, select, update
 
-from syncjob.database import absence
-from syncjob.database.clock import DatabaseClock
-from syncjob.database.dialects import insert, later, openid_rows
-from syncjob.database.followers import is_seen, last_sealed_at
-from syncjob.database.tables import accounts, followers
-from syncjob.database.tables import unfollow_candidates as candidates
-from syncjob.model import Allowance, Candidate, Sweep, SweepSealed, UnsubscribeReason
+from syncjob.database import answers as stored_answers
+from syncjob.database import candidates, quarantine, runs
+from syncjob.database.tables import accounts, followers, unfollow_candidates
+from syncjob.database.tables import quarantine as quarantine_table
+from syncjob.database.transactions import Database, Transaction, reads, writes
+from syncjob.model import Answers, Candidate, HeldPages, ProofsSaved, Traffic, Unanswered
 
 
-def add_candidates(
-    connection: Connection, clock: DatabaseClock, sweep: Sweep, allowance: Allowance
-) -> SweepSealed:
-    """Make candidates of the subscribed whom the sweep, about to be sealed, has not listed.
+@dataclass
+class Unfollows:
+    """The followers of each account that may have left."""
 
-    More than the allowance parks them, fewer lift a parking; whom it let through once, or the
-    operator, is not counted again before they are listed. Whom WeChat has refused to speak of is
-    asked about again after a pause only. Those of earlier sweeps whom it lists are not asked about
-    any more; but until WeChat's next answer about them nobody knows whether they were away in
-    between, so when they were last known to follow is kept. To be called while the sweep before is
-    still the last sealed one: that one had the new candidates.
-    """
-    account_id = sweep.account_id
-    absent = select(
-        followers.c.account_id,
-        followers.c.openid,
-        literal(sweep.id),
-        last_sealed_at(clock, account_id),
-    ).where(
-        followers.c.account_id == account_id,
-        followers.c.subscribe.is_(True),
-        not_(is_seen(sweep)),
-    )
-    statement = insert(connection.dialect)(candidates).from_select(
-        ["account_id", "openid", "sweep_id", "following_at"], absent
-    )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["account_id", "openid"],
-            set_={"sweep_id": sweep.id, "undecided": False},
+    database: Database
+
+    @writes
+    def save_proofs(
+        self,
+        tx: Transaction,
+        run_id: int,
+        account_id: int,
+        answers: Answers,
+        traffic: Traffic,
+        *,
+        refusing: Collection[str] = (),
+        confirmed: bool = False,
+    ) -> ProofsSaved:
+        """Decide candidates as WeChat says: gone, still following, or not decided.
+
+        About the `refusing` WeChat refuses to answer; those that were missing and refused for long
+        enough are marked as gone (see `candidates`). As with `save_answers`, nothing is stored of
+        those whose unionid is in conflict.
+        """
+        failed = [refusal.openid for refusal in answers.refused]
+        silent = [*answers.missing, *(openid for openid in failed if openid not in refusing)]
+        saved = stored_answers.save(tx, account_id, answers, HeldPages(), confirmed=confirmed)
+        refused = 0
+        if failed or silent:
+            refused = _leave_undecided(tx, account_id, answers, silent, refusing)
+        runs.advance(
+            tx,
+            run_id,
+            traffic,
+            unfollowed=saved.unfollowed + refused,
+            lagging=saved.profiles,
         )
-    )
-    listed_again = absence.forget_listed_by(connection, sweep)
-    absence.let_wait(connection, clock, sweep)
-    to_ask = and_(candidates.c.account_id == account_id, not_(candidates.c.undecided))
-    count, suspicious = connection.execute(
-        select(func.count(), func.count().filter(not_(candidates.c.approved))).where(to_ask)
-    ).one()
-    parked = allowance.exceeded_by(suspicious, of=sweep.openids + count)
-    if suspicious and not parked:
-        _approve(connection, account_id)
-    since = func.coalesce(accounts.c.parked_at, clock.now()) if parked else None
-    connection.execute(update(accounts).where(accounts.c.id == account_id).values(parked_at=since))
-    return SweepSealed(count, parked, listed_again)
+        return ProofsSaved(saved.conflicts, refused)
 
-
-def count_candidates(connection: Connection, account_id: int) -> int:
-    """Return how many candidates wait to be asked about, or for the operator's decision."""
-    return connection.execute(
-        select(func.count()).where(
-            candidates.c.account_id == account_id, not_(candidates.c.undecided)
+    @writes
+    def decide_parked(self, tx: Transaction, account_id: int, *, approve: bool) -> int:
+        """Let the next run ask about the parked candidates, or leave them; return how many."""
+        count = candidates.count_to_ask(tx, account_id)
+        tx.connection.execute(
+            update(accounts).where(accounts.c.id == account_id).values(parked_at=None)
         )
-    ).scalar_one()
+        if approve:
+            candidates.approve(tx, account_id)
+        else:
+            candidates.reject(tx, account_id)
+        return count
 
-
-def get_candidates(
-    connection: Connection, account_id: int, after: str, limit: int
-) -> list[Candidate]:
-    """Return the next candidates behind `after`, in byte order of their OpenIDs."""
-    columns = (
-        followers.c.openid,
-        candidates.c.following_at,
-        followers.c.first_seen_at,
-        followers.c.subscribe_time,
-        candidates.c.attempts,
-    )
-    rows = connection.execute(
-        select(*columns)
-        .join(
-            followers,
-            and_(
-                followers.c.account_id == candidates.c.account_id,
-                followers.c.openid == candidates.c.openid,
-            ),
+    @reads
+    def get_candidates(
+        self, tx: Transaction, account_id: int, *, after: str, limit: int
+    ) -> list[Candidate]:
+        """Return the next candidates behind `after`, in byte order, without the undecided."""
+        rows = tx.connection.execute(
+            select(
+                followers.c.openid,
+                unfollow_candidates.c.following_at,
+                followers.c.first_seen_at,
+                followers.c.subscribe_time,
+                unfollow_candidates.c.attempts,
+            )
+            .join(
+                followers,
+                and_(
+                    followers.c.account_id == unfollow_candidates.c.account_id,
+                    followers.c.openid == unfollow_candidates.c.openid,
+                ),
+            )
+            .where(candidates.is_to_ask(account_id), unfollow_candidates.c.openid > after)
+            .order_by(unfollow_candidates.c.openid)
+            .limit(limit)
         )
-        .where(
-            candidates.c.account_id == account_id,
-            candidates.c.openid > after,
-            not_(candidates.c.undecided),
+        return [Candidate(*row) for row in rows]
+
+    @reads
+    def count_candidates(self, tx: Transaction, account_id: int) -> int:
+        """Return how many candidates wait, parked or to be asked about."""
+        return candidates.count_to_ask(tx, account_id)
+
+    @reads
+    def get_unanswered(self, tx: Transaction, account_id: int, *, limit: int) -> list[Unanswered]:
+        """Return some candidates about which WeChat does not say whether they follow.
+
+        In byte order of their OpenIDs.
+        """
+        rows = tx.connection.execute(
+            select(
+                unfollow_candidates.c.openid,
+                unfollow_candidates.c.following_at,
+                unfollow_candidates.c.missed_since,
+                unfollow_candidates.c.attempts,
+                unfollow_candidates.c.refusals,
+                quarantine_table.c.errcode,
+                quarantine_table.c.next_try_at,
+            )
+            .outerjoin(
+                quarantine_table,
+                and_(
+                    quarantine_table.c.account_id == unfollow_candidates.c.account_id,
+                    quarantine_table.c.openid == unfollow_candidates.c.openid,
+                ),
+            )
+            .where(candidates.is_unanswered(account_id))
+            .order_by(unfollow_candidates.c.openid)
+            .limit(limit)
         )
-        .order_by(candidates.c.openid)
-        .limit(limit)
-    )
-    return [Candidate(*row) for row in rows]
+        return [Unanswered(*row) for row in rows]
+
+    @reads
+    def count_unanswered(self, tx: Transaction, account_id: int) -> tuple[int, int]:
+        """Return how many of these there are, and about how many of them WeChat refuses."""
+        return candidates.count_unanswered(tx, account_id)
 
 
-def unpark(connection: Connection, account_id: int, *, approve: bool) -> None:
-    """Let the parked candidates be asked about, or leave them alone until the next sweep."""
-    connection.execute(update(accounts).where(accounts.c.id == account_id).values(parked_at=None))
-    if approve:
-        _approve(connection, account_id)
-    else:
-        absence.reject(connection, account_id)
-
-
-def _approve(connection: Connection, account_id: int) -> None:
-    """Do not count those who are to be asked about again, before a page lists them."""
-    connection.execute(
-        update(candidates)
-        .where(candidates.c.account_id == account_id, not_(candidates.c.undecided))
-        .values(approved=True)
-    )
-
-
-def drop_candidates(connection: Connection, account_id: int, openids: Sequence[str]) -> None:
-    """These are decided."""
-    connection.execute(delete(candidates).where(absence.is_of(connection, account_id, openids)))
-
-
-def mark_gone(
-    connection: Connection,
-    clock: DatabaseClock,
+def _leave_undecided(
+    tx: Transaction,
     account_id: int,
-    openids: Sequence[str],
-    *,
-    reason: UnsubscribeReason,
-    contradicts_list: ColumnElement[bool],
+    answers: Answers,
+    silent: Sequence[str],
+    refusing: Collection[str],
 ) -> int:
-    """Mark those who are gone, and for which reason; return how many that are.
-
-    `answered`: user/info said `subscribe: 0` just now; `refused`: see `absence`. The follow period
-    ends between the last sweep that had them and now. Whoever was only listed again, and never
-    confirmed, is put back to the end that was known; but an end that stands on refusals gives way
-    to an answer, since they may have followed on until now. Where the answer `contradicts_list`,
-    that is noted, so that the list is not believed again at once.
-    """
-    ended = followers.c.unfollowed_before.is_not(None)
-    known_end: ColumnElement[Any] = followers.c.unfollowed_before
-    if reason == "answered":
-        known_end = case((followers.c.unsubscribe_reason == reason, known_end), else_=None)
-    candidate = and_(
-        candidates.c.account_id == followers.c.account_id, candidates.c.openid == followers.c.openid
-    )
-    following_at = case(
-        (
-            exists().where(candidate),
-            select(candidates.c.following_at).where(candidate).scalar_subquery(),
-        ),
-        else_=last_sealed_at(clock, account_id),
-    )
-    unfollowed_after = later(connection.dialect, following_at, followers.c.followed_after)
-    statement = (
-        update(followers)
-        .where(
-            followers.c.account_id == account_id,
-            followers.c.subscribe.is_(True),
-            followers.c.openid.in_(openid_rows(connection, openids)),
-        )
-        .values(
-            subscribe=False,
-            unsubscribed_at=func.coalesce(known_end, clock.now()),
-            unfollowed_after=case(
-                (ended, followers.c.unfollowed_after),
-                # One from the future, of before a clock was set back, says nothing of today.
-                (unfollowed_after <= clock.now(), unfollowed_after),
-                else_=None,
-            ),
-            unfollowed_before=func.coalesce(known_end, clock.now()),
-            list_contradicted_at=case((contradicts_list, clock.now()), else_=None),
-            changed_at=clock.now(),
-            **_of_reason(clock, reason),
-        )
-    )
-    count = connection.execute(statement).rowcount
-    drop_candidates(connection, account_id, openids)
-    return count
-
-
-def _of_reason(clock: DatabaseClock, reason: UnsubscribeReason) -> dict[str, Any]:
-    if reason == "answered":
-        return {"unsubscribe_reason": reason, "enriched_at": clock.now()}
-    # An answer about an end that is known already says more than a refusal.
-    return {"unsubscribe_reason": func.coalesce(followers.c.unsubscribe_reason, reason)}
+    """Record the candidates without an answer; return how many follow periods that has ended."""
+    failed = [refusal.openid for refusal in answers.refused]
+    # That they are missing is news: however long they have been in quarantine for something else,
+    # the pauses start again.
+    new = candidates.find_new(tx, account_id, failed)
+    quarantine.restart(tx, account_id, new)
+    for refusal in answers.refused:
+        quarantine.put(tx, account_id, refusal)
+    refused = list(refusing)
+    candidates.note_unanswered(tx, account_id, silent=silent, refused=refused)
+    ended = candidates.find_ended(tx, account_id, refused)
+    return stored_answers.mark_gone(tx, account_id, ended, reason="refused")

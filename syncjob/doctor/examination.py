@@ -103,10 +103,10 @@ class Examination:
             yield from_error("history", error)
 
     def _history(self, store: Store, appid: str | None, job: Settings | None) -> Iterator[Finding]:
-        appids = store.get_appids()
+        appids = store.accounts.get_appids()
         if appid is None and len(appids) == 1:
             appid = appids[0]
-        account = None if appid is None else store.get_account(appid)
+        account = None if appid is None else store.accounts.get(appid)
         if account is None:
             others = f", which holds {', '.join(appids)}" if appids else ""
             who = f"{appid} is not in the database yet{others}" if appid else "no account is named"
@@ -119,9 +119,9 @@ class Examination:
     def _stored_history(
         self, store: Store, account: Account, every: timedelta | None
     ) -> Iterator[Finding]:
-        status = store.get_status(account)
+        status = store.reports.get_status(account)
         died = status.running is not None and is_dead(status.running.holder or "")
-        sweeps = store.get_newest_sweeps(account.id, DISTRUSTED)
+        sweeps = store.sweeps.get_newest(account.id, DISTRUSTED)
         self._account = account
         yield from check_history(
             status,
@@ -130,9 +130,9 @@ class Examination:
             max_age=self._max_age,
             died=died,
         )
-        self._token = store.get_token(account.id)
-        self._openid = store.find_openid(account.id)
-        runs = store.get_runs(account.id, RUNS)
+        self._token = store.tokens.get(account.id)
+        self._openid = store.followers.find_openid(account.id)
+        runs = store.runs.get_latest(account.id, RUNS)
         self._last_error = next((run for run in runs if run.rid is not None), None)
 
     def _wechat(self, settings: Settings) -> Iterator[Finding]:

@@ -32,7 +32,7 @@ class Enrichment:
         job = self._job
 
         def save() -> AnswersSaved:
-            return job.store.save_answers(
+            return job.store.followers.save_answers(
                 job.run.id,
                 job.run.account_id,
                 answers,
@@ -71,14 +71,14 @@ def enrich(job: Job) -> None:
         logger.info("WeChat leaves out too many; the next run asks again.")
         return
     if job.progress.counts:
-        job.progress.expect(job.store.count_unenriched(job.account.id))
+        job.progress.expect(job.store.followers.count_unenriched(job.account.id))
     with AskLoop(job, Enrichment(job)) as loop:
         loop.run(_unenriched(job))
 
 
 def _unenriched(job: Job) -> Iterator[tuple[Sequence[str], Question]]:
     after = ""
-    while chunk := job.store.get_unenriched(job.account.id, after=after, limit=CHUNK):
+    while chunk := job.store.followers.get_unenriched(job.account.id, after=after, limit=CHUNK):
         after = chunk[-1]
         yield job.bounds.take([openid for openid in chunk if openid not in job.missing]), ask
         if job.bounds.reached:
@@ -95,7 +95,7 @@ def refresh(job: Job) -> None:
 def _stale(job: Job, refresh_after: timedelta) -> Iterator[tuple[Sequence[str], Question]]:
     last, left = None, job.plan.refresh_limit
     while left > 0:
-        stale = job.store.get_stale(
+        stale = job.store.followers.get_stale(
             job.account.id,
             refresh_after=refresh_after,
             behind=last,

@@ -110,7 +110,7 @@ def forecast(
         began = time.perf_counter()
         infos = client.get_user_infos(page.openids[:batch_size])
         batch_seconds = time.perf_counter() - began
-        moved = store.get_moved_share(
+        moved = store.unionids.get_moved_share(
             account.id, {info.openid: info.unionid for info in infos if info.unionid}
         )
 

@@ -50,7 +50,7 @@ class OwnList:
         if self._accept or not page.openids:
             return
         if not cursor or self._prefix is False:
-            self._prefix = self._store.get_openid_prefix(self._account.id)
+            self._prefix = self._store.followers.get_openid_prefix(self._account.id)
         prefix = self._prefix
         if not cursor:
             if self._is_foreign_start(page, prefix):
@@ -67,7 +67,7 @@ class OwnList:
         share = len(page.openids) / max(len(page.openids), page.total or 0)
         enough = 1 if begins_otherwise else -int(-CERTAIN // share)
         # First, since a first sync then looks nobody up.
-        if self._store.count_subscribed(self._account.id, limit=enough) < enough:
+        if self._store.followers.count_subscribed(self._account.id, limit=enough) < enough:
             return False
         return not self._shares_somebody(page.openids)
 
@@ -75,7 +75,8 @@ class OwnList:
         sample = openids[:: len(openids) // SAMPLE_SIZE + 1]
         account_id = self._account.id
         return bool(
-            self._store.get_known(account_id, sample) or self._store.get_known(account_id, openids)
+            self._store.followers.get_known(account_id, sample)
+            or self._store.followers.get_known(account_id, openids)
         )
 
     def _foreign(self, page: FollowerPage, prefix: str | None) -> ForeignList:

@@ -46,13 +46,15 @@ def intend(
     refresh_limit: int,
 ) -> Intentions:
     """Return what a run of the account would do; write nothing."""
-    account = store.get_account(appid)
+    account = store.accounts.get(appid)
     if account is None:
         return Intentions(None, "start", 0, None, None, 0, False, 0, 0, [], None, store.get_now())
-    status = store.get_status(account)
+    status = store.reports.get_status(account)
     stale = 0
     if refresh_after is not None:
-        stale = store.count_stale(account.id, refresh_after=refresh_after, limit=refresh_limit)
+        stale = store.followers.count_stale(
+            account.id, refresh_after=refresh_after, limit=refresh_limit
+        )
     running = status.running
     return Intentions(
         running=None if running is None or is_dead(running.holder or "") else running,

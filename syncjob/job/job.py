@@ -142,4 +142,4 @@ class Job:
 
     def read_account(self) -> None:
         """Read the account again."""
-        self.account = self.store.save_account(self.account.appid)
+        self.account = self.store.accounts.save(self.account.appid)

@@ -152,9 +152,9 @@ class Pages:
         """
         store, account_id = self._job.store, self._job.account.id
         some = openids[:: len(openids) // self._job.plan.lookup_sample + 1]
-        if self._empty and not store.get_known(account_id, some):
+        if self._empty and not store.followers.get_known(account_id, some):
             return {}
-        return store.get_known(account_id, openids)
+        return store.followers.get_known(account_id, openids)
 
     def _is_complete(self, page: Page) -> bool:
         """Tell whether a page need not wait for answers any more."""
@@ -178,7 +178,7 @@ class Pages:
         rest = self._held.get_rest(page)
 
         def save() -> PageSaved:
-            return job.store.save_page(
+            return job.store.sweeps.save_page(
                 job.run.id, sweep, page.answer, job.client.traffic, rest=rest
             )
 
@@ -267,7 +267,7 @@ class Pages:
             self._discard(fault + hint)
             return
         job, sweep = self._job, self._sweep
-        sealed: SweepSealed = job.store.seal_sweep(job.run.id, sweep, job.plan.rules.max_unfollow)
+        sealed: SweepSealed = job.store.sweeps.seal(job.run.id, sweep, job.plan.rules.max_unfollow)
         logger.info(
             "Sealed the sweep. sweep=%d pages=%d not_listed=%d parked=%s",
             sweep.id,
@@ -279,5 +279,5 @@ class Pages:
 
     def _discard(self, fault: str) -> None:
         logger.info("Discarded the sweep. sweep=%d reason=%s", self._sweep.id, fault)
-        self._job.store.discard_sweep(self._job.run.id, self._sweep.id, fault)
+        self._job.store.sweeps.discard(self._job.run.id, self._sweep.id, fault)
         self._end = SweepEnd(fault=fault)

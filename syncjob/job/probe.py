@@ -20,7 +20,7 @@ def probe(job: Job) -> None:
     in quarantine.
     """
     if job.plan.probe_after:
-        cause = job.store.get_failing_cause(job.account.id, job.plan.probe_after)
+        cause = job.store.runs.get_failing_cause(job.account.id, job.plan.probe_after)
         if cause is not None and is_lasting(cause):
             _call(job, cause)
     # Another run may have ended a backfill just before this one began.
@@ -29,7 +29,7 @@ def probe(job: Job) -> None:
 
 def _call(job: Job, cause: int) -> None:
     logger.info("The last runs failed alike, so one call comes first. errcode=%d", cause)
-    openids = job.store.get_controls(job.account.id)
+    openids = job.store.followers.get_controls(job.account.id)
     try:
         job.workers.call("ask", partial(job.client.probe, openids))
     except WeChatError as error:

@@ -37,7 +37,7 @@ class _Proofs:
         refusing = {one.openid for one in answers.refused if refuses_to_speak(one.errcode)}
 
         def save() -> ProofsSaved:
-            return job.store.save_proofs(
+            return job.store.unfollows.save_proofs(
                 job.run.id,
                 job.run.account_id,
                 answers,
@@ -67,7 +67,7 @@ class _Proofs:
 def _candidates(job: Job) -> Iterator[tuple[Sequence[str], Question]]:
     after = ""
     while not job.bounds.reached:
-        chunk = job.store.get_candidates(job.account.id, after=after, limit=CHUNK)
+        chunk = job.store.unfollows.get_candidates(job.account.id, after=after, limit=CHUNK)
         if not chunk:
             return
         after = chunk[-1].openid

@@ -24,7 +24,7 @@ def prune(store: Store, account_id: int, keep: timedelta, *, failures: int) -> N
     deleted = 0
     try:
         for _ in range(STEPS):
-            step = store.prune(
+            step = store.retention.prune(
                 account_id,
                 keep=keep,
                 failures=max(failures, FAILURES),

@@ -26,23 +26,23 @@ def remove_account(
     is alive. An interrupted removal has erased some followers; the next one continues.
     """
     require_removable(store, account, erase=erase)
-    run = store.start_run(
+    run = store.runs.start(
         account.id, "remove", holder=this_process(), abandon_after=ABANDON_AFTER, is_dead=is_dead
     )
     erased = 0
     try:
         # Check again: a run may have added followers before this one started.
         require_removable(store, account, erase=erase)
-        while rows := store.erase_people(run.id, account.id, limit=rows_a_step):
+        while rows := store.removal.erase_people(run.id, account.id, limit=rows_a_step):
             erased += rows
             logger.info("Erased people. appid=%s rows=%d", account.appid, erased)
-        store.remove_account(run.id, account.id)
+        store.removal.remove_account(run.id, account.id)
     except RunLost:
         raise  # another process owns the row now
     except (Exception, KeyboardInterrupt) as error:
         message = "the account was not removed; what was erased of it is gone" if erased else None
         with suppress(SyncjobError):
-            store.finish_run(
+            store.runs.finish(
                 run.id, "interrupted", Traffic(), message=message, exit_code=exit_code_of(error)
             )
         if isinstance(error, KeyboardInterrupt) and erased:
@@ -56,7 +56,7 @@ def remove_account(
 
 def require_removable(store: Store, account: Account, *, erase: bool) -> None:
     """Raise SettingsError if the account has followers and `erase` is not set."""
-    if not erase and store.find_openid(account.id) is not None:
+    if not erase and store.followers.find_openid(account.id) is not None:
         raise SettingsError(
             f"the account {account.appid} has followers; nothing was removed\n"
             f"to erase them with it: syncjob accounts remove {account.appid} --erase"

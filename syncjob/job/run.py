@@ -60,7 +60,7 @@ def run_job(
     with ExitStack() as starting:
         # A signal that comes now ends a run that has a row: it is to be recorded there.
         starting.enter_context(interruption.deferred())
-        run = store.start_run(
+        run = store.runs.start(
             account.id,
             plan.command,
             holder=holder or this_process(),
@@ -75,7 +75,7 @@ def run_job(
         logger.info("Started a run. run=%d command=%s appid=%s", run.id, run.command, account.appid)
         _take_steps(store, client, run, account, plan, progress, beat_every)
         with interruption.deferred():
-            run = store.finish_run(run.id, "succeeded", client.traffic, exit_code=ExitCode.DONE)
+            run = store.runs.finish(run.id, "succeeded", client.traffic, exit_code=ExitCode.DONE)
             on_run(run)
     except RunLost as error:
         client.gate.close(error)
@@ -116,7 +116,7 @@ def _take_steps(
     asker = Asker(
         client,
         gate=client.gate,
-        get_controls=partial(store.get_controls, account.id),
+        get_controls=partial(store.followers.get_controls, account.id),
         moves=Moves(plan.believe_moves_after),
         pseudonyms=Pseudonyms(account.hash_key),
     )
@@ -124,7 +124,7 @@ def _take_steps(
     workers = Workers(
         calls=plan.concurrency,
         writers=store.writers,
-        beat=partial(store.beat, run.id),
+        beat=partial(store.runs.beat, run.id),
         beat_every=beat_every,
     )
     with workers:
@@ -157,7 +157,7 @@ def _record_end(
     ended = None
     try:
         with interruption.deferred():
-            ended = store.finish_run(
+            ended = store.runs.finish(
                 run.id,
                 "interrupted" if isinstance(error, KeyboardInterrupt) else "failed",
                 client.traffic,

@@ -25,7 +25,7 @@ def require_decision(job: Job) -> None:
     """Step: end the run if so many are missing from the list that a person should look."""
     if job.account.parked_at is not None:
         raise UnfollowsParked(
-            f"{job.store.count_candidates(job.account.id):,} followers are missing from WeChat's "
+            f"{job.store.unfollows.count_candidates(job.account.id):,} followers are missing from WeChat's "
             "list, too many to be believed; nobody was marked as gone\n"
             "look at them: syncjob unfollows; then: syncjob unfollows approve, or reject"
         )

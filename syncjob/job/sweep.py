@@ -44,19 +44,19 @@ def sweep_list(job: Job) -> None:
 
 def _follow(job: Job) -> None:
     store, account_id = job.store, job.account.id
-    is_first = store.get_sealed_sweep(account_id) is None
-    sweep = store.get_open_sweep(account_id)
+    is_first = store.sweeps.get_sealed(account_id) is None
+    sweep = store.sweeps.get_open(account_id)
     if sweep is not None and is_too_old(sweep, job.plan.rules.max_age, store.get_now()):
         logger.info("The open sweep is too old to go on with. sweep=%d", sweep.id)
-        store.discard_sweep(job.run.id, sweep.id, "it was too old to go on with")
+        store.sweeps.discard(job.run.id, sweep.id, "it was too old to go on with")
         sweep = None
     empty = False
     if sweep is None:
-        empty = is_first and store.find_openid(account_id) is None
+        empty = is_first and store.followers.find_openid(account_id) is None
         sweep = _start(job)
     else:
         if is_first:  # no other is held
-            store.resume_sweep(job.run.id, sweep)
+            store.sweeps.resume(job.run.id, sweep)
         add_log_fields(sweep=sweep.id)
         logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
     if is_first:
@@ -90,13 +90,13 @@ def _follow_pages(
             end = pages.follow()
         except CursorRefused as refused:
             reason = f"WeChat refused {fault}: {refused}"
-            job.store.discard_sweep(job.run.id, sweep.id, reason)
+            job.store.sweeps.discard(job.run.id, sweep.id, reason)
             end = SweepEnd(fault=reason, cursor_refused=True)
     return end
 
 
 def _start(job: Job) -> Sweep:
-    sweep = job.store.start_sweep(job.run.id, job.account.id)
+    sweep = job.store.sweeps.start(job.run.id, job.account.id)
     add_log_fields(sweep=sweep.id)
     logger.info("Started a sweep. sweep=%d", sweep.id)
     return sweep

@@ -27,13 +27,13 @@ def next_sweep_at(store: Store, account: Account, every: timedelta | None) -> da
     `every` counts from the start of a complete sweep to that of the next; None means as often as
     AUTO_SHARE of the day's list calls allows: a sweep takes one call a page and one for the end.
     """
-    if store.get_open_sweep(account.id) is not None:
+    if store.sweeps.get_open(account.id) is not None:
         return None
-    sealed = store.get_sealed_sweep(account.id)
+    sealed = store.sweeps.get_sealed(account.id)
     started = account.backfill_started_at if account.backfilling else None
     if started is not None and (sealed is None or sealed.started_at < started):
         sealed = None  # the backfill is owed a sweep of its own
-    newest = store.get_newest_sweeps(account.id, DISCARDED_IN_A_ROW)
+    newest = store.sweeps.get_newest(account.id, DISCARDED_IN_A_ROW)
     return _due_at(sealed, newest, every, store.get_now())
 
 

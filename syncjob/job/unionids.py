@@ -14,7 +14,7 @@ def check_unionids(job: Job) -> None:
     """
     if not job.saw_unionids or job.account.backfilling:
         return
-    if job.store.check_unionids(job.run.id, job.account.id):
+    if job.store.unionids.check(job.run.id, job.account.id):
         logger.warning(
             "WeChat sends unionids now, and followers whose profile is older have none. "
             "Fetch all profiles again: syncjob backfill"

@@ -82,14 +82,14 @@ class Memory:
         state = self._files.get(channel)
         if state is None and self._store is not None and self._account_id is not None:
             with suppress(SyncjobError):
-                state = self._store.get_notice(self._account_id, channel)
+                state = self._store.notices.get(self._account_id, channel)
         return state or OK
 
     def save(self, channel: str, state: str) -> None:
         """Save the state in the database and delete the file; else save it in the file."""
         if self._store is not None and self._account_id is not None:
             try:
-                self._store.save_notice(self._account_id, channel, state)
+                self._store.notices.save(self._account_id, channel, state)
             except SyncjobError:
                 pass
             else:

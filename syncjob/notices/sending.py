@@ -70,10 +70,10 @@ def _look(
     """Return the store, the account and its standing; None if there is no such account."""
     try:
         store = stack.enter_context(open_store(database_url, name=f"syncjob/{appid}"))
-        account = store.get_account(appid)
+        account = store.accounts.get(appid)
         if account is None:
             return None
-        return store, account, store.get_standing(account.id, LASTING)
+        return store, account, store.notices.get_standing(account.id, LASTING)
     except SyncjobError:  # the run has reported it, or the next one will
         return None
 

@@ -103,7 +103,7 @@ def test_an_erased_account_leaves_no_row_and_the_others_lose_none(
     grown = {name for name, found in rows(database_url).items() if len(found) > len(before[name])}
     assert grown >= LIVED_IN
     with open_store(database_url) as store:
-        account = store.get_account(wechat.simulator.appid)
+        account = store.accounts.get(wechat.simulator.appid)
         assert account is not None
         remove_account(store, account, erase=True, rows_a_step=rows_a_step)
     assert rows(database_url) == before
@@ -207,9 +207,9 @@ def test_an_account_with_a_run_that_is_alive_is_left_alone(
     """Exit code 75; one whose process died does not hold it up."""
     wechat = world(3)
     wechat.run("sync")
-    account = store.get_account(wechat.simulator.appid)
+    account = store.accounts.get(wechat.simulator.appid)
     assert account is not None
-    alive = store.start_run(account.id, "sync", holder=this_process(), abandon_after=ABANDON_AFTER)
+    alive = store.runs.start(account.id, "sync", holder=this_process(), abandon_after=ABANDON_AFTER)
     before = rows(database_url)
     remove = ("accounts", "remove", account.appid, "--erase", "--yes")
     assert wechat.run(*remove) == 75
@@ -228,10 +228,10 @@ def test_no_run_begins_while_an_account_is_removed_and_an_interrupted_removal_go
     wechat = world(50)
     before = rows(database_url)
     wechat.run("sync")
-    account = store.get_account(wechat.simulator.appid)
+    account = store.accounts.get(wechat.simulator.appid)
     assert account is not None
     meanwhile: list[int] = []
-    erase_people = store.erase_people
+    erase_people = store.removal.erase_people
 
     def erase(run_id: int, account_id: int, *, limit: int) -> int:
         if meanwhile:
@@ -240,7 +240,7 @@ def test_no_run_begins_while_an_account_is_removed_and_an_interrupted_removal_go
         meanwhile.append(wechat.run("sync"))
         return erased
 
-    monkeypatch.setattr(store, "erase_people", erase)
+    monkeypatch.setattr(store.removal, "erase_people", erase)
     with pytest.raises(Stopped, match=f"syncjob accounts remove {account.appid} --erase"):
         remove_account(store, account, erase=True, rows_a_step=20)
     assert meanwhile == [75]
@@ -259,7 +259,7 @@ def test_two_removals_at_once_exclude_each_other(
     wechat = world(200)
     before = rows(database_url)
     wechat.run("sync")
-    account: Account | None = store.get_account(wechat.simulator.appid)
+    account: Account | None = store.accounts.get(wechat.simulator.appid)
     assert account is not None
     outcomes: list[str] = []
 

@@ -81,7 +81,7 @@ def test_each_run_keeps_to_its_own_account(
         # The other account's token, or its people, would have been refused.
         assert {request.errcode for request in wechat.simulator.requests} == {None, -1}
         with open_job(settings) as job:
-            status = job.store.get_status(job.account)
+            status = job.store.reports.get_status(job.account)
             assert (status.followers, status.subscribed, status.unenriched) == (size, size, 0)
     check_lines(capsys.readouterr().err, accounts, ended)
 

@@ -1,1 +1,1 @@
-"""What is particular to a database: connections, schemas, poolers, failures."""
+"""Tests of what differs between databases: connections, schemas, poolers, failures."""

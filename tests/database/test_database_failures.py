@@ -1,4 +1,4 @@
-"""PostgreSQL fails in the middle of a run: what passes is sat out, for the rest there is a cure.
+"""PostgreSQL fails in the middle of a run: passing failures are retried, the rest have a cure.
 
 Each failure is the server's own, or raised by a trigger that stands for a sick one.
 """
@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from syncjob.database import engine, sessions
+from syncjob.database import engine
+from syncjob.database.dialects import postgresql
 from syncjob.database.schema import upgrade
 from syncjob.job.job import Plan
 from syncjob.simulator import Request
@@ -27,20 +28,20 @@ COUNTS = "SELECT count(*), count(enriched_at) FROM followers"
 
 @pytest.fixture
 def databases(postgresql_databases: Databases) -> Databases:
-    """PostgreSQL alone: SQLite has no sessions to lose."""
+    """PostgreSQL only: SQLite has no sessions to lose."""
     return postgresql_databases
 
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the store would have waited."""
+    """The seconds that the store would have waited."""
     pauses: list[float] = []
-    monkeypatch.setattr("syncjob.database.patience.time.sleep", pauses.append)
+    monkeypatch.setattr("syncjob.database.retry.time.sleep", pauses.append)
     return pauses
 
 
 def fail(query: Query, table: str, event: str, sqlstate: str, times: int) -> None:
-    """Have the first statements on a table fail with that SQLSTATE, so many `times`."""
+    """Make the first `times` statements on a table fail with that SQLSTATE."""
     query("CREATE SEQUENCE failures")  # sequences count on when a transaction is undone
     query(f"""
         CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -64,7 +65,7 @@ STATEMENTS = [
 
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "55P03", "57P01"])
 @pytest.mark.parametrize(("table", "event"), STATEMENTS)
-def test_a_step_that_was_undone_is_taken_again(
+def test_a_step_that_was_undone_is_repeated(
     world: Serve, query: Query, pauses: list[float], table: str, event: str, sqlstate: str
 ) -> None:
     """Deadlocks, lock timeouts and their like: the run goes on, and counts nothing twice."""
@@ -91,7 +92,7 @@ CURES = [
 
 
 @pytest.mark.parametrize(("sqlstate", "cure"), CURES)
-def test_what_does_not_pass_ends_with_exit_code_4_and_the_cure(
+def test_a_lasting_failure_ends_with_exit_code_4_and_the_cure(
     world: Serve,
     query: Query,
     pauses: list[float],
@@ -100,8 +101,8 @@ def test_what_does_not_pass_ends_with_exit_code_4_and_the_cure(
     sqlstate: str,
     cure: str,
 ) -> None:
-    """And the next run, when it is mended, heals all."""
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.0)
+    """Once it is fixed, the next run completes the work."""
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
     wechat = world(2_000, page_size=1_000)
     fail(query, "followers", "INSERT", sqlstate, times=1_000)
 
@@ -118,7 +119,7 @@ def test_what_does_not_pass_ends_with_exit_code_4_and_the_cure(
 
 
 def throw_out(query: Query) -> Callable[[Request], None]:
-    """Return what ends all sessions of the job at each call."""
+    """Return a hook that ends all sessions of the job at each call."""
     one_at_a_time = threading.Lock()
 
     def end(request: Request) -> None:
@@ -132,7 +133,7 @@ def throw_out(query: Query) -> Callable[[Request], None]:
 
 
 def test_an_administrator_ends_the_sessions(world: Serve, query: Query) -> None:
-    """The job connects again, each time it is thrown out; no transaction was open meanwhile."""
+    """The job reconnects each time; no transaction is open during a call to WeChat."""
     wechat = world(2_000, page_size=500)
     wechat.set(SYNCJOB_CONCURRENCY="1")
     wechat.simulator.on_request = throw_out(query)
@@ -145,7 +146,7 @@ def test_an_administrator_ends_the_sessions(world: Serve, query: Query) -> None:
     ]
 
 
-def test_a_commit_that_nobody_confirmed_is_not_taken_again(world: Serve, query: Query) -> None:
+def test_an_unconfirmed_commit_is_not_repeated(world: Serve, query: Query) -> None:
     """It may be stored or not: the run ends with exit code 4, and the next one goes on."""
     wechat = world(2_000, page_size=500)
     wechat.set(SYNCJOB_CONCURRENCY="8")
@@ -159,10 +160,8 @@ def test_a_commit_that_nobody_confirmed_is_not_taken_again(world: Serve, query: 
     assert query("SELECT sum(new) FROM runs") == [(2_000,)]
 
 
-def test_sessions_say_whose_they_are_and_wait_for_nobody_for_ever(
-    world: Serve, query: Query
-) -> None:
-    """The administrator sees the account; no transaction is open while WeChat is asked."""
+def test_sessions_have_a_name_and_timeouts(world: Serve, query: Query) -> None:
+    """The administrator sees the account; no transaction is open during a call to WeChat."""
     wechat = world(300)
     wechat.set(SYNCJOB_CONCURRENCY="1")
     seen: list[Any] = []
@@ -182,8 +181,8 @@ def test_sessions_say_whose_they_are_and_wait_for_nobody_for_ever(
     assert {state for _, state in seen} == {"idle"}
 
 
-def test_timeouts_are_set_unless_somebody_has_set_them(database_url: str) -> None:
-    """What the URL, the role or the database say counts; a migration may take any time."""
+def test_timeouts_are_set_unless_already_set(database_url: str) -> None:
+    """Those of the URL, the role or the database win; a migration has none."""
     names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
     show = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
 
@@ -200,16 +199,16 @@ def test_timeouts_are_set_unless_somebody_has_set_them(database_url: str) -> Non
     assert shown(database_url, timeouts=False) == ("0", "0", "0")
 
 
-def test_a_lock_that_somebody_holds_ends_the_run_in_time(
+def test_a_held_lock_ends_the_run_after_the_timeout(
     world: Serve,
     query: Query,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Exit code 4 and where to look, and the next run heals."""
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.0)
-    monkeypatch.setitem(sessions.TIMEOUTS, "lock_timeout", "50ms")
+    """Exit code 4 with where to look, and the next run completes the work."""
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
+    monkeypatch.setitem(postgresql.TIMEOUTS, "lock_timeout", "50ms")
     wechat = world(300)
     with psycopg.connect(database_url.replace("postgresql+psycopg", "postgresql")) as other:
         other.execute("LOCK TABLE followers IN ACCESS EXCLUSIVE MODE")
@@ -221,13 +220,13 @@ def test_a_lock_that_somebody_holds_ends_the_run_in_time(
 # --- a server of its own, to be restarted ------------------------------------------------------
 
 
-def test_a_restart_of_the_server_is_sat_out(
+def test_a_restart_of_the_server_is_waited_for(
     serve: Serve,
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
     pauses: list[float],
 ) -> None:
-    """It crashes in mid-run and is back while the job waits: everybody is there."""
+    """It crashes in mid-run and is back while the job waits: all followers are stored."""
     upgrade(server.url)
     wechat = serve(2_000, page_size=500)
     wechat.set(SYNCJOB_DATABASE_URL=server.url, SYNCJOB_CONCURRENCY="1")
@@ -245,7 +244,7 @@ def test_a_restart_of_the_server_is_sat_out(
         with running:
             server.start()
 
-    monkeypatch.setattr("syncjob.database.patience.time.sleep", recover)
+    monkeypatch.setattr("syncjob.database.retry.time.sleep", recover)
     wechat.simulator.on_request = crash
 
     assert wechat.run("sync") == 0
@@ -264,8 +263,8 @@ def test_a_server_that_does_not_come_back_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With exit code 4; when it is back, the next run finds the dead one and goes on."""
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.0)
+    """With exit code 4; when it is back, the next run abandons the dead one and goes on."""
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
     upgrade(server.url)
     wechat = serve(2_000, page_size=500)
     wechat.set(SYNCJOB_DATABASE_URL=server.url, SYNCJOB_CONCURRENCY="1")
@@ -284,7 +283,7 @@ def test_a_server_that_does_not_come_back_ends_the_run(
         assert connection.execute(COUNTS).fetchall() == ALL_FINE
 
 
-# --- who is not let in --------------------------------------------------------------------------
+# --- refused sessions ---------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -300,10 +299,10 @@ def limited(database_url: str, query: Query) -> Iterator[str]:
     query(f"DROP ROLE {role}")
 
 
-def test_a_server_that_lets_nobody_in_is_waited_for(
+def test_a_server_without_free_sessions_is_waited_for(
     world: Serve, query: Query, limited: str, pauses: list[float]
 ) -> None:
-    """As many sessions as it may have: one of them ends, and the run begins."""
+    """The role has all its sessions: one of them ends, and the run begins."""
     wechat = world(50)
     wechat.set(SYNCJOB_DATABASE_URL=limited, SYNCJOB_CONCURRENCY="1")
     held = psycopg.connect(limited)
@@ -316,18 +315,18 @@ def test_a_server_that_lets_nobody_in_is_waited_for(
             pass
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("syncjob.database.patience.time.sleep", end_it)
+        patched.setattr("syncjob.database.retry.time.sleep", end_it)
         assert wechat.run("status") == 0
     assert len(pauses) == 1
 
 
-def test_who_is_never_let_in_ends_with_the_cure(
+def test_a_role_that_is_always_refused_ends_with_the_cure(
     world: Serve, limited: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a while; a wrong name at once."""
+    """After the retries; a wrong name at once."""
     wechat = world(50)
     wechat.set(SYNCJOB_DATABASE_URL=limited)
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.2)
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.2)
     with psycopg.connect(limited):
         assert wechat.run("sync") == 4
     said = capsys.readouterr().err

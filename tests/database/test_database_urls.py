@@ -1,4 +1,4 @@
-"""SYNCJOB_DATABASE_URL: what libpq documents is passed on, all else gets exit code 2 by name."""
+"""SYNCJOB_DATABASE_URL: libpq's options are passed on, all others end with exit code 2 by name."""
 
 import socket
 import sqlite3
@@ -17,7 +17,7 @@ from tests.job.test_runs import SYNCJOB
 
 Query = Callable[..., list[Any]]
 CANARY = "canary-5ecret"
-# An option that no driver may get: the words that the error has besides its name.
+# Options that no driver may get, and what the error says beside the name.
 REFUSED = {
     "schema=crm": "search_path",
     "currentSchema=crm": "ALTER ROLE",
@@ -68,10 +68,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("query", "words"), REFUSED.items(), ids=REFUSED.keys())
-def test_an_option_that_is_none_of_libpqs_is_refused(
+def test_an_option_that_libpq_does_not_have_is_refused(
     serve: Callable[..., World], capsys: pytest.CaptureFixture[str], query: str, words: str
 ) -> None:
-    """Exit code 2, with its name and what says the same; nobody is connected to."""
+    """Exit code 2, with its name and the equivalent; no connection is made."""
     wechat = serve()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
@@ -87,10 +87,10 @@ def test_an_option_that_is_none_of_libpqs_is_refused(
     assert CANARY not in said
 
 
-def test_every_option_of_the_installed_libpq_is_taken(
+def test_every_option_of_the_installed_libpq_is_accepted(
     postgresql_databases: Databases, serve: Callable[..., World], tmp_path: Path
 ) -> None:
-    """With the value that it has if nobody names it, or another one that means as much."""
+    """With its default value, or an equivalent one."""
     wechat = serve()
     url = make_url(postgresql_databases.make())
     values = {
@@ -223,10 +223,10 @@ def test_the_forms_of_libpq_are_understood(
         ("sqlite:///file:s.db?mode=memory&uri=true", "expected one of ro, rw, rwc"),
     ],
 )
-def test_what_is_misread_elsewhere_is_named_here(
+def test_a_url_that_others_misread_is_refused_with_the_right_spelling(
     serve: Callable[..., World], capsys: pytest.CaptureFixture[str], url: str, words: str
 ) -> None:
-    """Exit code 2, the right spelling, and no file made."""
+    """Exit code 2, the right spelling, and no file is created."""
     wechat = serve()
     wechat.set(SYNCJOB_DATABASE_URL=url)
     for command in ("migrate", "status"):
@@ -235,10 +235,10 @@ def test_what_is_misread_elsewhere_is_named_here(
     assert list(Path().iterdir()) == []
 
 
-def test_signs_in_a_password_are_the_passwords(
+def test_special_characters_may_be_in_a_password(
     serve: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What worked unencoded goes on working, and is never shown as a host, option or database."""
+    """Unencoded ones keep working, and are never shown as a host, option or database."""
     wechat = serve()
     for password in (
         f"p/{CANARY}",
@@ -270,10 +270,10 @@ def test_signs_in_a_password_are_the_passwords(
         ("sqlite:///名.db?mode=rwc", "名.db"),
     ],
 )
-def test_the_file_that_is_named_is_the_file_that_is_made(
+def test_the_named_file_is_the_one_that_is_created(
     serve: Callable[..., World], url: str, name: str
 ) -> None:
-    """And no other, whatever its name holds; nothing is said by Python."""
+    """And no other, whatever its name contains; Python logs nothing."""
     wechat = serve(3)
     wechat.set(SYNCJOB_DATABASE_URL=url)
     for command in ("migrate", "sync"):
@@ -287,7 +287,7 @@ def test_the_file_that_is_named_is_the_file_that_is_made(
 
 
 def test_a_file_whose_name_looks_encoded_stays_the_file(serve: Callable[..., World]) -> None:
-    """Versions before this one decoded nothing."""
+    """Earlier versions decoded nothing."""
     wechat = serve(3)
     wechat.set(SYNCJOB_DATABASE_URL="sqlite:///plain.db")
     assert wechat.run("migrate") == 0
@@ -298,7 +298,7 @@ def test_a_file_whose_name_looks_encoded_stays_the_file(serve: Callable[..., Wor
 
 
 def test_a_file_may_be_opened_to_read_only(serve: Callable[..., World], sqlite_url: str) -> None:
-    """`?mode=ro`: reports are shown, a run is refused with the cure, Python warns of nothing."""
+    """`?mode=ro`: reports are shown, a run is refused with the cure, Python logs no warning."""
     wechat = serve(3)
     wechat.set(SYNCJOB_DATABASE_URL=sqlite_url)
     assert wechat.run("sync") == 0
@@ -317,7 +317,7 @@ def test_a_service_file_is_read_by_libpq(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It may name the database; and no option of a driver gets in by that door."""
+    """It may name the database; options of the driver in it are refused."""
     url = postgresql_databases.make()
     wechat = serve(3)
     file = tmp_path / "pg_service.conf"
@@ -343,7 +343,7 @@ def test_a_service_file_is_read_by_libpq(
 def test_a_wrong_variable_of_libpqs_is_named(
     serve: Callable[..., World], capsys: pytest.CaptureFixture[str], name: str, value: str
 ) -> None:
-    """It is not the URL that is wrong then."""
+    """The error does not blame the URL."""
     wechat = serve()
     wechat.set(SYNCJOB_DATABASE_URL="postgresql://job@127.0.0.1/crm", **{name: value})
     assert wechat.run("status") == 2

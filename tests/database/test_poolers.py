@@ -1,4 +1,4 @@
-"""Behind a pooler: PgBouncer, in each of its modes, between the job and PostgreSQL."""
+"""PgBouncer, in each of its modes, between the job and PostgreSQL."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -30,28 +30,28 @@ COUNTS = "SELECT count(*), count(enriched_at), count(*) FILTER (WHERE subscribe)
 
 @pytest.fixture
 def databases(postgresql_databases: Databases) -> Databases:
-    """PostgreSQL alone."""
+    """PostgreSQL only."""
     return postgresql_databases
 
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the store would have waited."""
+    """The seconds that the store would have waited."""
     pauses: list[float] = []
-    monkeypatch.setattr("syncjob.database.patience.time.sleep", pauses.append)
+    monkeypatch.setattr("syncjob.database.retry.time.sleep", pauses.append)
     return pauses
 
 
 @pytest.fixture
 def pooler(postgresql_server: str) -> Iterator[Pooler]:
-    """A pooler in transaction mode, with four sessions of the server for all."""
+    """A pooler in transaction mode with four sessions of the server."""
     with Pooler(postgresql_server) as made:
         yield made
 
 
 @contextmanager
 def busy_others(url: str, clients: int = 6) -> Iterator[list[Any]]:
-    """Have other programs use the pool all the while; yield what each finds in its session."""
+    """Have other programs use the pool meanwhile; yield what each finds in its session."""
     found: list[Any] = []
     over = threading.Event()
 
@@ -77,7 +77,7 @@ def busy_others(url: str, clients: int = 6) -> Iterator[list[Any]]:
 def test_twenty_syncs_share_four_sessions_with_other_programs(
     serve: Serve, pooler: Pooler, query: Query, database_url: str
 ) -> None:
-    """Each ends well, tables are right, and nobody else's session has anything of ours."""
+    """All succeed, the tables are right, and other programs' sessions have nothing of ours."""
     wechat = serve(1_000, page_size=500)
     wechat.set(SYNCJOB_CONCURRENCY="8", SYNCJOB_SWEEP_EVERY="0")
     wechat.set(SYNCJOB_DATABASE_URL=pooler.url(database_url))
@@ -104,7 +104,7 @@ def test_twenty_syncs_share_four_sessions_with_other_programs(
 def test_a_pool_of_one_session_is_enough(
     serve: Serve, postgresql_server: str, query: Query, database_url: str
 ) -> None:
-    """No transaction waits for another of ours: nobody can wait for ever."""
+    """No transaction waits for another one of ours, so there is no deadlock."""
     wechat = serve(500, page_size=100)
     wechat.set(SYNCJOB_CONCURRENCY="8", SYNCJOB_BATCH_SIZE="10")
     with Pooler(postgresql_server, default_pool_size=1) as pooler:
@@ -115,14 +115,14 @@ def test_a_pool_of_one_session_is_enough(
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
-def test_tables_are_made_through_a_pooler(
+def test_tables_are_created_through_a_pooler(
     serve: Serve,
     postgresql_server: str,
     databases: Databases,
     capsys: pytest.CaptureFixture[str],
     mode: str,
 ) -> None:
-    """By two at once, and what they leave behind is the tables alone; the doctor says the mode."""
+    """By two at once, and they leave nothing but the tables; the doctor names the mode."""
     url = databases.make_empty()
     wechat = serve(50)
     with Pooler(postgresql_server, mode) as pooler:
@@ -144,7 +144,7 @@ def test_tables_are_made_through_a_pooler(
 def test_the_doctor_sees_no_pooler_where_there_is_none(
     world: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A direct connection is served by the process that its beginning named."""
+    """A direct connection is served by the backend that its start named."""
     wechat = world(5)
     assert wechat.run("doctor", "--offline") == 0
     assert "pooler" not in capsys.readouterr().out
@@ -159,7 +159,7 @@ def test_statement_mode_is_refused_in_words(
     capsys: pytest.CaptureFixture[str],
     command: list[str],
 ) -> None:
-    """At once, with the cure, and before WeChat is asked for anything."""
+    """At once, with the cure, and before any call to WeChat."""
     wechat = serve(5)
     with Pooler(postgresql_server, "statement") as pooler:
         wechat.set(SYNCJOB_DATABASE_URL=pooler.url(database_url))
@@ -186,7 +186,7 @@ def test_options_that_a_pooler_refuses_are_cured_by_the_role(
 def test_a_schema_of_the_role_is_used_through_a_pooler(
     serve: Serve, pooler: Pooler, databases: Databases
 ) -> None:
-    """What ALTER DATABASE or ALTER ROLE sets, each session has from its beginning."""
+    """Each session starts with what ALTER DATABASE or ALTER ROLE set."""
     url = databases.make_empty()
     wechat = serve(20)
     with connect(url) as admin:
@@ -199,7 +199,7 @@ def test_a_schema_of_the_role_is_used_through_a_pooler(
         assert admin.execute("SELECT count(*) FROM crm.followers").fetchone() == (20,)
 
 
-def test_a_pooler_that_is_restarted_is_sat_out(
+def test_a_restart_of_the_pooler_is_waited_for(
     serve: Serve,
     pooler: Pooler,
     query: Query,
@@ -224,7 +224,7 @@ def test_a_pooler_that_is_restarted_is_sat_out(
                 pooler.start()
                 is_up.append(True)
 
-    monkeypatch.setattr("syncjob.database.patience.time.sleep", recover)
+    monkeypatch.setattr("syncjob.database.retry.time.sleep", recover)
     wechat.simulator.on_request = crash
 
     assert wechat.run("sync") == 0
@@ -247,18 +247,18 @@ def test_a_pooler_without_room_is_waited_for(
         wechat.set(SYNCJOB_DATABASE_URL=pooler.url(database_url))
         other = connect(pooler.url(database_url))
         other.execute("SELECT 1")
-        monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.2)
+        monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.2)
         assert wechat.run("status") == 4
         assert "max_client_conn" in capsys.readouterr().err
-        monkeypatch.setattr("syncjob.database.patience.PATIENCE", 60.0)
-        monkeypatch.setattr("syncjob.database.patience.time.sleep", lambda seconds: other.close())
+        monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 60.0)
+        monkeypatch.setattr("syncjob.database.retry.time.sleep", lambda seconds: other.close())
         assert wechat.run("status") == 0
 
 
-def test_a_server_that_restarts_behind_the_pooler_is_sat_out(
+def test_a_restart_of_the_server_behind_the_pooler_is_waited_for(
     serve: Serve, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It crashes in mid-run, the pooler stays; everybody is there, and counted once."""
+    """It crashes in mid-run, the pooler stays; all followers are stored, and counted once."""
     upgrade(server.url)
     wechat = serve(2_000, page_size=500)
     running, crashes = threading.RLock(), [10, 4, 2]
@@ -273,7 +273,7 @@ def test_a_server_that_restarts_behind_the_pooler_is_sat_out(
         with running:
             server.start()
 
-    monkeypatch.setattr("syncjob.database.patience.time.sleep", recover)
+    monkeypatch.setattr("syncjob.database.retry.time.sleep", recover)
     wechat.simulator.on_request = crash
 
     # The pooler says so only to whoever has waited for it to try again.
@@ -289,7 +289,7 @@ def test_a_server_that_restarts_behind_the_pooler_is_sat_out(
 
 
 @pytest.mark.parametrize(("sqlstate", "code"), [("40001", 0), ("08P01", 4), ("57P01", 4)])
-def test_a_commit_that_a_pooler_did_not_confirm_is_not_taken_again(
+def test_a_commit_that_a_pooler_did_not_confirm_is_not_repeated(
     world: Serve, query: Query, sqlstate: str, code: int
 ) -> None:
     """A pooler that loses the server says 08P01: the transaction may be stored or not.
@@ -322,8 +322,8 @@ def test_all_sessions_taken_for_too_long_name_the_pool(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """PgBouncer's query_wait_timeout: the size of the pool is what is short."""
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.2)
+    """PgBouncer's query_wait_timeout: the pool is too small."""
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.2)
     wechat = serve(5)
     settings = {"default_pool_size": 1, "query_wait_timeout": 1}
     with Pooler(postgresql_server, **settings) as pooler:
@@ -336,7 +336,7 @@ def test_all_sessions_taken_for_too_long_name_the_pool(
         assert wechat.run("sync") == 0
 
 
-# --- settings of a session, from wherever ------------------------------------------------------
+# --- settings of a session, from any source ----------------------------------------------------
 
 ODD = {
     "DateStyle": "SQL, DMY",
@@ -359,7 +359,7 @@ ODD = {
 
 
 def set_for(origin: str, query: Query, database: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Set the odd values by that origin; return what is added to the URL."""
+    """Set odd values by that source; return what to add to the URL."""
     if origin in ("DATABASE", "ROLE"):
         whom = f'DATABASE "{database}"' if origin == "DATABASE" else "ROLE postgres"
         within = "" if origin == "DATABASE" else f' IN DATABASE "{database}"'
@@ -389,7 +389,7 @@ def test_settings_of_a_session_change_nothing(
     capsys: pytest.CaptureFixture[str],
     origin: str,
 ) -> None:
-    """Whoever has set what: commands work, and instants and names are stored as they are."""
+    """Whatever was set where, commands work, and instants and names are stored unchanged."""
     wechat = serve(300, page_size=100, profiles="full")
     wechat.set(SYNCJOB_CONCURRENCY="8", SYNCJOB_SWEEP_EVERY="0")
     name = make_url(database_url).database or ""
@@ -422,7 +422,7 @@ def test_settings_of_a_session_change_nothing(
 def test_what_others_left_in_a_shared_session_changes_nothing(
     serve: Serve, postgresql_server: str, query: Query, database_url: str
 ) -> None:
-    """Somebody uses SET behind a pooler, which is their mistake and not to be ours."""
+    """Another program uses SET behind a pooler: that mistake does not affect us."""
     wechat = serve(100, page_size=50)
     with Pooler(postgresql_server, default_pool_size=1) as pooler:
         url = pooler.url(database_url)
@@ -437,10 +437,10 @@ def test_what_others_left_in_a_shared_session_changes_nothing(
     assert query(COUNTS) == [(100, 100, 100)]
 
 
-def test_the_job_needs_no_right_to_make_temporary_tables(
+def test_the_job_needs_no_right_to_create_temporary_tables(
     serve: Serve, query: Query, database_url: str
 ) -> None:
-    """Nothing but its own tables is written."""
+    """It writes to its own tables only."""
     name = make_url(database_url).database
     role = f"without_{name}"
     query(f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC')

@@ -1,4 +1,4 @@
-"""Who is not let in: the reason of each host, and the cure that fits, in any language."""
+"""Refused connections: the reason of each host, and the right cure, in any language."""
 
 import os
 import socket
@@ -18,8 +18,8 @@ import pytest
 import trustme
 from sqlalchemy import make_url
 
-from syncjob.database.failures import CURES
-from syncjob.database.refusals import CONNECTION_CURES
+from syncjob.database.dialects.postgresql_errors import CURES
+from syncjob.database.dialects.postgresql_refusals import CONNECTION_CURES
 from tests.conftest import Databases, World
 from tests.job.test_runs import SYNCJOB
 
@@ -75,8 +75,8 @@ def refusing(
 def say(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
-    """Look at a database that lets nobody in; return the error, of exit code 4."""
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 0.0)
+    """Open a database that refuses; return the error, of exit code 4."""
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
     wechat = serve()
 
     def look(url: str) -> str:
@@ -90,7 +90,7 @@ def say(
     return look
 
 
-# What servers say, in English and as PostgreSQL is translated; and the cure.
+# Messages of servers, in English and translated, and the cure.
 REFUSALS = [
     ("FATAL", 'password authentication failed for user "job"', CURES["28"]),
     ("FATAL", "Passwort-Authentifizierung für Benutzer »job« fehlgeschlagen", CURES["28"]),
@@ -130,23 +130,23 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("severity", "message", "cure"), REFUSALS)
-def test_the_cure_is_that_of_the_servers_reason(
+def test_the_cure_fits_the_servers_reason(
     say: Callable[..., str], severity: str, message: str, cure: str
 ) -> None:
-    """Whatever language the server speaks, and whatever words are in the names."""
+    """In any language of the server, and with any words in the names."""
     with refusing(message, severity=severity) as port:
         said = say(f"postgresql://job:{CANARY}@127.0.0.1:{port}/crm")
     where = f"the database 127.0.0.1:{port}/crm"
     assert said == f"syncjob: {where} cannot be used: {severity}: {message}; {cure}\n"
 
 
-def test_a_refusal_in_another_language_that_passes_is_waited_for(
+def test_a_passing_refusal_in_another_language_is_waited_for(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many sessions as there may be: the run begins when one of them has ended."""
+    """All sessions are taken: the run begins when one of them has ended."""
     pauses: list[float] = []
-    monkeypatch.setattr("syncjob.database.patience.time.sleep", pauses.append)
-    monkeypatch.setattr("syncjob.database.patience.PATIENCE", 1.0)
+    monkeypatch.setattr("syncjob.database.retry.time.sleep", pauses.append)
+    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 1.0)
     with refusing("对不起, 已经有太多的客户", severity="致命错误") as port:
         wechat = serve()
         wechat.set(SYNCJOB_DATABASE_URL=f"postgresql://job@127.0.0.1:{port}/crm")
@@ -154,15 +154,15 @@ def test_a_refusal_in_another_language_that_passes_is_waited_for(
     assert pauses
 
 
-def test_names_do_not_choose_the_cure(say: Callable[..., str]) -> None:
-    """A database, a user or a file may be called like a cause."""
+def test_names_do_not_decide_the_cure(say: Callable[..., str]) -> None:
+    """A database, a user or a file may be named like a reason."""
     name = "timeout does not exist: connection refused"
     with refusing(f'password authentication failed for user "{name}"') as port:
         said = say(f"postgresql://{quote(name)}@127.0.0.1:{port}/x")
     assert said.endswith(f"; {CURES['28']}\n")
 
 
-# --- nobody there --------------------------------------------------------------------------------
+# --- nobody listens ------------------------------------------------------------------------------
 
 
 def free_port() -> int:
@@ -172,7 +172,7 @@ def free_port() -> int:
     return port
 
 
-def test_each_way_not_to_get_there_has_its_cure(say: Callable[..., str], tmp_path: Path) -> None:
+def test_each_way_to_fail_to_connect_has_its_cure(say: Callable[..., str], tmp_path: Path) -> None:
     """Nobody listens; no such name; no socket; no answer; something else answers."""
     port = free_port()
     said = say(f"postgresql://job@127.0.0.1:{port}/crm")
@@ -201,7 +201,7 @@ def test_each_way_not_to_get_there_has_its_cure(say: Callable[..., str], tmp_pat
 
 
 def test_the_hosts_of_the_query_are_named(say: Callable[..., str]) -> None:
-    """Also those before the ?, and the one that PGHOST names."""
+    """And those before the ?, and the one of PGHOST."""
     port = free_port()
     assert f"database 127.0.0.1:{port}/crm" in say(f"postgresql:///crm?host=127.0.0.1&port={port}")
     assert f"database [::1]:{port}/crm" in say(f"postgresql:///crm?host=::1&port={port}")
@@ -213,7 +213,7 @@ def test_the_hosts_of_the_query_are_named(say: Callable[..., str]) -> None:
 
 
 def test_each_of_several_hosts_has_its_reason(say: Callable[..., str]) -> None:
-    """And the cure is that of the one which answered."""
+    """The cure is that of the host that answered."""
     port = free_port()
     with refusing('password authentication failed for user "job"') as other:
         said = say(
@@ -238,7 +238,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_certificates_have_their_own_cures(say: Callable[..., str], home: Path) -> None:
-    """Of the CA, of the server, of the client, and its key."""
+    """For the CA, the server, the client, and its key."""
     ours, others = trustme.CA(), trustme.CA()
     ours.cert_pem.write_to_path(str(home / "ca.crt"))
     others.cert_pem.write_to_path(str(home / "other.crt"))
@@ -292,10 +292,10 @@ def test_the_home_of_another_user_is_named(
 # --- a real server -------------------------------------------------------------------------------
 
 
-def test_a_real_server_refuses_with_these_words(
+def test_a_real_server_refuses_with_these_messages(
     postgresql_databases: Databases, say: Callable[..., str]
 ) -> None:
-    """No such role, no such database; and over a socket root is told whose job it is."""
+    """No such role, no such database; over a socket, root learns which user to run as."""
     url = make_url(postgresql_databases.make_empty())
     nobody = url.set(username=f"nobody_{uuid4().hex[:8]}").render_as_string(hide_password=False)
     assert CURES["28"] in say(nobody)
@@ -307,7 +307,7 @@ def test_a_real_server_refuses_with_these_words(
 
 
 def test_peer_authentication_has_its_cure(say: Callable[..., str], tmp_path: Path) -> None:
-    """As root: run it as the job's user. As any other: as that user, or with a password."""
+    """As root: run it as the job's user. As another user: as that user, or with a password."""
     folder = Path(tempfile.mkdtemp(prefix="syncjob-"))
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / ".s.PGSQL.5432"))
@@ -340,10 +340,10 @@ def test_peer_authentication_has_its_cure(say: Callable[..., str], tmp_path: Pat
         listener.close()
 
 
-def test_a_password_that_is_wanted_is_asked_for(
+def test_a_missing_password_is_named(
     postgresql_databases: Databases, say: Callable[..., str]
 ) -> None:
-    """libpq knows that one was wanted, whatever the server says."""
+    """libpq knows that the server asked for one, whatever its message."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -367,8 +367,10 @@ def test_a_password_that_is_wanted_is_asked_for(
     assert CONNECTION_CURES["password"] in said
 
 
-def test_a_read_only_session_ends_in_words(postgresql_databases: Databases, serve: Serve) -> None:
-    """By PGOPTIONS, a service file or a role: exit code 4, and nobody is said to be stored."""
+def test_a_read_only_session_ends_with_an_error(
+    postgresql_databases: Databases, serve: Serve
+) -> None:
+    """By PGOPTIONS, a service file or a role: exit code 4, and no follower is counted as stored."""
     wechat = serve(5)
     wechat.set(SYNCJOB_DATABASE_URL=postgresql_databases.make())
     wechat.set(PGOPTIONS="-c default_transaction_read_only=on")

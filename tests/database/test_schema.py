@@ -1,4 +1,4 @@
-"""The schema: migrations make exactly the tables that the code sees, from anywhere, once."""
+"""The schema: migrations create exactly the tables of tables.py, from anywhere, once."""
 
 import subprocess
 import sys
@@ -32,8 +32,8 @@ NEWEST = CURRENT_REVISION
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def test_the_migrations_make_the_tables_that_the_code_sees(database_url: str) -> None:
-    """Nothing is in the migrated schema that is not in tables.py, and the other way round."""
+def test_the_migrations_create_the_tables_of_the_code(database_url: str) -> None:
+    """The migrated schema and tables.py have no differences."""
     url = make_url(database_url)
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
@@ -57,7 +57,7 @@ def test_the_migrations_make_the_tables_that_the_code_sees(database_url: str) ->
 
 
 def is_of_sqlite(difference: Any) -> bool:
-    """Tell whether SQLite cannot do without this difference.
+    """Tell whether SQLite makes this difference necessary.
 
     It has no IDENTITY: a key of type INTEGER counts by itself. And it would have to copy the whole
     table to lose the foreign key of followers.
@@ -69,7 +69,7 @@ def is_of_sqlite(difference: Any) -> bool:
 
 
 def test_the_current_revision_is_the_newest_migration() -> None:
-    """The revision that the code asks for is the one that the migrations lead to."""
+    """The code requires the revision of the last migration."""
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))
     assert ScriptDirectory.from_config(config).get_current_head() == CURRENT_REVISION
@@ -78,7 +78,7 @@ def test_the_current_revision_is_the_newest_migration() -> None:
 def test_migrate_says_what_it_did_and_is_safe_to_repeat(
     serve: Callable[..., World], databases: Databases, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first migrate makes the tables, the second finds nothing to do."""
+    """The first migrate creates the tables, the second finds nothing to do."""
     wechat = serve()
     url = databases.make_empty()
     wechat.set(SYNCJOB_DATABASE_URL=url)
@@ -99,7 +99,7 @@ def test_migrate_says_what_it_did_and_is_safe_to_repeat(
 
 
 def place(url: str) -> str:
-    """Return in words which database a URL of the tests names."""
+    """Describe the database of a test's URL."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return f"SQLite, {parsed.database}"
@@ -127,7 +127,7 @@ def test_migrate_names_the_database_and_never_its_password(
     assert "hunter2" not in told
 
 
-def test_without_a_setting_migrate_says_which_file_it_made(
+def test_without_a_setting_migrate_names_the_file_that_it_created(
     serve: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """syncjob.db in the current folder, by its whole path, and that this is the default."""
@@ -140,15 +140,15 @@ def test_without_a_setting_migrate_says_which_file_it_made(
 
 
 def test_two_migrations_at_once_wait_for_each_other(databases: Databases) -> None:
-    """Hosts that are deployed together may all migrate: one does it, the others find it done."""
+    """Hosts that are deployed together may all migrate: one does, the others find it done."""
     url = databases.make_empty()
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(upgrade, [url] * 4))
     assert sorted(done, key=str) == sorted([(NEWEST, NEWEST)] * 3 + [(None, NEWEST)], key=str)
 
 
-def test_a_password_full_of_signs_migrates(postgresql_databases: Databases) -> None:
-    """A URL with %-escapes is handed to Alembic unharmed."""
+def test_a_password_with_special_characters_migrates(postgresql_databases: Databases) -> None:
+    """A URL with %-escapes works with Alembic."""
     url = postgresql_databases.make_empty()
     separator = "&" if "?" in url else "?"
     upgrade(f"{url}{separator}application_name=100%25%20sync%3A%2F%40")
@@ -177,8 +177,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("statement", WRONG.values(), ids=WRONG.keys())
-def test_the_database_itself_refuses_what_may_not_be(query: Query, statement: str) -> None:
-    """Invariants are held by constraints, whoever writes."""
+def test_the_database_refuses_rows_that_break_invariants(query: Query, statement: str) -> None:
+    """Constraints hold the invariants, whoever writes."""
     query("INSERT INTO accounts (appid) VALUES ('wx1')")
     query(
         "INSERT INTO runs (account_id, command, status) SELECT id, 'sync', 'running' FROM accounts"
@@ -249,7 +249,7 @@ def test_rows_that_the_check_would_refuse_are_repaired(databases: Databases) -> 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from this checkout, by way of its source distribution."""
+    """A wheel built from the source distribution of this checkout."""
     folder = tmp_path_factory.mktemp("dist")
     build = "from hatchling.build import build_{0}; print(build_{0}({1!r}))"
     sdist = _python(build.format("sdist", str(folder)), CHECKOUT)
@@ -275,7 +275,7 @@ def test_a_wheel_migrates_and_syncs_from_the_root_folder(
     (packages,) = environment.glob("lib/python*/site-packages")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(packages)
-    # The dependencies are lent by this environment, syncjob itself is not: its editable install
+    # The dependencies come from this environment, syncjob itself does not: its editable install
     # works through a .pth file, which is read only in a site folder.
     lent = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "lent.pth").write_text(

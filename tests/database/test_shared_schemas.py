@@ -1,4 +1,4 @@
-"""A schema that another program uses too: what is its own stays so, and is not taken for ours."""
+"""A schema that another program uses too: its tables are left alone, and not taken for ours."""
 
 import os
 import sqlite3
@@ -21,9 +21,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 Serve = Callable[..., World]
 Query = Callable[..., list[Any]]
 OWN_SCHEMA = "give syncjob a schema of its own"
-# What the table of revisions was until 0007, and is still where nobody has migrated since.
+# The version table until revision 0007, and of databases that were not migrated since.
 OF_ALEMBIC = "CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)"
-FORMER = "0007"  # the last revision of which it was ours
+FORMER = "0007"  # the last revision that used it
 TO_FORMER = (
     "DROP TABLE syncjob_version",
     OF_ALEMBIC,
@@ -32,7 +32,7 @@ TO_FORMER = (
 
 
 def downgrade(url: str) -> None:
-    """Bring the tables back to the revision FORMER."""
+    """Downgrade the tables to the revision FORMER."""
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))
     engine = open_engine(url)
@@ -43,7 +43,7 @@ def downgrade(url: str) -> None:
 
 
 class Shared:
-    """A database that syncjob is to share, and the command line that works on it."""
+    """A database that syncjob shares, and the command line that works on it."""
 
     def __init__(self, url: str, wechat: World) -> None:
         self.url = url
@@ -66,7 +66,7 @@ class Shared:
         return rows
 
     def everything(self) -> list[Any]:
-        """All names in the database, and the revision of whoever uses Alembic's usual table."""
+        """All names in the database, and the revision in Alembic's default table."""
         if self.is_postgresql:
             return self.query(
                 "SELECT n.nspname, c.relname, c.relkind::text FROM pg_class c "
@@ -81,7 +81,7 @@ class Shared:
         return {row[1] for row in self.everything()}
 
     def to_former(self) -> None:
-        """Leave the database as the last syncjob without a version table of its own left it."""
+        """Restore the state of the last syncjob without a version table of its own."""
         downgrade(self.url)
         self.query(*TO_FORMER)
 
@@ -99,7 +99,7 @@ def shared(serve: Serve, databases: Databases) -> Shared:
 def test_another_programs_revision_is_not_ours(
     shared: Shared, revision: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever number it has, our tables are made beside it, and it is not touched."""
+    """Whatever its number, our tables are created beside it, and it is not changed."""
     shared.query(
         OF_ALEMBIC,
         f"INSERT INTO alembic_version VALUES ('{revision}')",
@@ -118,7 +118,7 @@ def test_another_programs_revision_is_not_ours(
 def test_our_revision_moves_to_a_table_of_our_own(
     shared: Shared, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A database of an earlier syncjob is known as one; migrate moves the row and the table."""
+    """A database of an earlier syncjob is recognized; migrate moves the row and the table."""
     assert shared.wechat.run("migrate") == 0
     shared.to_former()
     assert shared.wechat.run("sync") == 4
@@ -133,7 +133,7 @@ def test_our_revision_moves_to_a_table_of_our_own(
 
 
 def test_a_row_of_ours_among_others_moves_alone(shared: Shared) -> None:
-    """Two programs that share Alembic's usual table: the other one's row stays in it."""
+    """Two programs that share Alembic's default table: the other one's row stays in it."""
     assert shared.wechat.run("migrate") == 0
     shared.to_former()
     shared.query("INSERT INTO alembic_version VALUES ('ae1027a6acf')")
@@ -142,8 +142,8 @@ def test_a_row_of_ours_among_others_moves_alone(shared: Shared) -> None:
     assert shared.query("SELECT version_num FROM alembic_version") == [("ae1027a6acf",)]
 
 
-def test_a_move_that_fails_leaves_all_as_it_was(shared: Shared) -> None:
-    """The row moves in the transaction of the migration: here what is missing undoes it."""
+def test_a_failed_move_changes_nothing(shared: Shared) -> None:
+    """The row moves in the transaction of the migration: here a missing table rolls it back."""
     assert shared.wechat.run("migrate") == 0
     shared.to_former()
     shared.query("DROP TABLE quotas")
@@ -153,7 +153,7 @@ def test_a_move_that_fails_leaves_all_as_it_was(shared: Shared) -> None:
 
 
 def test_alembic_by_hand_uses_the_same_table(shared: Shared) -> None:
-    """With the alembic.ini of a checkout: it moves our row as well, and not another program's."""
+    """With the alembic.ini of a checkout: it moves our row, and not another program's."""
     shared.query(OF_ALEMBIC, "INSERT INTO alembic_version VALUES ('0003')")
     done = subprocess.run(
         [sys.executable, "-m", "alembic", "-c", str(CHECKOUT / "alembic.ini"), "upgrade", "head"],
@@ -196,7 +196,7 @@ FOREIGN = {
 def test_tables_of_our_names_are_another_programs(
     shared: Shared, statements: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 4 with the cure from every command, and nothing is touched."""
+    """Exit code 4 with the cure from every command, and nothing is changed."""
     shared.query(*statements)
     before = shared.everything()
     path = Path(make_url(shared.url).database or "")
@@ -215,7 +215,7 @@ def test_tables_of_our_names_are_another_programs(
 def test_a_name_that_a_later_migration_needs_is_named(
     shared: Shared, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An index may not have a table's name either; the database says so, and the cure is ours."""
+    """An index may not have a table's name either: the database's error, with our cure."""
     shared.query("CREATE TABLE orders (id INTEGER)", "CREATE INDEX one_open_sweep ON orders (id)")
     before = shared.everything()
     assert shared.wechat.run("migrate") == 4
@@ -223,10 +223,8 @@ def test_a_name_that_a_later_migration_needs_is_named(
     assert shared.everything() == before
 
 
-def test_a_table_that_somebody_removed_is_named(
-    shared: Shared, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """By every command, before WeChat is asked for anything."""
+def test_a_removed_table_is_named(shared: Shared, capsys: pytest.CaptureFixture[str]) -> None:
+    """By every command, before any call to WeChat."""
     assert shared.wechat.run("migrate") == 0
     shared.query("DROP TABLE quarantine")
     for command in ("migrate", "sync", "status"):
@@ -237,10 +235,8 @@ def test_a_table_that_somebody_removed_is_named(
     assert shared.wechat.simulator.counts == {}
 
 
-def test_a_column_that_somebody_removed_is_named(
-    shared: Shared, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """By migrate and the doctor; a run that needs it ends in words."""
+def test_a_removed_column_is_named(shared: Shared, capsys: pytest.CaptureFixture[str]) -> None:
+    """By migrate and the doctor; a run that needs it ends with an error."""
     assert shared.wechat.run("migrate") == 0
     shared.query("ALTER TABLE runs DROP COLUMN rid")
     assert shared.wechat.run("migrate") == 4
@@ -254,7 +250,7 @@ def test_a_column_that_somebody_removed_is_named(
 def test_a_version_table_without_a_revision_is_named(
     shared: Shared, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Not taken for an empty database."""
+    """It is not taken for an empty database."""
     assert shared.wechat.run("migrate") == 0
     shared.query("DELETE FROM syncjob_version")
     for command in ("migrate", "sync"):
@@ -288,7 +284,7 @@ def on_path(url: str, path: str) -> str:
 
 @pytest.mark.parametrize("path", ["wechat", "wechat,public"])
 def test_a_schema_of_its_own_is_the_cure(crowded: Shared, path: str) -> None:
-    """Also with the other program's schema behind it on the path."""
+    """And with the other program's schema behind it on the path."""
     crowded.query("CREATE SCHEMA wechat")
     crowded.wechat.set(SYNCJOB_DATABASE_URL=on_path(crowded.url, path))
     assert crowded.wechat.run("migrate") == 0
@@ -314,19 +310,17 @@ def test_a_schema_that_hides_ours_is_named(
     assert "correct search_path" in capsys.readouterr().out
 
 
-def test_a_schema_that_is_not_there_is_named(
-    crowded: Shared, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With what makes it."""
+def test_a_missing_schema_is_named(crowded: Shared, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the statement that creates it."""
     crowded.wechat.set(SYNCJOB_DATABASE_URL=on_path(crowded.url, "nowhere"))
     assert crowded.wechat.run("migrate") == 4
     assert "CREATE SCHEMA" in capsys.readouterr().err
 
 
-def test_new_tables_are_made_where_the_others_are(
+def test_new_tables_are_created_beside_the_others(
     crowded: Shared, postgresql_databases: Databases
 ) -> None:
-    """However the path begins when it is migrated again."""
+    """Whatever search_path is when it is migrated again."""
     crowded.query("CREATE SCHEMA wechat", "CREATE SCHEMA first")
     crowded.wechat.set(SYNCJOB_DATABASE_URL=on_path(crowded.url, "wechat"))
     assert crowded.wechat.run("migrate") == 0

@@ -1,4 +1,4 @@
-"""A SQLite file that cannot be used: exit code 4, the cure, and the next run heals."""
+"""A SQLite file that cannot be used: exit code 4, the cure, and the next run goes on."""
 
 import resource
 import shutil
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from syncjob.database import engine
+from syncjob.database.dialects import sqlite
 from syncjob.simulator import Request
 from tests.conftest import World
 from tests.job.test_runs import SYNCJOB
@@ -42,8 +42,8 @@ def test_a_file_that_another_program_holds_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It is waited for, and then given up; when it is free, the next run does all."""
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT", 100)
+    """The run waits for it, then gives up; once it is free, the next run does all."""
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 100)
     wechat = ready(200)
     other = sqlite3.connect(path_of(sqlite_url), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -62,7 +62,7 @@ def test_a_file_that_another_program_holds_is_named(
 def test_a_file_that_is_locked_for_a_moment_is_waited_for(
     ready: Callable[..., World], sqlite_url: str
 ) -> None:
-    """Another program's short write holds nobody up."""
+    """A short write of another program only delays the run."""
     wechat = ready(200, page_size=50)
 
     def write(request: Request) -> None:
@@ -78,7 +78,7 @@ def test_a_file_that_is_locked_for_a_moment_is_waited_for(
 def test_a_file_that_is_read_only_is_named(
     ready: Callable[..., World], sqlite_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also where the user that runs the job could write every file."""
+    """Even if the user that runs the job may write to every file."""
     wechat = ready(200)
     with sqlite3.connect(path_of(sqlite_url)) as other:
         other.execute("PRAGMA journal_mode = DELETE")
@@ -95,13 +95,13 @@ def test_a_file_that_is_read_only_is_named(
 
 
 @pytest.mark.parametrize("rubbish", [b"not a database, but a letter", b"\0" * 8192])
-def test_a_file_that_is_no_database_is_left_as_it_is(
+def test_a_file_that_is_no_database_is_not_changed(
     ready: Callable[..., World],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     rubbish: bytes,
 ) -> None:
-    """Not overwritten, not taken for an empty one."""
+    """It is neither overwritten nor taken for an empty database."""
     path = tmp_path / "letter.txt"
     path.write_bytes(rubbish)
     wechat = ready(200)
@@ -115,10 +115,10 @@ def test_a_file_that_is_no_database_is_left_as_it_is(
     assert path.read_bytes() == rubbish
 
 
-def test_a_corrupt_file_is_said_to_be_one(
+def test_a_corrupt_file_is_named(
     ready: Callable[..., World], sqlite_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Pages overwritten by something else: a backup is what helps."""
+    """Some pages were overwritten: the cure is a backup."""
     wechat = ready(2_000)
     assert wechat.run("sync") == 0
     path = path_of(sqlite_url)
@@ -144,7 +144,7 @@ def test_a_corrupt_file_is_said_to_be_one(
     assert wechat.run("sync") == 0
 
 
-def test_a_full_disk_loses_nothing_that_was_stored(
+def test_a_full_disk_loses_no_stored_rows(
     ready: Callable[..., World], sqlite_url: str, sqlite_query: Query
 ) -> None:
     """The file may not grow: exit code 4; with room again, the next run goes on."""

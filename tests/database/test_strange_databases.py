@@ -1,4 +1,4 @@
-"""Databases that are not what the job needs: each command says so in words, doctor never breaks."""
+"""Databases that the job cannot use: each command ends with an error, the doctor never breaks."""
 
 import json
 import socket
@@ -39,7 +39,7 @@ def encoded(request: pytest.FixtureRequest, postgresql_server: str) -> Iterator[
 def test_a_database_that_is_not_utf8_is_refused(
     serve: Serve, encoded: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By every command, with exit code 4 and the cure; nothing is made in it."""
+    """By every command, with exit code 4 and the cure; nothing is created in it."""
     encoding, url = encoded
     wechat = serve(3)
     wechat.set(SYNCJOB_DATABASE_URL=url)
@@ -57,10 +57,10 @@ def test_a_database_that_is_not_utf8_is_refused(
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "GBK", "SQL_ASCII", "BIG5"])
-def test_the_encoding_of_the_environment_is_not_taken(
+def test_the_encoding_of_the_environment_is_ignored(
     serve: Serve, postgresql_databases: Databases, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
-    """PGCLIENTENCODING, or one of the role, is for other programs: names are stored as they are."""
+    """PGCLIENTENCODING, or that of the role, changes nothing: names are stored unchanged."""
     wechat = serve(20)
     url = postgresql_databases.make()
     wechat.set(SYNCJOB_DATABASE_URL=url)
@@ -84,7 +84,7 @@ def letter(folder: Path) -> str:
 
 
 def empty_file(folder: Path) -> str:
-    """A file of no bytes."""
+    """An empty file."""
     (folder / "empty.db").touch()
     return f"sqlite:///{folder}/empty.db"
 
@@ -96,7 +96,7 @@ def a_folder(folder: Path) -> str:
 
 
 def corrupt(folder: Path) -> str:
-    """One whose pages something else has written."""
+    """A file with overwritten pages."""
     path = folder / "corrupt.db"
     upgrade(f"sqlite:///{path}")
     with path.open("r+b") as file:
@@ -106,7 +106,7 @@ def corrupt(folder: Path) -> str:
 
 
 def half(folder: Path) -> str:
-    """One from which tables were removed."""
+    """A file from which tables were removed."""
     path = folder / "half.db"
     upgrade(f"sqlite:///{path}")
     with sqlite3.connect(path) as other:
@@ -117,7 +117,7 @@ def half(folder: Path) -> str:
 
 
 def foreign(folder: Path) -> str:
-    """Another program's."""
+    """A file of another program."""
     path = folder / "foreign.db"
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE followers (a)")
@@ -126,7 +126,7 @@ def foreign(folder: Path) -> str:
 
 
 def stamped(folder: Path) -> str:
-    """At a revision that nobody knows."""
+    """A file at an unknown revision."""
     path = folder / "stamped.db"
     upgrade(f"sqlite:///{path}")
     with sqlite3.connect(path) as other:
@@ -136,7 +136,7 @@ def stamped(folder: Path) -> str:
 
 
 def versions_of_another(folder: Path) -> str:
-    """With a table that is called like our version table, and is not."""
+    """A file with a table that is named like our version table."""
     path = folder / "versions.db"
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE syncjob_version (a)")
@@ -163,13 +163,13 @@ STRANGE: dict[str, Callable[[Path], str]] = {
 
 
 @pytest.mark.parametrize("make", STRANGE.values(), ids=STRANGE.keys())
-def test_the_doctor_names_whatever_it_meets(
+def test_the_doctor_names_each_defect(
     serve: Serve,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     make: Callable[[Path], str],
 ) -> None:
-    """A fault with a cure, never an internal error; and the other commands end in words too."""
+    """A fault with a cure, never an internal error; other commands end with an error as well."""
     wechat = serve(3)
     wechat.set(SYNCJOB_DATABASE_URL=make(tmp_path))
     assert wechat.run("doctor", "--offline", "--json") == 1
@@ -185,10 +185,8 @@ def test_the_doctor_names_whatever_it_meets(
         assert said.startswith("syncjob: ")
 
 
-def test_the_doctor_names_a_server_that_says_nothing(
-    serve: Serve, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It does not wait for ever."""
+def test_the_doctor_names_a_silent_server(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    """It gives up after a while."""
     wechat = serve(3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
@@ -203,8 +201,8 @@ def test_the_doctor_names_a_file_that_is_locked(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """For reading as well, which only a file outside of WAL mode can be."""
-    monkeypatch.setattr("syncjob.database.engine.BUSY_TIMEOUT", 100)
+    """Locked for reading too, as only a file without WAL mode can be."""
+    monkeypatch.setattr("syncjob.database.dialects.sqlite.BUSY_TIMEOUT", 100)
     wechat = serve(3)
     path = make_url(sqlite_url).database or ""
     other = sqlite3.connect(path, isolation_level=None)
@@ -220,7 +218,7 @@ def test_the_doctor_names_a_file_that_is_locked(
 def test_a_postgresql_whose_tables_were_removed_is_named(
     serve: Serve, postgresql_databases: Databases, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As for a file."""
+    """As with a file."""
     wechat = serve(3)
     url = postgresql_databases.make()
     wechat.set(SYNCJOB_DATABASE_URL=url)
@@ -234,7 +232,7 @@ def test_a_postgresql_whose_tables_were_removed_is_named(
 def test_a_check_that_breaks_is_a_finding(
     serve: Serve, sqlite_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever it was: the others are made, and the exit code is that of a fault."""
+    """The other checks still run, and the exit code is that of a fault."""
     from syncjob.doctor.findings import guarded, ok
 
     def breaks() -> Iterator[Any]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import syncjob.errors
-from syncjob.database.failures import CURES, SQLITE_CURES
-from syncjob.database.poolers import MESSAGES
-from syncjob.database.refusals import CONNECTION_CURES
+from syncjob.database.dialects.postgresql_errors import CURES
+from syncjob.database.dialects.postgresql_poolers import MESSAGES
+from syncjob.database.dialects.postgresql_refusals import CONNECTION_CURES
+from syncjob.database.dialects.sqlite import CURES as SQLITE_CURES
 from syncjob.errors import ExitCode, SyncjobError
 from syncjob.wechat.errcodes import AT_THE_TOKEN_ENDPOINTS, MEANINGS, Meaning
 from syncjob.wechat.exchange import _broken

@@ -66,43 +66,50 @@ class Shelf:
 
     def get(self) -> str | None:
         """Return the stored token."""
-        return self.store.get_token(self.account_id)
+        return self.store.tokens.get(self.account_id)
 
     def claim(self, rejected: str | None) -> TokenClaim:
         """Claim another one."""
-        return self.store.claim_token(
+        return self.store.tokens.claim(
             self.account_id, rejected=rejected, holder=self.holder, is_dead=self.is_dead
         )
 
     def save(self, token: AccessToken, generation: int) -> str:
         """Store the token."""
-        return self.store.save_token(self.account_id, token, generation)
+        return self.store.tokens.save(self.account_id, token, generation)
 
     def give_up(self, generation: int) -> None:
         """Give the claim up."""
-        self.store.give_up_token(self.account_id, generation)
+        self.store.tokens.give_up(self.account_id, generation)
 
     def forget(self, token: str) -> None:
         """Have the next run fetch another one."""
-        self.store.forget_token(self.account_id, token)
+        self.store.tokens.forget(self.account_id, token)
 
 
 class Meddled:
     """Passes every call on to the real thing; `moment` is called before and after each.
 
-    `noted` is told of what was given and what came back, unless the call failed.
+    `noted` is told of what was given and what came back, unless the call failed. Subjects of a
+    store are passed on likewise: their methods are called `runs.start` and so on.
     """
 
-    def __init__(self, real: Any, moment: Callable[[str, str], None], noted: Any) -> None:
+    def __init__(
+        self, real: Any, moment: Callable[[str, str], None], noted: Any, prefix: str = ""
+    ) -> None:
         self._real = real
         self._moment = moment
         self._noted = noted
+        self._prefix = prefix
 
     def __getattr__(self, name: str) -> Any:
-        """Return the real attribute, wrapped if it can be called."""
+        """Return the real attribute, wrapped if it is a subject or can be called."""
         attribute = getattr(self._real, name)
+        if isinstance(self._real, Store) and name in vars(self._real):
+            return Meddled(attribute, self._moment, self._noted, f"{name}.")
         if not callable(attribute):
             return attribute
+        name = self._prefix + name
 
         def call(*arguments: Any, **options: Any) -> Any:
             self._moment("before", name)

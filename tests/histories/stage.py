@@ -85,7 +85,7 @@ class History:
         self._stack = ExitStack()
         self._asked = self.simulator  # whose account the next run's calls are answered for
         self._urls = {self.simulator: self._stack.enter_context(self.simulator.serving())}
-        self.row = database.store.save_account(self.simulator.appid)
+        self.row = database.store.accounts.save(self.simulator.appid)
         self._seat_bystander()
         self._bystander = self._read("bystander")
         database.figures["histories"] += 1
@@ -199,7 +199,7 @@ class History:
             with one_at_a_time:
                 if over.is_set():
                     return  # a call that nobody waits for any more
-                if method == "finish_run":
+                if method == "runs.finish":
                     over.set()
                 if this_run in self._dead:
                     raise Crash  # another thread's moment was the process's last
@@ -245,9 +245,9 @@ class History:
         """Do what is due before or after a call of the run; from its start to its end."""
         if method in CLIENT_CALLS:
             self.clock.now += 1
-        elif method.startswith(("get_", "count_")):
+        elif method.rpartition(".")[2].startswith(("get", "count_")):
             return
-        if (when, method) in (("before", "start_run"), ("after", "finish_run")):
+        if (when, method) in (("before", "runs.start"), ("after", "runs.finish")):
             return
         due = self._events.pop(self._moments, ())
         self._moments += 1
@@ -268,7 +268,7 @@ class History:
 
     def _stored(self, method: str, arguments: Any, answer: Any) -> None:
         """A listing counts once it is stored: a page that died with its process says nothing."""
-        for page, heard in self._pages if method == "save_page" else ():
+        for page, heard in self._pages if method == "sweeps.save_page" else ():
             if any(page is argument for argument in arguments):
                 for openid in page.openids:
                     self.deeds.lags.listings[openid].append(heard)
@@ -279,17 +279,17 @@ class History:
 
     def leave_at_cursor(self, k: int) -> None:
         """The user whose OpenID is the open sweep's cursor leaves."""
-        sweep = self.database.store.get_open_sweep(self.row.id)
+        sweep = self.database.store.sweeps.get_open(self.row.id)
         if sweep is not None and sweep.next_openid:
             self.account.unfollow(sweep.next_openid)
 
     def approve(self) -> None:
         """The operator lets the parked be asked about."""
-        self.database.store.decide_parked(self.row.id, approve=True)
+        self.database.store.unfollows.decide_parked(self.row.id, approve=True)
 
     def reject(self) -> None:
         """The operator leaves the parked alone."""
-        self.database.store.decide_parked(self.row.id, approve=False)
+        self.database.store.unfollows.decide_parked(self.row.id, approve=False)
 
     def second_run(self, k: int) -> None:
         """Another run starts while one is at work: it must touch nothing."""

@@ -159,13 +159,13 @@ class Steps:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.account: Account = store.save_account("wx1")
+        self.account: Account = store.accounts.save("wx1")
         self.run: Run = self.begin()
-        self.sweep: Sweep = store.start_sweep(self.run.id, self.account.id)
+        self.sweep: Sweep = store.sweeps.start(self.run.id, self.account.id)
 
     def begin(self) -> Run:
         """Start a run; the one before is dead."""
-        return self.store.start_run(
+        return self.store.runs.start(
             self.account.id,
             "sync",
             holder="me",
@@ -176,12 +176,14 @@ class Steps:
     def answer(self, pages: dict[str, int], answers: Answers) -> AnswersSaved:
         """Store answers about people of held pages."""
         held = HeldPages(self.sweep.id, pages)
-        return self.store.save_answers(self.run.id, self.account.id, answers, Traffic(), held=held)
+        return self.store.followers.save_answers(
+            self.run.id, self.account.id, answers, Traffic(), held=held
+        )
 
     def page(self, *openids: str, rest: Sequence[str] | None = None) -> Any:
         """Store a page."""
         page = FollowerPage(openids, openids[-1], None)
-        saved = self.store.save_page(self.run.id, self.sweep, page, Traffic(), rest=rest)
+        saved = self.store.sweeps.save_page(self.run.id, self.sweep, page, Traffic(), rest=rest)
         self.sweep = saved.sweep
         return saved
 
@@ -213,7 +215,7 @@ def test_of_a_large_page_everybody_is_known(steps: Steps) -> None:
     steps.page(*people[::3])
     steps.answer({}, following(*people[::300]))
 
-    known = steps.store.get_known(steps.account.id, people)
+    known = steps.store.followers.get_known(steps.account.id, people)
 
     assert known == {openid: openid not in people[::300] for openid in people[::3]}
 
@@ -362,7 +364,7 @@ def test_after_a_crash_the_page_that_lists_them_counts_them(steps: Steps, query:
     """Answers had added people of two pages that were never stored; now these begin elsewhere."""
     steps.answer({"a": 1, "b": 1, "c": 2, "d": 2, "e": 2}, following("a", "b", "c", "d", "e"))
     steps.run = steps.begin()
-    steps.store.resume_sweep(steps.run.id, steps.sweep)
+    steps.store.sweeps.resume(steps.run.id, steps.sweep)
 
     first = steps.page("a", "c")
     second = steps.page("b", "d")
@@ -375,7 +377,7 @@ def test_after_a_crash_the_page_that_lists_them_counts_them(steps: Steps, query:
     ]
     assert [list(saved.due) for saved in (first, second)] == [[], []]
     # Whom no page has listed is asked about at the end.
-    sealed = steps.store.seal_sweep(steps.run.id, steps.sweep, Allowance(100, 1))
+    sealed = steps.store.sweeps.seal(steps.run.id, steps.sweep, Allowance(100, 1))
     assert sealed.candidates == 1
     assert query("SELECT openid FROM unfollow_candidates") == [("e",)]
 
@@ -386,7 +388,7 @@ def test_a_run_that_was_overtaken_adds_nobody(steps: Steps, query: Query) -> Non
     steps.run = steps.begin()
 
     with pytest.raises(RunLost):
-        steps.store.save_answers(
+        steps.store.followers.save_answers(
             late.id,
             steps.account.id,
             following("a"),

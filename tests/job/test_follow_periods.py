@@ -24,8 +24,8 @@ class Story:
     def __init__(self, url: str) -> None:
         self.now = START
         self.store: Store = open_store(url, clock=lambda: self.now)
-        self.account: Account = self.store.save_account("wx1")
-        self.run: Run = self.store.start_run(
+        self.account: Account = self.store.accounts.save("wx1")
+        self.run: Run = self.store.runs.start(
             self.account.id, "sync", holder="", abandon_after=timedelta(days=999)
         )
 
@@ -36,24 +36,30 @@ class Story:
 
     def sweep(self, *openids: str) -> None:
         """Store a whole list, and seal the sweep."""
-        sweep = self.store.start_sweep(self.run.id, self.account.id)
+        sweep = self.store.sweeps.start(self.run.id, self.account.id)
         page = FollowerPage(openids, "", len(openids))
-        sweep = self.store.save_page(self.run.id, sweep, page, Traffic()).sweep
-        self.store.seal_sweep(self.run.id, sweep, NO_GUARD)
+        sweep = self.store.sweeps.save_page(self.run.id, sweep, page, Traffic()).sweep
+        self.store.sweeps.seal(self.run.id, sweep, NO_GUARD)
 
     def answer(self, openid: str, subscribe_time: datetime | None = None, **fields: Any) -> None:
         """WeChat says that they follow."""
         seconds = None if subscribe_time is None else int(subscribe_time.timestamp())
         info = UserInfo(openid, 1, subscribe_time=seconds, **fields)
-        self.store.save_answers(self.run.id, self.account.id, Answers(following=[info]), Traffic())
+        self.store.followers.save_answers(
+            self.run.id, self.account.id, Answers(following=[info]), Traffic()
+        )
 
     def gone(self, openid: str) -> None:
         """WeChat says that a candidate does not follow."""
-        self.store.save_proofs(self.run.id, self.account.id, Answers(gone=[openid]), Traffic())
+        self.store.unfollows.save_proofs(
+            self.run.id, self.account.id, Answers(gone=[openid]), Traffic()
+        )
 
     def undecided(self, openid: str) -> None:
         """WeChat says nothing of a candidate."""
-        self.store.save_proofs(self.run.id, self.account.id, Answers(missing=[openid]), Traffic())
+        self.store.unfollows.save_proofs(
+            self.run.id, self.account.id, Answers(missing=[openid]), Traffic()
+        )
 
 
 def hours(moment: Any) -> float | None:
@@ -134,7 +140,9 @@ def test_a_list_that_lagged_is_a_sighting_once_wechat_says_so(
     story.at(1).sweep("oA", "oB")
     story.at(3).sweep("oB")
     info = UserInfo("oA", 1)
-    story.store.save_proofs(story.run.id, story.account.id, Answers(following=[info]), Traffic())
+    story.store.unfollows.save_proofs(
+        story.run.id, story.account.id, Answers(following=[info]), Traffic()
+    )
     story.at(5).sweep("oB")
     story.at(6).gone("oA")
     assert periods("oA") == [(None, 1, 3, 6)]
@@ -185,7 +193,9 @@ def test_a_listing_that_wechat_denies_is_no_return(
     story.at(2).sweep("oB")
     story.at(3).gone("oA")
     story.at(5).sweep("oA", "oB")
-    story.store.save_answers(story.run.id, story.account.id, Answers(gone=["oA"]), Traffic())
+    story.store.followers.save_answers(
+        story.run.id, story.account.id, Answers(gone=["oA"]), Traffic()
+    )
     assert periods("oA") == [(None, 1, 1, 3)]
     ((subscribe, unsubscribed_at),) = query(
         "SELECT subscribe, unsubscribed_at FROM followers WHERE openid = 'oA'"
@@ -223,7 +233,7 @@ def test_the_count_of_a_day_is_a_range_where_the_bounds_leave_one(story: Story) 
     story.gone("oB")
 
     def count(hour: float) -> tuple[int, int | None]:
-        found = story.store.count_at(story.account.id, START + hour * HOUR)
+        found = story.store.reports.count_at(story.account.id, START + hour * HOUR)
         return found.at_least, found.at_most
 
     # Before the first sweep was sealed others may have followed, who left.
@@ -310,12 +320,12 @@ def test_stale_profiles_are_due_oldest_first(story: Story) -> None:
 
     def stale(after: float, limit: int = 10) -> list[str]:
         found, last = [], None
-        while page := story.store.get_stale(
+        while page := story.store.followers.get_stale(
             story.account.id, refresh_after=after * HOUR, behind=last, limit=1
         ):
             last = page[-1]
             found += [openid for openid, _ in page]
-        first = story.store.get_stale(
+        first = story.store.followers.get_stale(
             story.account.id, refresh_after=after * HOUR, behind=None, limit=limit
         )
         assert [openid for openid, _ in first] == found[:limit], "page by page, or at once"

@@ -24,20 +24,20 @@ def follower(openid: str) -> UserInfo:
 
 def test_a_late_answer_does_not_overwrite_that_they_left(store: Store, query: Query) -> None:
     """Whoever is marked as gone is subscribed by the list or a confirmed answer, by no batch."""
-    account = store.save_account("wx1")
-    run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
-    sweep = store.start_sweep(run.id, account.id)
-    store.save_page(run.id, sweep, FollowerPage(("a", "b"), "", 2), Traffic())
-    store.save_answers(run.id, account.id, Answers(following=[follower("a")]), Traffic())
-    store.save_answers(run.id, account.id, Answers(gone=["a"]), Traffic())
+    account = store.accounts.save("wx1")
+    run = store.runs.start(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
+    sweep = store.sweeps.start(run.id, account.id)
+    store.sweeps.save_page(run.id, sweep, FollowerPage(("a", "b"), "", 2), Traffic())
+    store.followers.save_answers(run.id, account.id, Answers(following=[follower("a")]), Traffic())
+    store.followers.save_answers(run.id, account.id, Answers(gone=["a"]), Traffic())
     look = "SELECT subscribe, unfollowed_before IS NULL, unsubscribed_at IS NULL FROM followers "
     look += "WHERE openid = 'a'"
 
-    store.save_answers(run.id, account.id, Answers(following=[follower("a")]), Traffic())
+    store.followers.save_answers(run.id, account.id, Answers(following=[follower("a")]), Traffic())
     assert query(look) == [(False, False, False)]
 
     answers = Answers(following=[follower("a")])
-    store.save_answers(run.id, account.id, answers, Traffic(), confirmed=True)
+    store.followers.save_answers(run.id, account.id, answers, Traffic(), confirmed=True)
     assert query(look) == [(True, True, True)]
 
 

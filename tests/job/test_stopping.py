@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from syncjob.database.schema import MIGRATION_LOCK
+from syncjob.database.dialects.postgresql import MIGRATION_LOCK
 from syncjob.database.store import open_store
 from syncjob.job.process import this_process
 from syncjob.simulator import Account, Simulator
@@ -467,8 +467,8 @@ def _stuck(stage: Stage) -> None:
 @state("another process fetches a token", recorded="interrupted")
 def _claimed(stage: Stage) -> None:
     with open_store(stage.own_url) as store:
-        account = store.save_account(stage.simulator.appid)
-        store.claim_token(account.id, rejected=None, holder=this_process())
+        account = store.accounts.save(stage.simulator.appid)
+        store.tokens.claim(account.id, rejected=None, holder=this_process())
     stage.start("sync")
     wait_until(lambda: stage.query("SELECT 1 FROM runs WHERE status = 'running'"), "a run")
 

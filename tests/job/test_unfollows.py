@@ -351,13 +351,13 @@ def test_a_sweep_that_lay_about_for_too_long_starts_over(
 
 def test_who_is_listed_twice_and_gone_in_between_stays_gone(store: Store, query: Query) -> None:
     """A page that repeats somebody of this sweep knows less of them than WeChat's answer since."""
-    account = store.save_account("wx1")
-    run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
-    sweep = store.start_sweep(run.id, account.id)
-    first = store.save_page(run.id, sweep, FollowerPage(("a", "b"), "b", 3), Traffic())
-    store.save_answers(run.id, account.id, Answers(gone=["a"]), Traffic())
+    account = store.accounts.save("wx1")
+    run = store.runs.start(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
+    sweep = store.sweeps.start(run.id, account.id)
+    first = store.sweeps.save_page(run.id, sweep, FollowerPage(("a", "b"), "b", 3), Traffic())
+    store.followers.save_answers(run.id, account.id, Answers(gone=["a"]), Traffic())
 
-    again = store.save_page(run.id, first.sweep, FollowerPage(("a", "c"), "c", 3), Traffic())
+    again = store.sweeps.save_page(run.id, first.sweep, FollowerPage(("a", "c"), "c", 3), Traffic())
 
     assert again.returned == 0
     assert query("SELECT openid FROM followers WHERE NOT subscribe") == [("a",)]

@@ -10,8 +10,8 @@ import pytest
 
 from syncjob.bootstrap import open_job
 from syncjob.config import open_settings
-from syncjob.database.access_tokens import CLAIM
 from syncjob.database.store import Store, open_store
+from syncjob.database.tokens import CLAIM
 from syncjob.errors import WeChatUnavailable
 from syncjob.model import AccessToken, TokenClaim
 from syncjob.wechat.tokens import PATIENCE, POLL, Tokens
@@ -24,14 +24,14 @@ TOKEN = AccessToken("new", 7200)
 
 def claimed(store: Store, rejected: str | None = None, holder: str = "me") -> TokenClaim:
     """Claim a token of the first account."""
-    account = store.save_account("wx1")
-    return store.claim_token(account.id, rejected=rejected, holder=holder, is_dead="dead".__eq__)
+    account = store.accounts.save("wx1")
+    return store.tokens.claim(account.id, rejected=rejected, holder=holder, is_dead="dead".__eq__)
 
 
 def saved(store: Store, value: str, generation: int | None) -> str:
     """Store a token by such a claim; return which one is to be used."""
     assert generation is not None
-    return store.save_token(store.save_account("wx1").id, AccessToken(value, 7200), generation)
+    return store.tokens.save(store.accounts.save("wx1").id, AccessToken(value, 7200), generation)
 
 
 def test_one_fetches_and_the_others_take_what_that_brings(store: Store) -> None:
@@ -48,7 +48,7 @@ def test_a_claim_that_brings_nothing_holds_nobody_off(store: Store) -> None:
     """It is given up, or its process is dead, or its time is over."""
     mine = claimed(store)
     assert mine.generation is not None
-    store.give_up_token(store.save_account("wx1").id, mine.generation)
+    store.tokens.give_up(store.accounts.save("wx1").id, mine.generation)
     assert claimed(store, holder="dead").generation == mine.generation + 1
     assert claimed(store).generation == mine.generation + 2
 

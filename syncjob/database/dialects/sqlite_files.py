@@ -1,4 +1,4 @@
-"""The SQLite file that SYNCJOB_DATABASE_URL names: how its URL is read, and whether it is there."""
+"""The SQLite file that SYNCJOB_DATABASE_URL names: parsing its URL, and checking the file."""
 
 import os
 import re
@@ -10,15 +10,15 @@ from sqlalchemy import URL
 from syncjob.errors import DatabaseError, SettingsError
 
 OPTIONS = {"mode": ("ro", "rw", "rwc"), "cache": ("private",), "uri": ("true", "1")}
-# SQLite's own, that would lose or hide what other programs write.
+# SQLite's own options that would lose or hide what other programs write.
 HARMFUL = {"immutable", "nolock", "vfs", "psow", "modeof"}
 
 
 def parse_sqlite(database_url: str) -> URL:
     """Return the URL of a SQLite file; with options, one of SQLite's own (`file:`).
 
-    A path is taken as it stands if there is such a file, else percent-decoded. Raises
-    SettingsError for what names no file, and for options that are not for us.
+    The path is used as written if that file exists, else percent-decoded. Raises SettingsError if
+    it names no file, and for options that are not supported.
     """
     rest, _, query = database_url.partition("?")
     options = _options(query)
@@ -49,7 +49,7 @@ def parse_sqlite(database_url: str) -> URL:
 
 
 def path_of(url: URL) -> Path:
-    """Return the file of such a URL."""
+    """Return the file of a URL that `parse_sqlite` returned."""
     name = url.database or ""
     return Path(unquote(name.removeprefix("file:")) if "uri" in url.query else name)
 
@@ -75,7 +75,7 @@ def _options(query: str) -> dict[str, str]:
 
 
 def require_file(url: URL, *, create: bool) -> None:
-    """Raise DatabaseError unless the file is there; with `create`, make it, for its owner alone."""
+    """Raise DatabaseError if the file is missing; with `create`, make it, for its owner only."""
     path = path_of(url)
     try:
         if not path.parent.exists():

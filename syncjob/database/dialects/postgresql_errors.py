@@ -1,16 +1,16 @@
-"""What the drivers' errors mean: a sentence with its cure, and whether they may pass."""
+"""What PostgreSQL's errors mean: a sentence with the cure, and whether a retry may succeed."""
 
-import re
 from typing import Any
 
 from sqlalchemy import URL
 
-from syncjob.database import poolers, refusals
-from syncjob.database.patience import Busy, Undone
-from syncjob.database.sqlite_files import path_of
+from syncjob.database.dialects import postgresql_poolers as poolers
+from syncjob.database.dialects import postgresql_refusals as refusals
+from syncjob.database.dialects.base import ANOTHERS, INCOMPLETE
+from syncjob.database.retry import Busy, Undone
 from syncjob.errors import DatabaseError
 
-# PostgreSQL's SQLSTATEs, whole or their class, that pass by themselves.
+# SQLSTATEs, or the beginnings of them, of errors that pass by themselves.
 PASSING = (
     "08",  # the connection failed
     "40001",  # serialization failure
@@ -18,14 +18,9 @@ PASSING = (
     "53300",  # too many connections
     "55P03",  # lock timeout
     "57P",  # the server is shut down, starts, or an administrator has ended the session
-    "busy",  # no SQLSTATE: a server that lets nobody in, in a language that is not English
+    "busy",  # no SQLSTATE: a server that accepts no sessions, in a language other than English
 )
 BUSY = ("53300", "57P03", "busy")
-ANOTHERS = "tables of another program are in the way; give syncjob a schema of its own"
-INCOMPLETE = (
-    "tables or columns of syncjob are missing: were they changed by hand, or does search_path name "
-    "another schema?"
-)
 CURES = {
     "22021": "make a database with: createdb -T template0 -E UTF8",
     "22P05": "make a database with: createdb -T template0 -E UTF8",
@@ -46,37 +41,13 @@ CURES = {
     "XX001": "restore it from a backup",
     "XX002": "REINDEX it, or restore it from a backup",
 }
-SQLITE_CURES = {
-    "SQLITE_READONLY": "check the rights of the file and its folder",
-    "SQLITE_CANTOPEN": "check the path and the rights of its folder",
-    "SQLITE_BUSY": "another program holds it; close that and run again",
-    "SQLITE_LOCKED": "another program holds it; close that and run again",
-    "SQLITE_FULL": "free some disk space and run again",
-    "SQLITE_IOERR": "check the disk and the space left on it, and run again",
-    "SQLITE_NOTADB": "it is no SQLite file; check SYNCJOB_DATABASE_URL",
-    "SQLITE_CORRUPT": "restore it from a backup",
-}
-
-
-def require_stored(table: str, rows: int, expected: int) -> None:
-    """Raise DatabaseError unless the database has counted as many rows as were sent.
-
-    What a run reports as stored is what the database has counted, never what was meant to be.
-    """
-    if rows < expected:
-        raise DatabaseError(
-            f"the database stored {rows} of {expected} rows in {table} and named no error; a "
-            "trigger or a rule drops them: remove it"
-        )
 
 
 def translated(url: URL, error: Any, *, lost: bool, undone: bool) -> DatabaseError:
-    """Return the error of ours that one of a driver's means.
+    """Return our error for one of the driver's.
 
     `lost`: there is no connection any more. `undone`: the transaction certainly stored nothing.
     """
-    if url.get_backend_name() == "sqlite":
-        return DatabaseError(_of_sqlite(url, error))
     if refusals.is_of_connecting(error):
         return _of_connecting(url, error, undone=undone)
     # DETAIL and CONTEXT lines may quote rows; the primary message never does.
@@ -92,7 +63,7 @@ def _of_connecting(url: URL, error: Any, *, undone: bool) -> DatabaseError:
     where, found = refusals.explain(url, error)
     telling = refusals.most_telling(found)
     cure = refusals.CONNECTION_CURES.get(telling.kind) or _cure_of(telling.kind)
-    # A server that restarts may also hang up, or send what nobody understands.
+    # A server that restarts may also hang up, or send garbage.
     passes = any(one.kind in (*refusals.NEVER_ASKED, "no postgresql", "") for one in found)
     words = refusals.in_words(found)
     state, cure = poolers.meaning(telling.reason) or (telling.kind, cure)
@@ -110,15 +81,3 @@ def _database_error(
 
 def _cure_of(state: str) -> str:
     return next((cure for sign, cure in CURES.items() if state.startswith(sign)), "")
-
-
-def _of_sqlite(url: URL, error: Any) -> str:
-    text = str(error)
-    code = getattr(error, "sqlite_errorname", "")
-    cure = next((cure for sign, cure in SQLITE_CURES.items() if code.startswith(sign)), "")
-    if code == "SQLITE_ERROR" and re.match("no such (table|column): ", text):
-        cure = INCOMPLETE
-    if code == "SQLITE_ERROR" and text.endswith(" already exists"):
-        cure = ANOTHERS
-    where = f"the database file {str(path_of(url))!r}"
-    return f"{where} cannot be used: {text}; {cure or 'look at the file'}"

@@ -1,9 +1,9 @@
-"""Why PostgreSQL could not be reached, or lets nobody in: the reason of each host, and its cure.
+"""Why a connection to PostgreSQL failed: the reason of each host, and its cure.
 
-libpq has no SQLSTATE for a connection that never came about. So what is known goes by the form of
-its messages: its own are in English, the system's are those of `os.strerror`, and a server's begin
-with a severity and two blanks, in whatever language the server speaks. Of those the English ones
-are known, and of all others the names in them.
+libpq has no SQLSTATE for a connection that was never established. So the form of the message
+decides: libpq's own are in English, the system's are those of `os.strerror`, and a server's begin
+with a severity and two blanks, in the language of the server. Of the server's, the English ones are
+matched; in all others the quoted names are.
 """
 
 import errno
@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import URL
 
-# What precedes a reason: psycopg's words, and libpq's, with the address.
+# The prefixes of psycopg and libpq before a reason, with the address.
 PREFIX = re.compile(
     r"(?:connection (?:failed|is bad): )?"
     r"connection to server (?:at \"[^\"]*\"(?: \([^)]*\))?|on socket \"[^\"]*\")(?:, port \d+)?"
@@ -24,10 +24,12 @@ PREFIX = re.compile(
 PSYCOPG = re.compile(r"^connection (?:failed|is bad): ")
 OF_A_HOST = re.compile(r"^- host: (.*?), port: (.*?), hostaddr: (.*?): ", re.MULTILINE)
 SEVERAL = "Multiple connection attempts failed."
-SERVER = re.compile(r"^[^\s:\"][^:\"\n]{0,30}:  (?=\S)")  # a severity; nobody else writes so
+SERVER = re.compile(
+    r"^[^\s:\"][^:\"\n]{0,30}:  (?=\S)"
+)  # a severity; only servers write it like this
 QUOTE = "[\"'«»„“”‘’「」『』]"
 
-# Who is not let in, with the SQLSTATE that the server has for it.
+# Refusals of a server, with the SQLSTATE that it has for them.
 REFUSALS = (
     (r"(too many|sorry, too many|remaining connection slots|no more connections)", "53300"),
     (r"the database system is ", "57P03"),  # starting up, shutting down, in recovery mode …
@@ -40,7 +42,7 @@ REFUSALS = (
     (r"unsupported startup parameter|.*support command-line options", "options"),
     (r".*\bUTF8\b", "encoding"),
 )
-# libpq's own, anchored, since the names in them are anybody's.
+# libpq's own messages; anchored, since the names in them may be anything.
 OF_LIBPQ = (
     (r"(connection )?timeout expired", "timeout"),
     (r"failed to resolve host|could not translate host name|\[Errno -\d+\] ", "dns"),
@@ -110,7 +112,7 @@ NEVER_ASKED = ("unreached", "no socket", "timeout", "dns")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a host could not be used: its reason, and an SQLSTATE or a word of CONNECTION_CURES."""
+    """Why a host could not be used: the reason, and an SQLSTATE or a key of CONNECTION_CURES."""
 
     host: str
     reason: str
@@ -118,7 +120,7 @@ class Refusal:
 
 
 def is_of_connecting(error: Any) -> bool:
-    """Tell whether the driver's error says that no connection came about."""
+    """Tell whether the driver's error says that no connection was established."""
     if getattr(error, "sqlstate", None):
         return False
     return str(error).startswith(
@@ -130,7 +132,7 @@ def is_of_connecting(error: Any) -> bool:
 
 
 def explain(url: URL, error: Any) -> tuple[str, list[Refusal]]:
-    """Return which database was tried, and why each of its hosts could not be used."""
+    """Return the database, and why each of its hosts could not be used."""
     tried = getattr(error, "pgconn", None)
     user, database, host, port = (_text(tried, name) for name in ("user", "db", "host", "port"))
     database = database or url.database or user
@@ -164,7 +166,7 @@ def explain(url: URL, error: Any) -> tuple[str, list[Refusal]]:
 
 
 def in_words(refusals: Iterable[Refusal]) -> str:
-    """Say each reason once, with its host where there are several."""
+    """Join the reasons, each once, with its host if there are several."""
     refusals = list(refusals)
     if len({refusal.host for refusal in refusals}) == 1:
         return ", ".join(dict.fromkeys(refusal.reason for refusal in refusals))
@@ -172,7 +174,7 @@ def in_words(refusals: Iterable[Refusal]) -> str:
 
 
 def most_telling(refusals: list[Refusal]) -> Refusal:
-    """Return the refusal whose cure is to be said: a server that answers says more than none."""
+    """Return the refusal whose cure helps most: a server that answered comes first."""
     return next((one for one in refusals if one.kind not in (*NEVER_ASKED, "")), refusals[0])
 
 
@@ -189,9 +191,9 @@ def _address(host: str, port: str) -> str:
 
 
 def _reasons(whole: str) -> list[str]:
-    """Return what is said of one host: libpq may have tried it with TLS and then without."""
+    """Return the reasons of one host: libpq may have tried it with TLS and then without."""
     parts = [part for part in PREFIX.split(whole) if part.strip()]
-    # What follows the first line is advice, to people who have libpq's manual before them.
+    # The lines after the first are hints that assume libpq's manual.
     return [PSYCOPG.sub("", part).strip().partition("\n")[0] for part in parts]
 
 
@@ -218,13 +220,13 @@ def _refusal(
             kind = "home"
         if kind == "unreached" and host.startswith("/"):
             kind = "no socket"
-    # In an error a semicolon begins the cure.
+    # In our messages a semicolon begins the cure.
     said = " ".join(reason.split())[:400].replace("; ", ", ")
     return Refusal(place, said, kind)
 
 
 def _of_a_server(said: str, user: str, database: str) -> str:
-    """Return what a server means by a message, in any language."""
+    """Return the SQLSTATE or kind of a server's message, in any language."""
     for sign, state in REFUSALS:
         if re.match(sign, said, re.IGNORECASE):
             return state
@@ -237,10 +239,10 @@ def _of_a_server(said: str, user: str, database: str) -> str:
         return "3D000"
     if named == [user] and user != database:
         return "28000"
-    # What names nothing speaks of the server itself: it starts, or has no session left.
+    # A message without names is about the server itself: it starts, or has no session left.
     return "refused" if named or re.search(QUOTE, said) else "busy"
 
 
 def _is_elsewhere(reason: str) -> bool:
-    """Tell whether a file is not to be had because HOME is another user's."""
+    """Tell whether a file cannot be read because HOME is another user's."""
     return os.strerror(errno.EACCES) in reason and "/.postgresql/" in reason

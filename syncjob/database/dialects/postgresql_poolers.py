@@ -1,7 +1,7 @@
-"""A pooler between us and PostgreSQL: whether there is one, and what it answers in its own name.
+"""Poolers between us and PostgreSQL: detection, and the errors that they send themselves.
 
-PgBouncer says all of it with SQLSTATE 08P01, or with none; so its words count, and those of its
-like: Supavisor (Supabase), PgCat, Odyssey, RDS Proxy.
+PgBouncer sends these errors with SQLSTATE 08P01, or with none; so their text is matched. Likewise
+Supavisor (Supabase), PgCat, Odyssey and RDS Proxy.
 """
 
 import re
@@ -17,7 +17,7 @@ TRANSACTIONS = "set pool_mode = transaction (or session) in the pooler, or name 
 FULL = "raise the pooler's max_client_conn (or its plan), or close what holds the others"
 NO_SESSION = "the pooler had no session of the server free in time: raise its default_pool_size"
 BEHIND = "the pooler does not reach PostgreSQL: is that up? See the log of the pooler"
-# The message, which SQLSTATE it stands for, and the cure.
+# The pattern of a message, the SQLSTATE it stands for, and the cure.
 MESSAGES = tuple(
     (re.compile(pattern, re.IGNORECASE), state, cure)
     for pattern, state, cure in (
@@ -41,20 +41,20 @@ MESSAGES = tuple(
 
 
 def meaning(text: str) -> tuple[str, str] | None:
-    """Return the SQLSTATE and the cure of what only a pooler says; None of everything else."""
+    """Return the SQLSTATE and the cure of a pooler's message; None if it is not one."""
     found = ((state, cure) for pattern, state, cure in MESSAGES if pattern.search(text))
     return next(found, None)
 
 
 LOOKS = 3
-LONGEST_WAIT = 5.0  # seconds that a pooler may take to lend a session
+LONGEST_WAIT = 5.0  # seconds that a pooler may take to assign a session
 
 
 def find_pooling(engine: Engine) -> Pooling | None:
-    """Return for how long a pooler lends the server's sessions; None if there seems to be none.
+    """Return the mode of the pooler; None if there seems to be none.
 
-    PostgreSQL names the process that serves a connection when that begins. A pooler, which does
-    not know it yet, names another.
+    PostgreSQL sends the id of its backend process when a connection begins. A pooler, which has
+    assigned no backend yet, sends another number.
     """
     with (
         suppress(exc.DBAPIError, exc.TimeoutError, engine.dialect.loaded_dbapi.Error),
@@ -66,7 +66,7 @@ def find_pooling(engine: Engine) -> Pooling | None:
             return None
         second: Any = stack.enter_context(closing(engine.raw_connection()))
         for _ in range(LOOKS):
-            # In session mode each keeps its own for as long as it is connected.
+            # In session mode each connection keeps its backend.
             if _process(second) == served_by or _process(first) != served_by:
                 return "transaction"
         return "session"
@@ -74,9 +74,9 @@ def find_pooling(engine: Engine) -> Pooling | None:
 
 
 def _process(connection: Any) -> int:
-    """Return which process of the server serves a transaction.
+    """Return the id of the backend process that serves a transaction.
 
-    Raises SQLAlchemy's TimeoutError if none does in time, since others have all of them.
+    Raises SQLAlchemy's TimeoutError if the pool has none free in time.
     """
     libpq = connection.driver_connection.pgconn
     libpq.send_query(b"SELECT pg_backend_pid()")

@@ -1,7 +1,7 @@
-"""What SYNCJOB_DATABASE_URL means: which database, and which options its driver gets.
+"""Parses PostgreSQL URLs: which database, and which options the driver gets.
 
-A PostgreSQL URL is read by libpq itself, so that it means here what it means to psql. No option
-reaches the driver that libpq does not document. Nothing here connects.
+libpq itself parses them, so that they mean the same here and in psql. Options that libpq does not
+document never reach the driver. Nothing here connects.
 """
 
 import difflib
@@ -13,16 +13,15 @@ from urllib.parse import unquote
 
 from sqlalchemy import URL
 
-from syncjob.database.sqlite_files import parse_sqlite
 from syncjob.errors import SettingsError
 
-# A user and perhaps a password, up to the @. What follows a host may be a port, of digits, and an
-# @ behind that is an option's; everything else may stand in a password, but an @.
+# A user and perhaps a password, up to the @. A host may be followed by a port, of digits, and an @
+# behind that belongs to an option; a password may contain everything else but an @.
 USER = re.compile(
     r"(?P<user>[^:/?@\[\]]*)(?::(?!\d*(?:,[^@/?]*)?(?:/[^@?]*)?\?)(?P<password>[^@]*))?@"
 )
 OPTION_NAME = re.compile(r"[A-Za-z][\w.-]{0,40}")
-# What other programs' URLs have, in lower case without _ and -, and what says the same here.
+# Options of other programs' URLs, in lower case without _ and -, and the equivalent here.
 SAME = {
     **dict.fromkeys(
         ("schema", "currentschema", "searchpath"),
@@ -45,12 +44,12 @@ SAME = {
         ("charset", "encoding", "characterencoding"), "leave it out: syncjob uses UTF-8 always"
     ),
 }
-# Settings of a session, which the server knows and libpq does not.
+# Settings of a session that the server has and libpq does not.
 SESSION_SETTINGS = {
     *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "timezone"),
     *("role", "work_mem", "datestyle", "default_transaction_read_only", "jit", "lc_messages"),
 }
-# Of poolers, drivers and frameworks, which syncjob has none of or sees to by itself.
+# Options of poolers, drivers and frameworks that syncjob lacks or sets itself.
 NOT_HERE = {
     *("autocommit", "preparethreshold", "rowfactory", "cursorfactory", "context", "connectargs"),
     *("pgbouncer", "poolsize", "pooltimeout", "poolrecycle", "poolpreping", "poolclass", "pool"),
@@ -59,7 +58,7 @@ NOT_HERE = {
     *("sockettimeout", "isolationlevel", "echo", "future", "binaryparameters", "asyncfallback"),
     *("serversettings", "sslaccept", "poolmode", "workarounds", "supa", "connectioncachesize"),
 }
-# What is meant where libpq refuses a value.
+# The valid values, for errors where libpq refuses one.
 CHOICES = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "target_session_attrs": (
@@ -75,17 +74,15 @@ NUMBERS = {
     *("connect_timeout", "tcp_user_timeout"),
     *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
 }
-NOWHERE = "/dev/null"  # no folder, so that no socket is in it
+NOWHERE = "/dev/null"  # not a folder, so it cannot contain a socket
 
 
 def parse(database_url: str) -> tuple[URL, dict[str, str]]:
-    """Return the database of a URL, without a password, and the options that its driver gets.
+    """Return the URL for SQLAlchemy, without a password, and the options for the driver.
 
-    Raises SettingsError for what cannot be read, for options that libpq (or, for a file, SQLite)
-    does not know, and for values that it refuses.
+    Raises SettingsError for a URL that cannot be parsed, for options that libpq does not know, and
+    for values that it refuses.
     """
-    if database_url.startswith("sqlite:"):
-        return parse_sqlite(database_url), {}
     options = _postgresql_options(database_url)
     port = options.get("port", "")
     url = URL.create(
@@ -103,7 +100,7 @@ def _postgresql_options(database_url: str) -> dict[str, str]:
 
     whole = database_url.partition("://")[2]
     if whole.partition("?")[0].count("@") > 1:
-        # Read on, what stands behind the first one would be shown as the host.
+        # Else the text behind the first one would be shown as the host.
         raise SettingsError(
             "SYNCJOB_DATABASE_URL has more than one @; percent-encode those of the password (%40)"
         )
@@ -116,7 +113,7 @@ def _postgresql_options(database_url: str) -> dict[str, str]:
         options = {
             option.keyword.decode(): option.val.decode()
             for option in read
-            if option.val and option.val.strip(b",")  # the ports of several hosts that name none
+            if option.val and option.val.strip(b",")  # ports of several hosts, all empty
         }
     except (Error, UnicodeDecodeError):
         raise SettingsError(
@@ -152,7 +149,7 @@ def _check_hosts(hosts: str) -> None:
 
 
 def _query(query: str) -> dict[str, str]:
-    """Return the options behind the ?, each by a name that libpq knows."""
+    """Return the options behind the ?; all of them are libpq's."""
     known = _known()
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
     names = [unquote(name) for name, _, _ in pairs]
@@ -166,7 +163,7 @@ def _query(query: str) -> dict[str, str]:
     for name, (_, sign, value) in zip(names, pairs, strict=True):
         if not sign:
             raise SettingsError(f"SYNCJOB_DATABASE_URL has the option {name!r} without a value")
-        # libpq takes a + for a plus, but programs that write URLs mean a blank.
+        # To libpq a + is a plus, but programs that write URLs mean a blank.
         if name in ("options", "application_name"):
             value = value.replace("+", " ")
         options[name] = unquote(value)
@@ -181,8 +178,8 @@ def _known() -> set[str]:
 
 
 def _unknown(name: str, known: set[str]) -> str:
-    """Say that there is no such option, and which one may be meant."""
-    if not OPTION_NAME.fullmatch(name):  # a part of a password, perhaps
+    """Return the error for an unknown option, with the one that may be meant."""
+    if not OPTION_NAME.fullmatch(name):  # perhaps a part of a password
         return (
             "SYNCJOB_DATABASE_URL has an option whose name is none; a ? in a password is "
             "written %3F"
@@ -239,10 +236,10 @@ def _listed(options: Mapping[str, str], name: str) -> list[str]:
 
 
 def _refusal_of_libpq(options: Mapping[str, str], places: int) -> str:
-    """Return what libpq says against the options: of its own accord, before it connects.
+    """Return libpq's error about the options, if it has one, without connecting.
 
-    It checks all values when a connection is started. This one cannot lead anywhere, and reads no
-    password file.
+    libpq checks all values when a connection is started. This one goes to a socket that cannot
+    exist, and reads no password file.
     """
     from psycopg.conninfo import make_conninfo
     from psycopg.pq import PGconn

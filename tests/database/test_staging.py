@@ -1,4 +1,4 @@
-"""Answers on their way into the table: every text arrives as it was, on both databases."""
+"""Staging of answers: every text is stored unchanged, on all databases."""
 
 import json
 from collections.abc import Callable
@@ -42,13 +42,13 @@ AWKWARD = (
 
 
 @pytest.mark.parametrize("text", AWKWARD)
-def test_a_text_is_stored_as_it_came(store: Store, query: Query, text: str) -> None:
-    """Nothing that COPY or SQL could take for its own changes a remark, nor one beside it."""
-    account = store.save_account("wx1")
-    run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
-    sweep = store.start_sweep(run.id, account.id)
+def test_a_text_is_stored_unchanged(store: Store, query: Query, text: str) -> None:
+    """Characters that mean something to COPY or SQL change neither a remark nor its neighbours."""
+    account = store.accounts.save("wx1")
+    run = store.runs.start(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
+    sweep = store.sweeps.start(run.id, account.id)
     openids = (f"o{text.strip()}A", "oB", "oC")
-    store.save_page(run.id, sweep, FollowerPage(openids, "", 3), Traffic())
+    store.sweeps.save_page(run.id, sweep, FollowerPage(openids, "", 3), Traffic())
     extra = {"new": text, "list": [None, 1.5, {"deep": text}]}
     infos = [
         UserInfo(openids[0], 1, nickname=text, remark=text, unionid=f"u{text}", extra=extra),
@@ -57,7 +57,10 @@ def test_a_text_is_stored_as_it_came(store: Store, query: Query, text: str) -> N
     ]
 
     assert (
-        store.save_answers(run.id, account.id, Answers(following=infos), Traffic()).conflicts == []
+        store.followers.save_answers(
+            run.id, account.id, Answers(following=infos), Traffic()
+        ).conflicts
+        == []
     )
 
     columns = "openid, nickname, remark, unionid, extra, tagid_list, qr_scene, sex"
@@ -74,12 +77,12 @@ FIELDS = [name for name in UserInfo.__struct_fields__ if name not in ("openid", 
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_what_one_of_many_lacks_is_absent_of_them_alone(
+def test_a_field_that_one_answer_lacks_is_null_in_its_row_only(
     store: Store, query: Query, field: str
 ) -> None:
-    """A value that is missing in the middle is NULL there, and the others keep theirs."""
-    account = store.save_account("wx1")
-    run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
+    """A value that is missing in the middle is NULL there; the others keep theirs."""
+    account = store.accounts.save("wx1")
+    run = store.runs.start(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
     whole = {**WELL, "extra": {"a": 1}}
     people = [
         UserInfo(**{**whole, "openid": "oA", "unionid": "uA"}),
@@ -88,7 +91,9 @@ def test_what_one_of_many_lacks_is_absent_of_them_alone(
     ]
     held = HeldPages(1, {"oA": 1, "oC": 1})
 
-    store.save_answers(run.id, account.id, Answers(following=people), Traffic(), held=held)
+    store.followers.save_answers(
+        run.id, account.id, Answers(following=people), Traffic(), held=held
+    )
 
     absent = query(f"SELECT openid, {field} IS NULL FROM followers ORDER BY openid")
     assert [(openid, bool(value)) for openid, value in absent] == [
@@ -100,15 +105,15 @@ def test_what_one_of_many_lacks_is_absent_of_them_alone(
     assert len(since) == (2 if field == "subscribe_time" else 3)
 
 
-def test_a_large_group_is_stored_whole_whatever_its_pieces_lack(store: Store, query: Query) -> None:
-    """A group is written in pieces of rows; what all of one piece lack, others may have."""
-    account = store.save_account("wx1")
-    run = store.start_run(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
+def test_a_large_group_is_stored_whole(store: Store, query: Query) -> None:
+    """Also where most rows lack a field that a few have."""
+    account = store.accounts.save("wx1")
+    run = store.runs.start(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
     people = [
         UserInfo(f"o{n:04}", 1, nickname="甲\t乙" if n % 700 == 0 else None) for n in range(2_000)
     ]
 
-    store.save_answers(run.id, account.id, Answers(following=people), Traffic())
+    store.followers.save_answers(run.id, account.id, Answers(following=people), Traffic())
 
     assert query("SELECT count(*) FROM followers") == [(2_000,)]
     named = query("SELECT openid, nickname FROM followers WHERE nickname IS NOT NULL ORDER BY 1")
@@ -116,7 +121,7 @@ def test_a_large_group_is_stored_whole_whatever_its_pieces_lack(store: Store, qu
 
 
 def from_json(value: Any) -> Any:
-    """Decode what SQLite keeps as JSON text; a text that merely looks like it is left alone."""
+    """Decode the JSON text of SQLite; leave texts alone that merely look like JSON."""
     if isinstance(value, str) and (value == "[]" or value.startswith(('{"new"', "[2"))):
         return json.loads(value)
     return value
@@ -155,10 +160,10 @@ entries = st.builds(
 
 @settings(max_examples=500, derandomize=True)
 @given(st.lists(entries, max_size=3), st.booleans())
-def test_the_fast_road_and_the_tolerant_one_read_the_same(
+def test_the_fast_path_and_the_tolerant_parser_agree(
     batch: list[dict[str, Any]], ensure_ascii: bool
 ) -> None:
-    """Whatever the fast road reads, it reads as the tolerant one; what differs, it leaves."""
+    """The fast path reads answers like the tolerant parser, or leaves them to it."""
     content = json.dumps({"user_info_list": batch}, ensure_ascii=ensure_ascii)
     fast = documented_user_infos(content.encode("utf-8", "surrogatepass"))
     assert fast in (None, user_infos_from_json({"user_info_list": batch}))
@@ -186,7 +191,7 @@ def test_the_fast_road_and_the_tolerant_one_read_the_same(
         (b"", False),
     ],
 )
-def test_what_is_not_as_documented_is_left_to_the_tolerant_road(
+def test_undocumented_answers_are_left_to_the_tolerant_parser(
     answer: bytes, is_documented: bool
 ) -> None:
     """Errors, unknown keys, and text that is broken or that databases refuse."""
