@@ -24,9 +24,9 @@ def require_sound_list(job: Job) -> None:
 def require_decision(job: Job) -> None:
     """Step: end the run if so many are missing from the list that a person should look."""
     if job.account.parked_at is not None:
+        missing = job.store.unfollows.count_candidates(job.account.id)
         raise UnfollowsParked(
-            f"{job.store.unfollows.count_candidates(job.account.id):,} followers are missing from WeChat's "
-            "list, too many to be believed; nobody was marked as gone\n"
+            f"{missing:,} followers are missing from WeChat's list, too many to be believed; nobody was marked as gone\n"
             "look at them: syncjob unfollows; then: syncjob unfollows approve, or reject"
         )
 
