@@ -24,7 +24,8 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.dialects import postgresql, sqlite
 
-from syncjob.config.file import SETTING_NAMES
+from syncjob.config.rendering import Language, manual_cells
+from syncjob.config.settings import SETTINGS
 from syncjob.database import comments
 from syncjob.database.tables import metadata
 from syncjob.errors import ExitCode
@@ -35,6 +36,14 @@ TODO = "TODO"
 TABLE = re.compile(
     r"(?P<start><!-- generated: (?P<name>.+?) -->\n)(?P<rows>.*?)(?P<end><!-- end -->\n)", re.DOTALL
 )
+# The pages that a setting may refer to, with their titles in both languages.
+SUBJECTS = {
+    "tokens": ("Tokens", "令牌"),
+    "quotas": ("Quotas", "配额"),
+    "databases": ("Databases", "数据库"),
+    "notices": ("Notices", "通知"),
+    "metrics": ("Metrics", "指标"),
+}
 CODE = re.compile(r"`([^`]+)`")
 
 
@@ -71,32 +80,13 @@ def key_of(cell: str) -> str:
 
 
 def settings(place: Place) -> Rows:
-    """Return the settings with their defaults, in the order of the file that `init` writes."""
-    rows: Rows = {}
-    for name, default in defaults().items():
-        if name.endswith("_FILE") and name.removesuffix("_FILE") in SETTING_NAMES:
-            continue
-        shown = f"`{name}`"
-        if f"{name}_FILE" in SETTING_NAMES:
-            shown += "（或 `…_FILE`）" if place.chinese else " (or `…_FILE`)"
-        rows[name] = {0: shown, 1: f"`{default}`" if default else "–"}
-    return rows
-
-
-def defaults() -> dict[str, str]:
-    """Return the default of each setting, empty if it has none.
-
-    Of the template of `init`: what is commented out there is the default, but for a few examples.
-    """
-    examples = {"TOKEN_URL", "TOKEN_COMMAND", "ON_FAILURE", "WEBHOOK_URL", "METRICS_FILE"}
-    template = (ROOT / "syncjob/config/template.toml").read_text("utf-8")
-    found: dict[str, str] = {}
-    for commented, name, value in re.findall(r'^(# )?(SYNCJOB_\w+) = "(.*)"', template, re.M):
-        is_example = name.endswith("_FILE") or name.removeprefix("SYNCJOB_") in examples
-        if name not in found or not commented:
-            found.setdefault(name, "")
-            found[name] = "" if commented and is_example else value
-    return found
+    """Return the settings with their defaults and meanings, in the order of the settings file."""
+    language: Language = "zh" if place.chinese else "en"
+    links = {
+        subject: f"[{titles[place.chinese]}]({subject}{'.zh-CN' if place.chinese else ''}.md)"
+        for subject, titles in SUBJECTS.items()
+    }
+    return {row.name: dict(enumerate(manual_cells(row, language, links))) for row in SETTINGS}
 
 
 def exit_codes(place: Place) -> Rows:

@@ -1,4 +1,4 @@
-"""The table of settings as a settings file to begin with, and as a table of the manual."""
+"""The table of settings as a settings file to begin with, and as cells of the manual."""
 
 import textwrap
 from collections.abc import Mapping
@@ -14,7 +14,6 @@ HEAD = """\
 """
 
 Language = Literal["en", "zh"]
-HEADINGS = {"en": ("name", "default", "meaning"), "zh": ("名称", "默认值", "含义")}
 OR_FILE = {"en": " (or `…_FILE`)", "zh": "（或 `…_FILE`）"}
 ONLY_FOR = {"en": ("for {}: ", ", "), "zh": ("用于 {}：", "、")}
 SEE = {"en": "; see {}", "zh": "；见{}"}
@@ -30,20 +29,15 @@ def settings_file() -> str:
     return "\n".join(parts)
 
 
-def markdown_table(language: Language, links: Mapping[str, str] | None = None) -> str:
-    """Return the manual's table of settings.
+def manual_cells(row: Setting, language: Language, links: Mapping[str, str]) -> list[str]:
+    """Return the cells of a setting in the manual's table: name, default, meaning.
 
-    `links` are Markdown, by the subject that a row's `see` names; without one, nothing is said.
+    `links` are Markdown, by the subject that a row's `see` names.
     """
-    heads = HEADINGS[language]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for row in SETTINGS:
-        name = f"`{row.name}`" + (OR_FILE[language] if row.has_file else "")
-        default = f"`{row.default}`" if row.default else "–"
-        link = (links or {}).get(row.see)
-        see = SEE[language].format(link) if link else ""
-        lines.append(f"| {name} | {default} | {_help(row, language)}{see} |")
-    return "\n".join(lines) + "\n"
+    name = f"`{row.name}`" + (OR_FILE[language] if row.has_file else "")
+    default = f"`{row.default}`" if row.default else "–"
+    see = SEE[language].format(links[row.see]) if row.see else ""
+    return [name, default, _help(row, language) + see]
 
 
 def _help(row: Setting, language: Language) -> str:

@@ -32,8 +32,9 @@ class AccountSettings:
         parsers.appid,
         section="needed",
         expected=f"the account's AppID, such as {parsers.EXAMPLE_APPID}",
-        help_en="the account. `status` and `runs` do without if the database holds one account",
-        help_zh="账号。数据库里只有一个账号时，`status` 和 `runs` 可以不设",
+        help_en="the account. `status` and `runs` need it only if the database holds several "
+        "accounts",
+        help_zh="账号。只有数据库里有多个账号时，`status` 和 `runs` 才需要它",
         note="Its administrators and developers find AppID and AppSecret here:\n"
         "微信开发者平台 (developers.weixin.qq.com/platform) > 我的业务 > 公众号/服务号 > "
         "基础信息 > 开发密钥",
@@ -48,20 +49,16 @@ class AccountSettings:
         exposes=any_text,
         has_file=True,
         file_example="/etc/syncjob/appsecret",
-        help_en="the account's secret; the file suits systemd credentials and container secrets. A "
-        "file that everybody can read (`chmod o=` fixes it; in Kubernetes, `defaultMode: 0440`) is "
-        "refused; a settings file that holds a secret and is open to everybody is named with `-v`",
-        help_zh="账号的密钥；文件适合 systemd credential 和容器 secret。人人可读的文件会被拒绝（"
-        "`chmod o=` 即可；Kubernetes 里用 `defaultMode: 0440`）；含有密钥又人人可读的设置文件，"
-        "`-v` 会指出来",
+        help_en="its secret. A file suits systemd credentials and container secrets",
+        help_zh="账号的密钥。放在文件里适合 systemd credential 和容器 secret",
     )
     token_source: TokenSourceName = setting(
         "SYNCJOB_TOKEN_SOURCE",
         parsers.one_of(get_args(TokenSourceName)),
         "stable",
         section="token",
-        help_en="`stable` (all programs share one token), `classic`, `url`, `command`, `fixed`",
-        help_zh="`stable`（所有程序共用一个令牌）、`classic`、`url`、`command`、`fixed`",
+        help_en="`stable`, `classic`, `url`, `command`, `fixed`",
+        help_zh="`stable`、`classic`、`url`、`command`、`fixed`",
         see="tokens",
     )
     token_url: Secret = setting(
@@ -86,7 +83,7 @@ class AccountSettings:
         exposes=cannot_tell,
         is_command=True,
         example="redis-cli --raw GET wechat_token",
-        help_en="what to run, split into words as a shell would, without a shell",
+        help_en="the command to run, split into words as by a shell, but run without one",
         help_zh="要运行的命令，像 shell 那样分词，但不经过 shell",
     )
     access_token: Secret = setting(
@@ -106,17 +103,17 @@ class AccountSettings:
         parsers.one_of(("zh_CN", "zh_TW", "en")),
         "zh_CN",
         section="rest",
-        help_en="`zh_CN`, `zh_TW`, `en`: the language of places",
-        help_zh="`zh_CN`、`zh_TW`、`en`：地名的语言",
+        help_en="`zh_CN`, `zh_TW`, `en`: the language of places in profiles, not of messages",
+        help_zh="`zh_CN`、`zh_TW`、`en`：资料里地名的语言，不是提示信息的语言",
     )
     sweep_every: timedelta | None = setting(
         "SYNCJOB_SWEEP_EVERY",
         parsers.sweep_every,
         "auto",
         section="sweeps",
-        help_en="how long after the start of a complete sweep the next may start: `0` (every run), "
-        "`30m`, `6h`, `1d`; a run up to 5 % early counts as on time, so that `1d` suits a daily "
-        "timer. `auto`: as often as half of the base quota of 500 list calls a day allows (10 000 "
+        help_en="how long after the start of a complete sweep the next may start: `0` (every "
+        "run), `30m`, `6h`, `1d`. A run up to 5 % early is on time, so `1d` suits a "
+        "daily timer. `auto`: as often as half of 500 list calls a day allows (10 000 "
         "followers: every 12 minutes; a million: every 10 hours)",
         help_zh="一轮完整清点开始多久之后可以开始下一轮：`0`（每次运行）、`30m`、`6h`、`1d`；"
         "提前 5 % 以内算准时，所以 `1d` 适合每天一次的定时器。`auto`：每天 500 次列表调用的基本"
@@ -127,7 +124,7 @@ class AccountSettings:
         parsers.max_age,
         "1d",
         section="sweeps",
-        help_en="an open sweep older than this is not resumed but started over",
+        help_en="an open sweep that is older is not resumed but started over",
         help_zh="没做完的清点超过这个时间就不再继续，而是重新开始",
     )
     max_drift: Allowance = setting(
@@ -135,25 +132,26 @@ class AccountSettings:
         parsers.allowance,
         "50,1%",
         section="trust",
-        help_en="how far a sweep's count may be from WeChat's total; more than both is too far",
-        help_zh="清点的数目与微信的总数可以差多少；两个都超过才算太多",
+        help_en="how far a sweep's count may be from WeChat's total; a sweep that exceeds both "
+        "limits is discarded",
+        help_zh="清点的数目与微信的总数可以差多少；两个限度都超过的清点会被作废",
     )
     max_unfollow: Allowance = setting(
         "SYNCJOB_MAX_UNFOLLOW",
         parsers.allowance,
         "100,5%",
         section="trust",
-        help_en="more missing followers than both are parked (`syncjob unfollows`); of one alone "
-        "(`100`, `5%`) more than that; `100%` never parks",
-        help_zh="列表里找不到的粉丝同时超过这两个值时搁置（`syncjob unfollows`）；只写一个（`100`、"
-        "`5%`）就只看这一个；`100%` 表示从不搁置",
+        help_en="missing followers that exceed both limits are parked. If you give only one "
+        "limit (`100` or `5%`), that one decides; `100%` never parks",
+        help_zh="列表里不见了的粉丝同时超过这两个限度时搁置。只写一个（`100` 或 `5%`），就只看这一"
+        "个；`100%` 表示从不搁置",
     )
     refresh_after: timedelta | None = setting(
         "SYNCJOB_REFRESH_AFTER",
         parsers.refresh_after,
         "off",
         section="sweeps",
-        help_en="a profile older than this is fetched again, the oldest first: `30d`",
+        help_en="a profile that is older is fetched again, the oldest first: `30d`",
         help_zh="资料比这更旧就重新获取，最旧的先来：`30d`",
     )
     refresh_limit: int = setting(
@@ -169,10 +167,9 @@ class AccountSettings:
         parsers.share,
         "20%",
         section="sweeps",
-        help_en="what part of each day's calls is left for your other programs; `off` asks WeChat "
-        "for no limits and stops only where WeChat does",
-        help_zh="每天的调用次数留多少给你的其他程序；`off` 表示不问微信有多少限额，"
-        "只在微信说停的时候停",
+        help_en="the share of each day's calls that is left to your other programs. `off` does "
+        "not ask WeChat for limits, and stops only where WeChat does",
+        help_zh="每天的调用次数留多少给你的其他程序。`off` 表示不查询限额，只在微信说停的时候停",
         see="quotas",
     )
 
@@ -196,11 +193,11 @@ class Settings:
         example="postgresql://syncjob:password@localhost/crm_wechat",
         file_example="/etc/syncjob/database-url",
         help_en="`postgresql://user@host/database` or `sqlite:////absolute/path.db`. "
-        "Percent-encode `@ : / #` in a password. Behind a `?` stand libpq's options and no others "
-        "(`?sslmode=require&connect_timeout=5`), or of SQLite's `mode=ro`",
-        help_zh="`postgresql://user@host/database` 或 `sqlite:////absolute/path.db`。密码里的 "
-        "`@ : / #` 要百分号编码。`?` 后面只能写 libpq 的选项（`?sslmode=require&connect_timeout=5`"
-        "），SQLite 可写 `mode=ro`",
+        "Percent-encode `@ : / #` in a password. After a `?`: options of libpq only "
+        "(`?sslmode=require&connect_timeout=5`), for SQLite `mode=ro`",
+        help_zh="`postgresql://user@host/database` 或 `sqlite:////absolute/path.db`。密码里的 `@ : "
+        "/ #` 要做百分号编码。`?` 后面只能写 libpq 的选项（`?sslmode=require&connect_timeou"
+        "t=5`），SQLite 可写 `mode=ro`",
         see="databases",
     )
     api_url: str = setting(
@@ -225,30 +222,31 @@ class Settings:
         parsers.concurrency,
         "8",
         section="sweeps",
-        help_en="profile calls at a time, 1 to 64; the list is one more. More is faster where "
-        "WeChat is far away, and costs as many calls. `1` does one thing after the other: first "
-        "the list, then the profiles",
-        help_zh="同时进行几次资料调用，1 到 64；读列表另算一次。离微信远的时候，多一些更快，"
-        "调用次数不变。`1` 表示一件一件做：先列表，后资料",
+        help_en="concurrent profile calls, 1 to 64; the list is one more. More calls are faster"
+        " if WeChat is far away, and cost the same quota. `1` does one thing after the "
+        "other",
+        help_zh="同时进行几次资料调用，1 到 64；读列表另算一次。离微信远的时候，多一些更快，消耗的"
+        "配额不变。`1` 表示一件一件做",
     )
     probe_after: int = setting(
         "SYNCJOB_PROBE_AFTER",
         parsers.count_or_off,
         "3",
         section="sweeps",
-        help_en="after so many runs in a row that failed for one lasting cause (exit code 3), a "
-        "run begins with one cheap call to see whether it lasts; `off` never does",
-        help_zh="连续这么多次因同一个需要人处理的原因（退出码 3）失败之后，运行会先做一次便宜的"
-        "调用，看看原因是否还在；`off` 表示从不",
+        help_en="after this many runs in a row that failed for one lasting cause (exit code 3),"
+        " a run begins with one cheap call, to see whether the cause is still there; "
+        "`off`",
+        help_zh="连续这么多次因同一个需要人处理的原因（退出码 3）失败之后，运行会先做一次开销小的调"
+        "用，看看原因是否还在；`off`",
     )
     keep_runs: timedelta | None = setting(
         "SYNCJOB_KEEP_RUNS",
         parsers.keep_runs,
         "400d",
         section="retention",
-        help_en="what is recorded of runs and sweeps that ended longer ago is deleted at the end "
-        "of a run (`runs`, `sweeps`, `api_calls`, `api_errors`); followers and the metrics' "
-        "counters are not touched; `off` keeps all",
+        help_en="records of runs and sweeps that ended longer ago are deleted at the end of a "
+        "run (`runs`, `sweeps`, `api_calls`, `api_errors`). Followers and the counters "
+        "of the metrics stay; `off` keeps all",
         help_zh="结束得更早的运行和清点的记录（`runs`、`sweeps`、`api_calls`、`api_errors`）在运行结束"
         "时删除；粉丝和指标的累计值不受影响；`off` 全部保留",
     )
@@ -257,8 +255,9 @@ class Settings:
         parsers.timeout,
         "30s",
         section="rest",
-        help_en="how long one call may take for its whole answer; connecting may take 5 s more",
-        help_zh="一次调用收完整个回答可以用多久；建立连接可以再用 5 秒",
+        help_en="the time that one call may take for its whole answer; connecting may take 5 s "
+        "more",
+        help_zh="一次调用收完整个响应可以用多久；建立连接可以再用 5 秒",
     )
     metrics_file: Path | None = setting(
         "SYNCJOB_METRICS_FILE",
@@ -266,8 +265,8 @@ class Settings:
         section="metrics",
         reaches_others=True,
         example="/var/lib/prometheus/node-exporter/syncjob.prom",
-        help_en="where a run leaves its metrics at its end; ends with `.prom`",
-        help_zh="运行结束时把指标写到哪里；以 `.prom` 结尾",
+        help_en="where a run writes its metrics at its end; must end with `.prom`",
+        help_zh="运行结束时把指标写到哪里，必须以 `.prom` 结尾",
         see="metrics",
     )
     only_account: str | None = None
@@ -294,8 +293,8 @@ class NoticeSettings:
         reaches_others=True,
         example="/usr/local/bin/tell-somebody",
         help_en="a command that is run when runs begin to fail, and when they succeed again, "
-        "without a shell; `syncjob notify` tries it",
-        help_zh="开始失败时和恢复正常时要运行的命令，不经过 shell；用 `syncjob notify` 试一下",
+        "without a shell",
+        help_zh="开始失败时和恢复正常时要运行的命令，不经过 shell",
         see="notices",
     )
     webhook_url: Secret | None = setting(
@@ -307,7 +306,7 @@ class NoticeSettings:
         reaches_others=True,
         example="https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=…",
         file_example="/etc/syncjob/webhook-url",
-        help_en="an address that the same notice is posted to: a bot's, or that of your own server",
+        help_en="an address that the same notice is posted to: a bot's, or your server's",
         help_zh="同样的内容要 POST 到的地址：机器人的，或你自己的服务器的",
     )
     webhook_format: WebhookFormat = setting(
@@ -315,8 +314,8 @@ class NoticeSettings:
         parsers.one_of(get_args(WebhookFormat)),
         "auto",
         section="notices",
-        help_en="in which form: `json`, `wecom`, `dingtalk`, `feishu`, `slack`; `auto` goes by the "
-        "host",
+        help_en="the format of that: `json`, `wecom`, `dingtalk`, `feishu`, `slack`; `auto` "
+        "chooses by the host",
         help_zh="用哪种格式：`json`、`wecom`、`dingtalk`、`feishu`、`slack`；`auto` 按主机名判断",
     )
 

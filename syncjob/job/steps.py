@@ -26,8 +26,8 @@ def require_decision(job: Job) -> None:
     if job.account.parked_at is not None:
         missing = job.store.unfollows.count_candidates(job.account.id)
         raise UnfollowsParked(
-            f"{missing:,} followers are missing from WeChat's list, too many to be believed; nobody "
-            "was marked as gone\n"
+            f"{missing:,} followers are missing from WeChat's list, too many to be believed; "
+            "nobody was marked as gone\n"
             "look at them: syncjob unfollows; then: syncjob unfollows approve, or reject"
         )
 

@@ -1,13 +1,12 @@
 """The table of settings: what is derived from its rows."""
 
 import dataclasses
-import re
 
 import pytest
 
 from syncjob.config import AccountSettings, Secret, Settings, SettingsReader
 from syncjob.config.environment import without_secrets
-from syncjob.config.rendering import Language, markdown_table
+from syncjob.config.rendering import Language, manual_cells
 from syncjob.config.settings import OF_ACCOUNT, OF_NOTICES, SETTINGS, SHARED
 from syncjob.config.simulated import REACHES_OTHERS
 from syncjob.config.table import Setting
@@ -65,18 +64,18 @@ def test_a_rehearsal_leaves_out_what_reaches_others() -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_manuals_table_has_a_row_for_each_setting(language: Language) -> None:
     """With its default, its help in that language, and a link where there is one."""
-    links = {"tokens": "[Tokens](tokens.md)"}
-    head, rule, *lines = markdown_table(language, links).splitlines()
-    assert head.count("|") == rule.count("|") == 4
-    assert [re.findall(r"SYNCJOB_\w+", line)[0] for line in lines] == [r.name for r in SETTINGS]
-    for row, line in zip(SETTINGS, lines, strict=True):
-        assert line.count("|") == 4, line
-        assert (row.help_en if language == "en" else row.help_zh) in line
-        assert f"| `{row.default}` |" in line if row.default else "| – |" in line
-        assert ("…_FILE" in line) is row.has_file
-        assert ("tokens.md" in line) is (row.see == "tokens")
-        assert ("[" in line) is (row.see in links)
-    assert ("for `url`: " if language == "en" else "用于 `url`：") in "".join(lines)
+    links = {row.see: f"[{row.see}]({row.see}.md)" for row in SETTINGS if row.see}
+    meanings = ""
+    for row in SETTINGS:
+        name, default, meaning = manual_cells(row, language, links)
+        assert name.startswith(f"`{row.name}`")
+        assert ("…_FILE" in name) is row.has_file
+        assert default == (f"`{row.default}`" if row.default else "–")
+        assert (row.help_en if language == "en" else row.help_zh) in meaning
+        assert (f"({row.see}.md)" in meaning) is bool(row.see)
+        assert "|" not in meaning
+        meanings += meaning
+    assert ("for `url`: " if language == "en" else "用于 `url`：") in meanings
 
 
 def test_a_secret_that_its_parser_refuses_is_not_shown() -> None:

@@ -42,14 +42,25 @@ def test_the_tables_are_where_a_reader_looks(name: str) -> None:
     assert re.findall(r"<!-- generated: (.+?) -->", read(name)) == PLACES[name]
 
 
-def test_prose_stays_and_what_the_code_knows_is_replaced() -> None:
-    """A wrong default is corrected, a setting that is none goes, new ones are to be written."""
+def test_the_settings_are_what_the_code_says() -> None:
+    """A wrong default or meaning is corrected, a setting that is none goes, new ones come."""
     made = generate.generated(SETTINGS, chinese=False)
-    assert "| `SYNCJOB_TIMEOUT` | `30s` | prose that stays |" in made
+    assert "| `SYNCJOB_TIMEOUT` | `30s` | the time that one call may take" in made
     assert "SYNCJOB_GONE" not in made
-    assert "| `SYNCJOB_DATABASE_URL` (or `…_FILE`) | `sqlite:///syncjob.db` | TODO |" in made
-    assert "| `SYNCJOB_TOKEN_URL` | – | TODO |" in made
+    assert "| `SYNCJOB_DATABASE_URL` (or `…_FILE`) | `sqlite:///syncjob.db` | `postgres" in made
+    assert "see [Databases](databases.md)" in made
+    assert "prose" not in made
     assert generate.generated(made, chinese=False) == made
+
+
+def test_prose_stays_where_the_code_does_not_know_it() -> None:
+    """Of an exit code the page says what it means; a new one is to be written."""
+    page = (
+        "<!-- generated: exit-codes -->\n| code | means |\n|---|---|\n| 6 | prose |\n<!-- end -->\n"
+    )
+    made = generate.generated(page, chinese=False)
+    assert "| 6 | prose |" in made
+    assert "| 75 | TODO |" in made
 
 
 def test_a_new_errcode_comes_below_its_exit_code() -> None:
