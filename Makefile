@@ -22,7 +22,7 @@ BENCH       := benchmarks/.venv
 LOWEST := build/lowest
 AUDIT  := build/audit
 # What `make lowest` runs: what touches each dependency, and no more.
-LOWEST_TESTS := $(patsubst %,tests/%.py,wechat/test_transport wechat/test_kept_connections \
+LOWEST_TESTS := $(patsubst %,tests/%.py,wechat/test_transport wechat/test_http \
 	wechat/test_hostile_server wechat/test_model database/test_told database/test_schema \
 	cli/test_cli job/test_sync_job)
 

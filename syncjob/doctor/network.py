@@ -14,7 +14,7 @@ from syncjob.errors import SettingsError
 from syncjob.limits import Overdue, within
 from syncjob.model import span_in_words
 from syncjob.wechat.decoding import decode
-from syncjob.wechat.exchange import Answer, Broken, Exchange, instant_of
+from syncjob.wechat.http import Answer, Broken, Exchange, instant_of
 
 # Without a token it is refused, which proves that WeChat is what answers. Nobody can know whose
 # call it is, so that no account's quota can count it.

@@ -14,7 +14,7 @@ from syncjob.notices.forms import body_of, form_of, refusal_in, without_key
 from syncjob.notices.notice import Notice
 
 if TYPE_CHECKING:
-    from syncjob.wechat.exchange import Answer
+    from syncjob.wechat.http import Answer
 
 COMMAND_TIMEOUT = 60.0  # seconds
 WEBHOOK_TIMEOUT = 10.0  # seconds, for all of it
@@ -83,7 +83,7 @@ class Webhook:
     def tell(self, notice: Notice) -> None:
         """Send it, and look whether a bot has taken it; a connection that fails is tried twice."""
         # Here, since it takes long to import and is seldom needed.
-        from syncjob.wechat.exchange import Broken
+        from syncjob.wechat.http import Broken
 
         begun = monotonic()
         try:
@@ -104,7 +104,7 @@ class Webhook:
 
     def _send(self, notice: Notice, seconds: float) -> "Answer":
         """Post it once, within so many seconds."""
-        from syncjob.wechat.exchange import CONNECT_TIMEOUT, Exchange
+        from syncjob.wechat.http import CONNECT_TIMEOUT, Exchange
 
         exchange = Exchange(self._url.reveal(), timeout=max(0.1, seconds - CONNECT_TIMEOUT))
         try:

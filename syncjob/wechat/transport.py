@@ -29,8 +29,8 @@ from syncjob.model import MalformedReply, Traffic
 from syncjob.wechat.decoding import decode, errcode_of, is_foreign, shown_keys
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.errcodes import error_of, meaning_of
-from syncjob.wechat.exchange import Answer, Broken, Exchange
 from syncjob.wechat.gate import Gate
+from syncjob.wechat.http import Answer, Broken, Exchange
 from syncjob.wechat.pace import Pace
 from syncjob.wechat.quotas import Quotas
 from syncjob.wechat.tally import Tally

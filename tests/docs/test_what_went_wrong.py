@@ -13,7 +13,7 @@ from syncjob.database.poolers import MESSAGES
 from syncjob.database.refusals import CONNECTION_CURES
 from syncjob.errors import ExitCode, SyncjobError
 from syncjob.wechat.errcodes import AT_THE_TOKEN_ENDPOINTS, MEANINGS, Meaning
-from syncjob.wechat.exchange import _broken
+from syncjob.wechat.http import _broken
 
 POOLER_CURES = sorted({cure for _, _, cure in MESSAGES if cure})
 ROOT = Path(__file__).parents[2]

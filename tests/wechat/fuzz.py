@@ -31,7 +31,7 @@ from syncjob.simulator import Account
 from syncjob.simulator.profiles import Era, Shape
 from syncjob.wechat.client import QUOTA_GET, RID_GET, USER_GET, USER_INFO, USER_INFO_BATCHGET
 from syncjob.wechat.endpoint import Endpoint
-from syncjob.wechat.exchange import Answer
+from syncjob.wechat.http import Answer
 from syncjob.wechat.token_sources import CLASSIC_TOKEN, STABLE_TOKEN, TOKEN_SERVER
 from syncjob.wechat.transport import Transport, _Passing
 from tests.simulator_calls import calling

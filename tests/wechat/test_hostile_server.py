@@ -13,12 +13,11 @@ from email.utils import formatdate
 import pytest
 
 from syncjob.errors import SyncjobError, UnexpectedReply, WeChatUnavailable
-from syncjob.wechat import exchange
 from syncjob.wechat.endpoint import Endpoint
-from syncjob.wechat.exchange import LONGEST_ANSWER, Broken, Exchange
+from syncjob.wechat.http import CONNECT_TIMEOUT, LONGEST_ANSWER, Broken, Exchange
 from syncjob.wechat.pace import Pace
 from syncjob.wechat.transport import LONGEST_CALL, LONGEST_WAIT, Transport
-from tests.loopback import answering
+from tests.loopback import answering, receive_request
 from tests.wechat.test_errcodes import TOKEN
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -42,7 +41,7 @@ def serving(*pieces: bytes, pause: float = 0, endless: bool = False) -> Iterator
     def answer(client: socket.socket) -> None:
         with client:
             try:
-                client.recv(65_536)
+                receive_request(client)
                 for piece in pieces:
                     client.sendall(piece)
                     over.wait(pause)
@@ -61,9 +60,11 @@ def serving(*pieces: bytes, pause: float = 0, endless: bool = False) -> Iterator
 
 
 @contextmanager
-def opened(url: str, timeout: float = 0.2) -> Iterator[Exchange]:
+def opened(
+    url: str, timeout: float = 0.2, connect_timeout: float = CONNECT_TIMEOUT
+) -> Iterator[Exchange]:
     """Return an exchange with that server."""
-    one = Exchange(url, timeout=timeout)
+    one = Exchange(url, timeout=timeout, connect_timeout=connect_timeout)
     try:
         yield one
     finally:
@@ -80,35 +81,36 @@ SLOW = {
 
 
 @pytest.mark.parametrize("what", SLOW)
-def test_an_answer_that_trickles_in_is_cut_off(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_trickles_in_is_cut_off(what: str) -> None:
     """A byte now and then keeps no call alive: the time is that of the whole answer."""
-    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", 0.2)
     words = "no answer within the time" if "header" in what else r"took longer than 0\.4 s"
-    with serving(*SLOW[what], pause=0.02, endless=True) as url, opened(url) as one:
+    with (
+        serving(*SLOW[what], pause=0.02, endless=True) as url,
+        opened(url, connect_timeout=0.2) as one,
+    ):
         began = time.monotonic()
         with pytest.raises(Broken, match=words):
             one.send("GET", "/", None, None)
         assert time.monotonic() - began < 5
 
 
-def test_a_server_that_says_nothing_is_left_sooner_than_one_that_has_begun(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_server_that_says_nothing_is_left_sooner_than_one_that_has_begun() -> None:
     """SYNCJOB_TIMEOUT is for an answer to begin; to have it all, there are five seconds more."""
-    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", 60)
-    with serving(b"", pause=60) as url, opened(url) as one:
+    with serving(b"", pause=60) as url, opened(url, connect_timeout=60) as one:
         began = time.monotonic()
         with pytest.raises(Broken, match="no answer within the time"):
             one.send("GET", "/", None, None)
         assert time.monotonic() - began < 5
 
 
-def test_a_call_behind_one_that_was_cut_off_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_behind_one_that_was_cut_off_is_answered() -> None:
     """The connection is thrown away with its call, and nothing else."""
-    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", 0.2)
     # It says that it closes: a connection that is closed unsaid may be taken for one that is kept.
     good = HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}"
-    with serving(*SLOW["chunks"], pause=0.02, endless=True) as slow, opened(slow) as one:
+    with (
+        serving(*SLOW["chunks"], pause=0.02, endless=True) as slow,
+        opened(slow, connect_timeout=0.2) as one,
+    ):
         with pytest.raises(Broken):
             one.send("GET", "/", None, None)
         with pytest.raises(Broken, match="took longer"):

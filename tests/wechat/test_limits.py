@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncjob.wechat import exchange
-from syncjob.wechat.exchange import Broken, Exchange
+from syncjob.wechat.http import Broken, Exchange
 from tests.hangs import Listener
+from tests.loopback import receive_request
 from tests.wechat.test_network import context_of
 
 LIMIT = 0.4  # seconds: for an answer to begin, and as long again to connect
@@ -45,9 +45,9 @@ class WeChat(Listener):
             client = self._tls.wrap_socket(client, server_side=True)
         with client:
             for _ in range(self._answers):
-                if client.recv(65_536):
+                if receive_request(client):
                     client.sendall(ANSWER)
-            if client.recv(65_536):
+            if receive_request(client):
                 client.sendall(self._hang[0])
             while not self.over.wait(0.02):
                 client.sendall(self._hang[1])
@@ -116,7 +116,6 @@ def open_way(
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", LIMIT)
     with ExitStack() as stack:
 
         def start(
@@ -133,7 +132,7 @@ def open_way(
                 )
                 monkeypatch.setenv(f"{scheme}_proxy", proxy.url)
                 host = "wechat.invalid"
-            made = Exchange(f"{scheme}://{host}", timeout=LIMIT)
+            made = Exchange(f"{scheme}://{host}", timeout=LIMIT, connect_timeout=LIMIT)
             stack.callback(made.close)
             return made
 
@@ -194,8 +193,7 @@ def test_a_name_server_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyPa
         return really(host, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", ask)
-    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", LIMIT)
-    one = Exchange("http://wechat.invalid", timeout=LIMIT)
+    one = Exchange("http://wechat.invalid", timeout=LIMIT, connect_timeout=LIMIT)
     try:
         assert "within the time allowed" in _overdue(one)
     finally:

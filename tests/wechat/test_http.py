@@ -1,20 +1,21 @@
-"""Calls over a connection that has carried one before: nobody can tell them from the first."""
+"""Requests and answers over a socket, the first ones of a connection and further ones."""
 
 import gzip
+import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import trustme
 
-from syncjob.wechat import connections, exchange
-from syncjob.wechat.exchange import LONGEST_ANSWER, Answer, Broken, Exchange
-from tests.loopback import answering
+from syncjob.wechat.http import CONNECT_TIMEOUT, LONGEST_ANSWER, Answer, Broken, Exchange
+from tests.hangs import wait_until
+from tests.loopback import answering, receive_request
 from tests.wechat.test_network import context_of
 
 BODY = b'{"total":1,"nickname":"\xe5\xbc\xa0"}'
@@ -49,17 +50,21 @@ LAST_ANSWERS = {
 
 @dataclass
 class Script:
-    """What a server was asked over each of its connections, in order."""
+    """What a server was asked over each of its connections, in order; how many it has closed."""
 
     url: str
     asked: list[list[bytes]] = field(default_factory=list)
+    closed: int = 0
 
 
 @contextmanager
-def scripted(*connections: Sequence[bytes], pause: float | None = None) -> Iterator[Script]:
+def scripted(
+    *connections: Sequence[bytes], pause: float | None = None, hang: bool = False
+) -> Iterator[Script]:
     """Answer the requests of each connection with these bytes in turn, and close it.
 
-    With a `pause`, the last answer's last byte is sent again and again instead.
+    With a `pause`, the last answer's last byte is sent again and again instead. With `hang`,
+    nothing more is sent, and the connection stays open.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
@@ -75,18 +80,18 @@ def scripted(*connections: Sequence[bytes], pause: float | None = None) -> Itera
             threading.Thread(target=answer, args=(client, answers, script.asked[-1])).start()
 
     def answer(client: socket.socket, answers: Sequence[bytes], asked: list[bytes]) -> None:
-        with client:
+        with client, suppress(OSError):
             for said in answers:
-                request = client.recv(65_536)
+                request = receive_request(client)
                 if not request:
-                    return
+                    break
                 asked.append(request)
                 client.sendall(said)
             while pause is not None and not over.wait(pause):
-                try:
-                    client.sendall(answers[-1][-1:])
-                except OSError:
-                    return
+                client.sendall(answers[-1][-1:])
+            if hang:
+                over.wait()
+        script.closed += 1
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -100,9 +105,11 @@ def scripted(*connections: Sequence[bytes], pause: float | None = None) -> Itera
 
 
 @contextmanager
-def opened(url: str, timeout: float = 5) -> Iterator[Exchange]:
+def opened(
+    url: str, timeout: float = 5, connect_timeout: float = CONNECT_TIMEOUT
+) -> Iterator[Exchange]:
     """Yield an exchange with that server."""
-    one = Exchange(url, timeout=timeout)
+    one = Exchange(url, timeout=timeout, connect_timeout=connect_timeout)
     try:
         yield one
     finally:
@@ -168,7 +175,7 @@ def test_an_answer_that_comes_in_pieces_is_put_together() -> None:
             with client:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for _ in range(2):
-                    client.recv(65_536)
+                    receive_request(client)
                     for byte in PLAIN:
                         client.sendall(bytes([byte]))
 
@@ -179,17 +186,21 @@ def test_an_answer_that_comes_in_pieces_is_put_together() -> None:
         server.join()
 
 
-def test_a_connection_that_was_closed_meanwhile_is_not_used(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Nothing is sent into the void where it can be seen."""
-    monkeypatch.setattr(connections, "BELIEVED", 0)
+def test_a_connection_that_was_closed_meanwhile_is_not_used() -> None:
+    """A request is not sent where its end can be seen: the call gets another connection."""
     with scripted([PLAIN], [PLAIN]) as script, opened(script.url) as one:
         ask(one)
-        until = time.monotonic() + 5
-        while one._adapter._pool.pool.queue[-1].is_connected and time.monotonic() < until:
-            pass  # the end is on its way
+        wait_until(lambda: script.closed, "the end of the first connection")
         assert ask(one).content == BODY
+
+
+def test_connections_are_closed_with_the_exchange() -> None:
+    """Not when Python happens to throw its objects away."""
+    with scripted([PLAIN, PLAIN]) as script:
+        with opened(script.url) as one:
+            ask(one)
+            assert script.closed == 0
+        wait_until(lambda: script.closed, "the end of the connection")
 
 
 BROKEN = {
@@ -239,13 +250,12 @@ ENDLESS_HEADS = {
 
 
 @pytest.mark.parametrize("what", ENDLESS_HEADS)
-def test_an_answer_that_trickles_in_is_cut_off(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_trickles_in_is_cut_off(what: str) -> None:
     """After as much time as a first one."""
-    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", 0.2)
     words = "no answer within the time" if what in ("nothing", "a head") else "took longer than 0.4"
     with (
         scripted([PLAIN, ENDLESS_HEADS[what]], pause=0.02) as script,
-        opened(script.url, timeout=0.2) as one,
+        opened(script.url, timeout=0.2, connect_timeout=0.2) as one,
     ):
         ask(one)
         began = time.monotonic()
@@ -266,29 +276,33 @@ def test_an_answer_that_is_too_long_is_refused(length: int) -> None:
 
 
 @pytest.mark.parametrize("begun", [0, 20, len(PLAIN) - 3], ids=["nothing", "a head", "a body"])
-def test_a_call_that_a_signal_ends_leaves_no_half_answer(
-    begun: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_ends_a_call_at_once_and_leaves_no_half_answer(begun: int) -> None:
     """Its connection is closed: the rest would be read as the answer to the next call."""
-    really = socket.socket.recv
-    left = [begun] if begun else []
 
-    def interrupted(self: socket.socket, most: int) -> bytes:
-        if self.getpeername()[1] != port:  # the server's own
-            return really(self, most)
-        if left:
-            return really(self, left.pop())
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with scripted([PLAIN, PLAIN], [PLAIN]) as script, opened(script.url) as one:
-        port = int(script.url.rpartition(":")[2])
-        ask(one)
-        with monkeypatch.context() as patched:
-            patched.setattr(socket.socket, "recv", interrupted)
+    def interrupt_soon() -> None:
+        wait_until(lambda: len(script.asked[0]) == 2, "the second request")
+        time.sleep(0.1)  # for what has come of the answer to be read
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with (
+            scripted([PLAIN, PLAIN[:begun]], [PLAIN], hang=True) as script,
+            opened(script.url, timeout=60) as one,
+        ):
+            ask(one)
+            threading.Thread(target=interrupt_soon).start()
+            began = time.monotonic()
             with pytest.raises(KeyboardInterrupt):
                 ask(one)
-        assert ask(one).content == BODY
-        assert [len(asked) for asked in script.asked] == [2, 1]
+            assert time.monotonic() - began < 30
+            assert ask(one).content == BODY
+            assert [len(asked) for asked in script.asked] == [2, 1]
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_proxy_that_passes_requests_on_is_told_the_whole_url(
