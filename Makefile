@@ -16,6 +16,7 @@ DATABASE    ?= postgresql
 CONTENDERS  ?=
 SIZES       ?= 100000,5000000
 PROFILES    ?= full
+TLS         ?=
 JSON        ?= build/bench-$(SCENARIO).json
 BENCH       := benchmarks/.venv
 
@@ -80,7 +81,7 @@ stop-table: setup ## Send SIGTERM in every state, on both databases; print the s
 bench: $(BENCH)/installed ## Measure syncjob beside its peers: N=200000 LATENCY=50 CONCURRENCY=32
 	@$(BENCH)/bin/python -m benchmarks --scenario $(SCENARIO) --followers $(N) --latency $(LATENCY) \
 		--concurrency $(CONCURRENCY) --repeat $(REPEAT) --database $(DATABASE) \
-		--contenders '$(CONTENDERS)' --sizes $(SIZES) --profiles $(PROFILES) --json $(JSON)
+		--contenders '$(CONTENDERS)' --sizes $(SIZES) --profiles $(PROFILES) $(if $(filter 1,$(TLS)),--tls) --json $(JSON)
 
 # syncjob as a user has it: not editable, and anew whenever a source has changed.
 $(BENCH)/installed: $(BENCH)/peers pyproject.toml $(shell find syncjob migrations -name '*.py')
