@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from syncjob.cli.main import run
+from syncjob.simulator import Account, Simulator
 from tests.hangs import Speaker
 from tests.loopback import answering
 
@@ -69,6 +70,26 @@ def test_a_private_ca_can_be_given_and_is_needed(
         assert server.requests == []
         assert sync(server.url, REQUESTS_CA_BUNDLE=str(tmp_path / "ca.pem"))[0] == 3
         assert len(server.requests) == 1
+
+
+def test_a_whole_run_goes_over_tls(
+    sync: Callable[..., tuple[int, str]],
+    authority: trustme.CA,
+    tmp_path: Path,
+    sqlite_query: Callable[[str], list[tuple[object, ...]]],
+) -> None:
+    """Eight calls at a time, each connection verified."""
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    simulator = Simulator(Account(1200, 1))
+    with simulator.serving(tls=context_of(authority.issue_cert("127.0.0.1"))) as url:
+        code, said = sync(
+            url,
+            SYNCJOB_APPID=simulator.appid,
+            SYNCJOB_APPSECRET=simulator.secret,
+            REQUESTS_CA_BUNDLE=str(tmp_path / "ca.pem"),
+        )
+    assert (code, url.partition(":")[0]) == (0, "https"), said
+    assert sqlite_query("SELECT count(*) FROM followers WHERE unionid IS NOT NULL") == [(1200,)]
 
 
 @pytest.mark.parametrize("wrong", ["for another host", "expired"])
