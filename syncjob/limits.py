@@ -1,4 +1,4 @@
-"""A limit for what has none of its own: name servers, handshakes, answers that drip."""
+"""A time limit for operations that have none: DNS, TLS handshakes, answers sent byte by byte."""
 
 import queue
 import threading
@@ -11,14 +11,14 @@ _Result = tuple[Any, BaseException | None]
 
 
 class Overdue(Exception):
-    """It did not end in time."""
+    """The time limit passed before the function returned."""
 
 
 class CallThreads:
-    """Daemon threads that run functions for callers who wait no longer than their limit.
+    """A pool of daemon threads that run functions with a time limit. Thread-safe.
 
-    A thread is kept for the next call. One whose caller has given up is left behind: it takes no
-    further function, and ends when the one it is in returns. Thread-safe.
+    A thread is reused for the next function. After a timeout or a signal it is abandoned: it gets
+    no other function, and ends when the current one returns.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class CallThreads:
     def run(self, seconds: float, function: Callable[[], T]) -> T:
         """Return what the function returns, run in another thread; raise what it raises.
 
-        Raises Overdue after so many seconds. A signal ends the wait, whatever the function is in.
+        Raises Overdue after so many seconds. A signal ends the wait at once.
         """
         try:
             thread = self._idle.pop()
@@ -46,7 +46,7 @@ class CallThreads:
         return cast(T, result)
 
     def close(self) -> None:
-        """End the threads that run nothing; the others end with what they run."""
+        """End the idle threads. Each of the others ends when its function returns."""
         self._is_closed = True
         while self._idle:
             self._idle.pop().end()
@@ -55,7 +55,7 @@ class CallThreads:
 def within(seconds: float, function: Callable[[], T]) -> T:
     """Return what the function returns, run in a thread of its own; raise what it raises.
 
-    Raises Overdue after so many seconds. A signal ends the wait, whatever the function is in.
+    Raises Overdue after so many seconds. A signal ends the wait at once.
     """
     threads = CallThreads()
     try:
@@ -68,15 +68,15 @@ class _CallThread:
     """One thread, with a queue each way."""
 
     def __init__(self) -> None:
-        # Not futures: one refers to an error whose traceback refers to it, and so keeps what a
-        # failed call has read until Python's collector runs.
+        # Not futures: a future and the traceback of its error refer to each other, which keeps
+        # the data of a failed call in memory until Python's collector runs.
         self._functions: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
         queues = (self._functions, self._results)
         threading.Thread(target=_work, args=queues, name="call", daemon=True).start()
 
     def run(self, seconds: float, function: Callable[[], Any]) -> _Result:
-        """Return the function's result and its error; raise Overdue and end the thread if late."""
+        """Return the function's result and error; raise Overdue and end the thread if late."""
         try:
             self._functions.put(function)
             return self._results.get(timeout=seconds)
@@ -100,8 +100,8 @@ def _work(
         result: _Result
         try:
             result = (function(), None)
-        except BaseException as error:  # noqa: BLE001 - raised where the result is wanted
+        except BaseException as error:  # noqa: BLE001 - raised in the caller
             result = (None, error)
-        del function  # and with it what it has read, while the thread waits for the next one
+        del function  # frees its data while the thread is idle
         results.put(result)
         del result

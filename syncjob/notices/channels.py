@@ -83,18 +83,18 @@ class Webhook:
     def tell(self, notice: Notice) -> None:
         """Send it, and look whether a bot has taken it; a connection that fails is tried twice."""
         # Here, since it takes long to import and is seldom needed.
-        from syncjob.wechat.http import Broken
+        from syncjob.wechat.http import RequestFailed
 
         begun = monotonic()
         try:
             try:
                 answer = self._send(notice, WEBHOOK_TIMEOUT)
-            except Broken:
+            except RequestFailed:
                 left = WEBHOOK_TIMEOUT - (monotonic() - begun)
                 if left < WEBHOOK_TIMEOUT / 2:
                     raise
                 answer = self._send(notice, left)
-        except (Broken, SettingsError) as error:
+        except (RequestFailed, SettingsError) as error:
             raise NotTold(f"{self._host}: {error}") from None
         if not 200 <= answer.status < 300:
             raise NotTold(f"{self._host} answered HTTP {answer.status}")
@@ -104,9 +104,9 @@ class Webhook:
 
     def _send(self, notice: Notice, seconds: float) -> "Answer":
         """Post it once, within so many seconds."""
-        from syncjob.wechat.http import CONNECT_TIMEOUT, Exchange
+        from syncjob.wechat.http import CONNECT_TIMEOUT, HttpClient
 
-        exchange = Exchange(self._url.reveal(), timeout=max(0.1, seconds - CONNECT_TIMEOUT))
+        exchange = HttpClient(self._url.reveal(), timeout=max(0.1, seconds - CONNECT_TIMEOUT))
         try:
             return exchange.send("POST", "", None, body_of(notice, self._form))
         finally:

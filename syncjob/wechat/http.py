@@ -1,7 +1,7 @@
 """HTTP by requests: one request sent, its whole answer received, within limits of time and size.
 
-The only file that imports requests or urllib3. No error that leaves it holds a URL: WeChat's tokens
-and secrets travel in query strings.
+The only file that imports requests or urllib3. No error raised here contains a URL: WeChat's tokens
+and secrets are in query strings.
 """
 
 import email.utils
@@ -36,12 +36,12 @@ from syncjob import __version__
 from syncjob.errors import SettingsError, SyncjobError
 from syncjob.limits import CallThreads, Overdue
 
-# It logs URLs, and with them the token: at DEBUG each, and as a warning that of a broken header.
+# urllib3 logs URLs, and with them the token: each at DEBUG, that of a broken header as a warning.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 CONNECT_TIMEOUT = 5.0
-# Ten times what the longest answer has: ten thousand OpenIDs, or a hundred users with every field.
-LONGEST_ANSWER = 4 * 2**20  # bytes, decompressed
+# Ten times the longest answer: ten thousand OpenIDs, or a hundred users with every field.
+MAX_ANSWER_BYTES = 4 * 2**20  # bytes, decompressed
 HEADERS = {
     "User-Agent": f"syncjob/{__version__}",
     "Accept": "application/json",
@@ -50,23 +50,22 @@ HEADERS = {
 }
 NO_RETRIES = urllib3.Retry(False)
 
-Trouble = Literal["tls", "proxy", "network"]
+FailureCause = Literal["tls", "proxy", "network"]
 
 
-class Broken(SyncjobError):
-    """There was no answer, or not all of it; the text says why, `where` what is to blame."""
+class RequestFailed(SyncjobError):
+    """No answer was received, or only part of one; `where` is the part of the path that failed."""
 
-    def __init__(self, words: str, where: Trouble = "network") -> None:
-        super().__init__(words)
+    def __init__(self, message: str, where: FailureCause = "network") -> None:
+        super().__init__(message)
         self.where = where
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back.
+    """An HTTP response.
 
-    `retry_after` is in seconds; `date` is the server's clock, as HTTP writes it. None if the server
-    did not say.
+    `retry_after` is in seconds; `date` is the Date header as sent. None if the header is missing.
     """
 
     status: int
@@ -75,15 +74,15 @@ class Answer:
     date: str | None = None
 
 
-class Exchange:
-    """Pooled connections to one address, for up to `threads` at once. Thread-safe.
+class HttpClient:
+    """An HTTP client for one address, with a pool of `threads` connections. Thread-safe.
 
-    `timeout`: the seconds that a whole answer may take, once there is a connection. Redirects are
-    not followed, certificates are verified; proxies and a private CA come from the usual variables
-    of the environment. `.netrc` is not read.
+    A call may take `connect_timeout` plus `timeout` seconds in all. Redirects are not followed.
+    Certificates are verified. Proxies and a private CA come from the environment (HTTPS_PROXY,
+    REQUESTS_CA_BUNDLE …). `.netrc` is not read.
 
-    The timeouts of requests are between two bytes, and leave out name servers. So another thread
-    makes the call, and the caller waits for it until the call's deadline.
+    The timeouts of requests apply between two bytes and not to name servers. So another thread
+    makes the call, and the caller waits for it until the deadline.
     """
 
     def __init__(
@@ -97,8 +96,7 @@ class Exchange:
         self._base_url = base_url
         self._timeout = urllib3.Timeout(connect=connect_timeout, read=timeout)
         self._deadline = connect_timeout + timeout
-        # A session would look up the environment's proxies and certificates for every call, which
-        # costs as much as the call.
+        # Once: a session looks them up for every call, which costs as much as the call.
         with requests.Session() as session:
             found = session.merge_environment_settings(base_url, {}, None, None, None)
         self._proxies = dict(found["proxies"])
@@ -110,7 +108,7 @@ class Exchange:
     def proxy(self) -> str | None:
         """The host and port of the proxy that the environment names for this address, if any."""
         url = requests.utils.select_proxy(self._base_url, self._proxies)
-        # What stands before an @ may be a password.
+        # The part before an @ may contain a password.
         return None if url is None else urlsplit(url).netloc.rpartition("@")[2] or "?"
 
     def close(self) -> None:
@@ -123,8 +121,8 @@ class Exchange:
     ) -> Answer:
         """Send one request and return the whole answer.
 
-        Raises Broken where another try may help, and SettingsError for an address, a proxy or a
-        file of certificates that cannot be used.
+        Raises RequestFailed for a failure that a retry may fix, SettingsError for an address, a
+        proxy or a CA bundle that cannot be used.
         """
         call = _Call()
 
@@ -138,13 +136,13 @@ class Exchange:
         try:
             return self._threads.run(self._deadline, make)
         except Overdue:
-            is_answered = call.is_answered  # before it is cut off, which may look like an answer
-            call.cut_off()
+            is_answered = call.is_answered  # read first: the end of the call may change it
+            call.abort()
             if is_answered:
-                raise Broken(f"the answer took longer than {self._deadline:g} s") from None
-            raise Broken("no answer within the time allowed") from None
+                raise RequestFailed(f"the answer took longer than {self._deadline:g} s") from None
+            raise RequestFailed("no answer within the time allowed") from None
         except KeyboardInterrupt:
-            call.cut_off()
+            call.abort()
             raise
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
             raise SettingsError(
@@ -152,18 +150,18 @@ class Exchange:
                 "expected http://host:port"
             ) from None
         except (requests.RequestException, HTTPError, ssl.SSLError) as error:
-            # The error's own text holds the URL, and so the token.
-            raise _broken(error, is_answered=call.is_answered) from None
-        except OSError as error:  # requests looks for the file before it connects
+            # The text of the original error contains the URL, and so the token.
+            raise failure_of(error, is_answered=call.is_answered) from None
+        except OSError as error:  # requests checks that the file exists before it connects
             raise SettingsError(
                 f"the certificates of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE cannot be read: {error}"
             ) from None
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter for one address: it finds the pool, and prepares each endpoint, once.
+    """requests' adapter for one address. It finds the pool and prepares each endpoint once.
 
-    The pool's own `urlopen` takes half as long as `HTTPAdapter.send`, a third of `Session.send`.
+    `urlopen` of the pool takes half the CPU of `HTTPAdapter.send` and a third of `Session.send`.
     """
 
     def __init__(self, verify: bool | str, proxies: dict[str, str], **options: Any) -> None:
@@ -174,19 +172,19 @@ class _Adapter(HTTPAdapter):
         self._pool: HTTPConnectionPool | None = None
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Let direct connections share one TLS context: to load a bundle of CAs takes 25 ms."""
+        """Share one TLS context among direct connections: loading a CA bundle takes 25 ms."""
         self._tls = create_urllib3_context()
         super().init_poolmanager(*arguments, ssl_context=self._tls, **options)
 
     def close(self) -> None:
-        """Close all connections that carry no call; the others follow when their call ends."""
+        """Close all idle connections. Each of the others is closed when its call ends."""
         with self._lock:
             if self._pool is not None:
                 self._pool.close()
         super().close()
 
     def route(self, method: str, url: str) -> "_Route":
-        """Return the way to an endpoint."""
+        """Return the prepared route to an endpoint."""
         request = requests.Request(method, url, headers=HEADERS).prepare()
         with self._lock:
             if self._pool is None:
@@ -196,18 +194,18 @@ class _Adapter(HTTPAdapter):
 
     def _open(self, request: requests.PreparedRequest, url: str) -> HTTPConnectionPool:
         pool: Any = self.get_connection_with_tls_context(request, self._verify, self._proxies)
-        # Whoever speaks TLS is verified; requests leaves out a proxy to an address without it.
+        # Verify an https:// proxy too: requests does not where the address itself is http://.
         spoken = "https:" if pool.scheme == "https" else url
         self.cert_verify(pool, spoken, self._verify, None)  # type: ignore[no-untyped-call]
         if pool.scheme == "https" and requests.utils.select_proxy(url, self._proxies) is None:
             self._tls.load_verify_locations(pool.ca_certs, pool.ca_cert_dir)
-            pool.ca_certs = pool.ca_cert_dir = None  # each connection would load them again
+            pool.ca_certs = pool.ca_cert_dir = None  # or each connection loads them again
         return pool  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """The way to an endpoint: `target` is its path, or its URL for a proxy that passes it on."""
+    """A prepared endpoint. `target` is its path, or its whole URL for a forwarding proxy."""
 
     pool: HTTPConnectionPool
     method: str
@@ -217,16 +215,16 @@ class _Route:
     def send(
         self, params: dict[str, str] | None, body: dict[str, Any] | None, timeout: urllib3.Timeout
     ) -> BaseHTTPResponse:
-        """Send a request; return the answer once its head has been read."""
+        """Send a request; return the response once its headers have been read."""
         target, headers, content = self.target, self.headers, None
         if params:
             target = f"{target}?{urlencode(params)}"
         if body is not None:
-            # Some endpoints refuse Chinese written as \uXXXX, as requests would write it.
+            # Some endpoints reject Chinese written as \uXXXX, which requests' `json=` would send.
             content = msgspec.json.encode(body)
             headers = {
                 **headers,
-                # WeChat refuses a chunked body with 412.
+                # WeChat rejects a chunked body with 412.
                 "Content-Length": str(len(content)),
                 "Content-Type": "application/json; charset=utf-8",
             }
@@ -235,7 +233,7 @@ class _Route:
             target,
             content,
             headers,
-            retries=NO_RETRIES,  # nor redirects
+            retries=NO_RETRIES,
             redirect=False,
             assert_same_host=False,
             timeout=timeout,
@@ -244,42 +242,42 @@ class _Route:
 
 
 class _Call:
-    """A call that one thread makes, and another may cut off."""
+    """A call that one thread makes and another may abort."""
 
     def __init__(self) -> None:
         self._response: BaseHTTPResponse | None = None
-        self._is_cut_off = False
+        self._is_aborted = False
 
     @property
     def is_answered(self) -> bool:
-        """Whether the head of the answer has been read."""
+        """Whether the headers of the answer have been read."""
         return self._response is not None
 
     def read(self, response: BaseHTTPResponse) -> Answer:
-        """Read the whole answer, and no more of it than one can have."""
+        """Return the whole answer; raise RequestFailed for one above MAX_ANSWER_BYTES."""
         self._response = response
-        if self._is_cut_off:
+        if self._is_aborted:
             response.close()
             raise Overdue
-        content = response.read(LONGEST_ANSWER + 1, decode_content=True)
-        if len(content) > LONGEST_ANSWER:
+        content = response.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+        if len(content) > MAX_ANSWER_BYTES:
             response.close()
-            raise Broken(f"the answer is longer than {LONGEST_ANSWER >> 20} MiB")
+            raise RequestFailed(f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MiB")
         response.release_conn()
         headers = response.headers
         return Answer(response.status, content, _retry_after(headers), headers.get("date"))
 
-    def cut_off(self) -> None:
-        """Have the rest of the answer read by nobody, so that the call's thread ends soon."""
-        self._is_cut_off = True
+    def abort(self) -> None:
+        """Abort the call: end the read that the other thread is in, so that its thread ends."""
+        self._is_aborted = True
         if self._response is not None:
-            # None of them: the answer has just been read, or is read through TLS in TLS.
+            # These mean: the answer has just been read, or TLS runs inside TLS.
             with suppress(OSError, ValueError, RuntimeError):
                 self._response.shutdown()
 
 
-def instant_of(value: str) -> float | None:
-    """Return a date of HTTP in seconds since 1970; None where it is none."""
+def parse_http_date(value: str) -> float | None:
+    """Return an HTTP date in seconds since 1970, None for anything else."""
     try:
         return email.utils.parsedate_to_datetime(value).timestamp()
     except (ValueError, TypeError, OverflowError):
@@ -287,20 +285,20 @@ def instant_of(value: str) -> float | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read Retry-After: seconds, or a date."""
+    """Return the seconds of Retry-After, which is a number or a date."""
     value = headers.get("retry-after")
     if value is None:
         return None
     if value.strip().isdecimal():
         return float(value[:9])
-    at = instant_of(value)
+    at = parse_http_date(value)
     return None if at is None else max(0.0, at - time.time())
 
 
-def _broken(error: Exception, *, is_answered: bool) -> Broken:
-    """Say what broke, and where; the error's own text holds the URL."""
+def failure_of(error: Exception, *, is_answered: bool) -> RequestFailed:
+    """Translate an error of requests, urllib3 or ssl; its own text contains the URL."""
     broke_off = "the answer broke off" if is_answered else "the connection failed or broke off"
-    known: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Trouble], ...] = (
+    known: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, FailureCause], ...] = (
         ((SSLError, ssl.SSLError), "its TLS certificate was not accepted", "tls"),
         (ProxyError, "the proxy refused", "proxy"),
         ((NewConnectionError, ProtocolError), broke_off, "network"),
@@ -310,5 +308,5 @@ def _broken(error: Exception, *, is_answered: bool) -> Broken:
     )
     for kind, words, where in known:
         if isinstance(error, kind):
-            return Broken(words, where)
-    return Broken(type(error).__name__)
+            return RequestFailed(words, where)
+    return RequestFailed(type(error).__name__)
