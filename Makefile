@@ -16,13 +16,14 @@ DATABASE    ?= postgresql
 CONTENDERS  ?=
 SIZES       ?= 100000,5000000
 PROFILES    ?= full
+TLS         ?=
 JSON        ?= build/bench-$(SCENARIO).json
 BENCH       := benchmarks/.venv
 
 LOWEST := build/lowest
 AUDIT  := build/audit
 # What `make lowest` runs: what touches each dependency, and no more.
-LOWEST_TESTS := $(patsubst %,tests/%.py,wechat/test_transport wechat/test_kept_connections \
+LOWEST_TESTS := $(patsubst %,tests/%.py,wechat/test_transport wechat/test_http \
 	wechat/test_hostile_server wechat/test_model database/test_staging database/test_schema \
 	cli/test_cli job/test_sync_job)
 
@@ -80,7 +81,7 @@ stop-table: setup ## Send SIGTERM in every state, on both databases; print the s
 bench: $(BENCH)/installed ## Measure syncjob beside its peers: N=200000 LATENCY=50 CONCURRENCY=32
 	@$(BENCH)/bin/python -m benchmarks --scenario $(SCENARIO) --followers $(N) --latency $(LATENCY) \
 		--concurrency $(CONCURRENCY) --repeat $(REPEAT) --database $(DATABASE) \
-		--contenders '$(CONTENDERS)' --sizes $(SIZES) --profiles $(PROFILES) --json $(JSON)
+		--contenders '$(CONTENDERS)' --sizes $(SIZES) --profiles $(PROFILES) $(if $(filter 1,$(TLS)),--tls) --json $(JSON)
 
 # syncjob as a user has it: not editable, and anew whenever a source has changed.
 $(BENCH)/installed: $(BENCH)/peers pyproject.toml $(shell find syncjob migrations -name '*.py')

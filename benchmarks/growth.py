@@ -29,7 +29,7 @@ def growth(options: Options, database: Database) -> Table:
     results: dict[int, list[Measured]] = {size: [] for size in options.sizes}
     for turn in range(options.repeat):
         for size, turns in results.items():
-            account = Account(size, options.latency, options.profiles)
+            account = Account(size, options.latency, options.profiles, options.tls)
             taken = measure(ours, account, database, options.concurrency)
             turns.append(taken)
             say(f"{turn + 1}/{options.repeat}  {size:10,}{taken.seconds:9.2f} s")

@@ -74,6 +74,7 @@ def surroundings(
     """Return the environment that tells the contender what to do; `more` are syncjob's settings."""
     if contender.module:
         return environment(
+            **wechat.trust,
             BENCH_WECHAT=wechat.url,
             BENCH_APPID=wechat.appid,
             BENCH_SECRET=wechat.secret,
@@ -82,6 +83,7 @@ def surroundings(
             BENCH_FOLDER=str(folder),
         )
     return environment(
+        **wechat.trust,
         SYNCJOB_API_URL=wechat.url,
         SYNCJOB_APPID=wechat.appid,
         SYNCJOB_APPSECRET=wechat.secret,

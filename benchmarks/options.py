@@ -23,6 +23,7 @@ class Options:
     contenders: list[Contender]
     sizes: list[int]
     profiles: str
+    tls: bool
     json: Path | None
 
 
@@ -39,6 +40,7 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     add("--contenders", default="", metavar="NAME,NAME", help="default: all of that database")
     add("--sizes", default="100000,5000000", metavar="N,N", help="for the scenario growth")
     add("--profiles", choices=("full", "today", "docs"), default="full")
+    add("--tls", action="store_true", help="WeChat speaks HTTPS")
     add("--json", type=Path, metavar="FILE", help="write the result there, too")
     told = parser.parse_args(arguments)
     try:

@@ -32,7 +32,7 @@ def race(options: Options, database: Database) -> Table:
 
     In turn, so that a machine that warms up or slows down does so for all of them.
     """
-    account = Account(options.followers, options.latency, options.profiles)
+    account = Account(options.followers, options.latency, options.profiles, options.tls)
     results: dict[str, list[Measured]] = {contender.name: [] for contender in options.contenders}
     for turn in range(options.repeat):
         for contender in options.contenders:

@@ -44,7 +44,7 @@ def rerun(options: Options, database: PostgreSQL) -> Table:
 
 def _second_sync(options: Options, database: PostgreSQL) -> dict[str, Any]:
     (ours,) = pick("postgresql", OURS)
-    account = Account(options.followers, options.latency, options.profiles)
+    account = Account(options.followers, options.latency, options.profiles, options.tls)
     url = database.fresh()
     every_run = {"SYNCJOB_SWEEP_EVERY": "0"}
     try:

@@ -1,11 +1,25 @@
 """A server on loopback that answers what a test wrote down, for answers no simulator gives."""
 
+import re
+import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+def receive_request(client: socket.socket) -> bytes:
+    """Return the next request, its body included; what has come of it if the client closes."""
+    request = b""
+    while piece := client.recv(65_536):
+        request += piece
+        head, end, body = request.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        if end and len(body) >= (int(length[1]) if length else 0):
+            break
+    return request
 
 
 @dataclass

@@ -45,7 +45,7 @@ class WeChat:
         self._base = f"{told.wechat}/cgi-bin"
         self._token = {"access_token": fetch_token(told)}
         self._session = requests.Session()
-        self._session.mount("http://", HTTPAdapter(pool_maxsize=told.concurrency))
+        self._session.mount(told.wechat, HTTPAdapter(pool_maxsize=told.concurrency))
 
     def batches(self) -> Iterator[list[str]]:
         """Yield all OpenIDs, a hundred at a time."""

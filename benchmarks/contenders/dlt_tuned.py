@@ -25,7 +25,7 @@ from benchmarks.contenders import fetch_token, given
 told = given()
 token = {"access_token": fetch_token(told)}
 session = requests.Session()
-session.mount("http://", HTTPAdapter(pool_maxsize=told.concurrency))
+session.mount(told.wechat, HTTPAdapter(pool_maxsize=told.concurrency))
 
 SETTINGS = {
     "EXTRACT__WORKERS": str(told.concurrency),

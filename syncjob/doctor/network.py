@@ -14,7 +14,7 @@ from syncjob.errors import SettingsError
 from syncjob.limits import Overdue, within
 from syncjob.model import span_in_words
 from syncjob.wechat.decoding import decode
-from syncjob.wechat.exchange import Answer, Broken, Exchange, instant_of
+from syncjob.wechat.http import Answer, HttpClient, RequestFailed, parse_http_date
 
 # Without a token WeChat refuses the call, which proves that WeChat answers. It cannot be charged to
 # any account's quota.
@@ -29,7 +29,7 @@ DRIFT = timedelta(minutes=1)
 def check_network(settings: Settings, *, database_now: datetime | None) -> list[Finding]:
     """Call WeChat without a token, and compare the clocks; a FAULT means it cannot be reached."""
     try:
-        exchange = Exchange(settings.api_url, timeout=min(settings.timeout, LONGEST))
+        exchange = HttpClient(settings.api_url, timeout=min(settings.timeout, LONGEST))
     except SettingsError as error:
         return [from_error("network", error)]
     try:
@@ -38,7 +38,7 @@ def check_network(settings: Settings, *, database_now: datetime | None) -> list[
         exchange.close()
 
 
-def _look(exchange: Exchange, url: str, database_now: datetime | None) -> Iterator[Finding]:
+def _look(exchange: HttpClient, url: str, database_now: datetime | None) -> Iterator[Finding]:
     host = urlsplit(url).hostname or ""
     if exchange.proxy is not None:
         yield note("proxy", f"WeChat is asked through {exchange.proxy}, as the environment says")
@@ -63,7 +63,7 @@ def _look(exchange: Exchange, url: str, database_now: datetime | None) -> Iterat
         except SettingsError as error:
             yield from_error("network", SettingsError(f"WeChat cannot be asked: {error}"))
             return
-        except Broken as broken:
+        except RequestFailed as broken:
             yield _trouble(broken, host, exchange.proxy)
             return
         spans.append(time.monotonic() - begun)
@@ -84,7 +84,7 @@ def _look(exchange: Exchange, url: str, database_now: datetime | None) -> Iterat
     yield from _clocks(answer, database_now)
 
 
-def _trouble(broken: Broken, host: str, proxy: str | None) -> Finding:
+def _trouble(broken: RequestFailed, host: str, proxy: str | None) -> Finding:
     if broken.where == "tls":
         return fault(
             "tls",
@@ -106,7 +106,7 @@ def _trouble(broken: Broken, host: str, proxy: str | None) -> Finding:
 
 def _clocks(answer: Answer, database_now: datetime | None) -> Iterator[Finding]:
     here = time.time()
-    there = None if answer.date is None else instant_of(answer.date)
+    there = None if answer.date is None else parse_http_date(answer.date)
     if there is None:
         yield unchecked("clock", "the answer had no date")
     else:

@@ -14,7 +14,7 @@ from syncjob.notices.formats import body_of, form_of, refusal_in, without_key
 from syncjob.notices.notice import Notice
 
 if TYPE_CHECKING:
-    from syncjob.wechat.exchange import Answer
+    from syncjob.wechat.http import Answer
 
 COMMAND_TIMEOUT = 60.0  # seconds
 WEBHOOK_TIMEOUT = 10.0  # seconds, for all of it
@@ -83,18 +83,18 @@ class Webhook:
     def send(self, notice: Notice) -> None:
         """Post the notice and check the bot's answer; a failed connection is tried twice."""
         # Imported here: it is slow to import and seldom needed.
-        from syncjob.wechat.exchange import Broken
+        from syncjob.wechat.http import RequestFailed
 
         begun = monotonic()
         try:
             try:
                 answer = self._send(notice, WEBHOOK_TIMEOUT)
-            except Broken:
+            except RequestFailed:
                 left = WEBHOOK_TIMEOUT - (monotonic() - begun)
                 if left < WEBHOOK_TIMEOUT / 2:
                     raise
                 answer = self._send(notice, left)
-        except (Broken, SettingsError) as error:
+        except (RequestFailed, SettingsError) as error:
             raise NotSent(f"{self._host}: {error}") from None
         if not 200 <= answer.status < 300:
             raise NotSent(f"{self._host} answered HTTP {answer.status}")
@@ -104,9 +104,9 @@ class Webhook:
 
     def _send(self, notice: Notice, seconds: float) -> "Answer":
         """Post it once, within so many seconds."""
-        from syncjob.wechat.exchange import CONNECT_TIMEOUT, Exchange
+        from syncjob.wechat.http import CONNECT_TIMEOUT, HttpClient
 
-        exchange = Exchange(self._url.reveal(), timeout=max(0.1, seconds - CONNECT_TIMEOUT))
+        exchange = HttpClient(self._url.reveal(), timeout=max(0.1, seconds - CONNECT_TIMEOUT))
         try:
             return exchange.send("POST", "", None, body_of(notice, self._form))
         finally:

@@ -8,6 +8,7 @@ import asyncio
 import email.utils
 import http
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import cast
@@ -147,7 +148,12 @@ def _rendered(answer: Answer) -> bytes:
     return head.encode("latin-1") + answer.body
 
 
-async def serve(listener: socket.socket, respond: Respond, stop: asyncio.Event) -> None:
+async def serve(
+    listener: socket.socket,
+    respond: Respond,
+    stop: asyncio.Event,
+    tls: ssl.SSLContext | None = None,
+) -> None:
     """Serve on the listening socket until `stop` is set, then close every connection.
 
     A delayed answer holds up its own connection and no other.
@@ -155,7 +161,7 @@ async def serve(listener: socket.socket, respond: Respond, stop: asyncio.Event) 
     open_ones: set[Connection] = set()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: Connection(respond, open_ones), sock=listener, backlog=1024
+        lambda: Connection(respond, open_ones), sock=listener, backlog=1024, ssl=tls
     )
     try:
         await stop.wait()

@@ -5,6 +5,7 @@ What the served WeChat says is `api`'s business.
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -95,20 +96,22 @@ class Simulator:
         self._api.quotas.spend_elsewhere(endpoint, calls, self._clock())
 
     @contextmanager
-    def serving(self, port: int = 0) -> Iterator[str]:
+    def serving(self, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
         """Serve on 127.0.0.1 from a daemon thread and yield the base URL.
 
-        Port 0 takes any free one. On the way out every connection is closed, and what went wrong
-        inside the simulator or in `on_request` is raised. Raises OSError if the port is taken.
+        Port 0 takes any free one. With `tls`, which holds a certificate, it speaks HTTPS. On the
+        way out every connection is closed, and what went wrong inside the simulator or in
+        `on_request` is raised. Raises OSError if the port is taken.
         """
         listener = socket.create_server(("127.0.0.1", port), backlog=1024)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        scheme = "http" if tls is None else "https"
+        url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
         loop = asyncio.new_event_loop()
         stop = asyncio.Event()
 
         def run() -> None:
             try:
-                loop.run_until_complete(serve(listener, self._respond, stop))
+                loop.run_until_complete(serve(listener, self._respond, stop, tls))
             finally:
                 loop.close()
 

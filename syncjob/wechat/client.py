@@ -1,4 +1,4 @@
-"""WeChat's API as the job needs it: one method an endpoint, the token taken care of."""
+"""WeChat's API as the job needs it: one method for each endpoint; tokens are handled here."""
 
 import logging
 from collections.abc import Sequence
@@ -51,10 +51,10 @@ USER_INFO_BATCHGET = Endpoint(
     parse=user_infos_from_json,
     keys=frozenset({"user_info_list"}),
     documented=documented_user_infos,
-    # One that is garbled twice is garbled by a text in it: time to look for whose.
+    # Garbled twice means that one user's text garbles it: halve the batch to find the user.
     garbled_attempts=2,
 )
-# What it says is good to know and no more: asked once.
+# The answer is useful but not needed: one attempt.
 QUOTA_GET = Endpoint(
     method="POST",
     path="/cgi-bin/openapi/quota/get",
@@ -81,8 +81,8 @@ class _User(Struct, gc=False):
 class WeChatClient:
     """The calls of one account. Raises the errors of syncjob.errors, and no others.
 
-    `quotas` are asked before an endpoint is called for the first time, and may say no. `gate`
-    lets no call begin that would meet a refusal that is known; whoever has one may close it.
+    `quotas` may refuse a call. `gate` refuses calls that would meet a known refusal; any thread may
+    close it.
     """
 
     def __init__(
@@ -102,11 +102,11 @@ class WeChatClient:
 
     @property
     def token_source(self) -> str:
-        """Where the token that is used now came from, in words."""
+        """Where the current token came from, in words."""
         return self._tokens.source_name
 
     def forget_token(self) -> None:
-        """Have the next run fetch a token, if this run's was stored by an earlier one."""
+        """Drop the stored token if this run used it, so that the next run fetches one."""
         self._tokens.forget()
 
     def close(self) -> None:
@@ -114,10 +114,10 @@ class WeChatClient:
         self._transport.close()
 
     def get_followers(self, next_openid: str) -> FollowerPage:
-        """Return the page of the follower list behind `next_openid`, the first one for "".
+        """Return the page of the follower list after `next_openid`, the first one for "".
 
         The cursor is left out for the first page: an empty one was reported to give 40003
-        (node-webot/wechat#36). Raises InvalidOpenID where WeChat refuses the cursor.
+        (node-webot/wechat#36). Raises InvalidOpenID where WeChat rejects the cursor.
         """
         params = {"next_openid": next_openid} if next_openid else {}
         page = self._call(USER_GET, params=params)
@@ -128,26 +128,26 @@ class WeChatClient:
     def get_user_infos(
         self, openids: Sequence[str], *, attempts: int | None = None
     ) -> list[UserInfo]:
-        """Return what WeChat says of up to 100 OpenIDs, in any order, some perhaps missing.
+        """Return the profiles of up to 100 OpenIDs, in any order; some may be missing.
 
-        Sends at most so many `attempts`, if they are given. Raises InvalidOpenID if one of them, it
-        is not said which, is refused.
+        Sends at most `attempts` requests, if given. Raises InvalidOpenID if WeChat rejects one of
+        them; it does not say which.
         """
         body = {"user_list": [_User(openid, self._lang) for openid in openids]}
-        return self._call(_tried(USER_INFO_BATCHGET, attempts), body=body)
+        return self._call(_with_attempts(USER_INFO_BATCHGET, attempts), body=body)
 
     def get_user_info(self, openid: str, *, attempts: int | None = None) -> UserInfo:
-        """Return what WeChat says of one OpenID, follower or not, in so many `attempts` at most.
+        """Return the profile of one OpenID, follower or not, in at most `attempts` requests.
 
-        Slower than a batch, and right where batches were seen to be wrong
+        Slower than a batch, and correct where batches were seen to be wrong
         (developers.weixin.qq.com/community/personal/oCJUsw8RYzSIr2CfHGVsPKPMmIwE/follow).
-        Raises InvalidOpenID or NoSuchUser where WeChat refuses it.
+        Raises InvalidOpenID or NoSuchUser where WeChat rejects it.
         """
         params = {"openid": openid, "lang": self._lang}
-        return self._call(_tried(USER_INFO, attempts), params=params)
+        return self._call(_with_attempts(USER_INFO, attempts), params=params)
 
     def prepare(self, endpoint: Endpoint[Any]) -> str:
-        """Return a token, the endpoint's quota learnt, so that its next call is that call alone."""
+        """Return a token and fetch the endpoint's quota, so that its next call is one request."""
         self.gate.check(endpoint.path)
         token = self._tokens.get()
         try:
@@ -158,11 +158,11 @@ class WeChatClient:
         return token
 
     def probe(self, openids: Sequence[str]) -> None:
-        """Make a call that costs little, to see whether the account's calls are answered.
+        """Make a cheap call, to see whether the account's calls are answered.
 
-        Fetches a token if none is kept; else asks about the OpenIDs, one after another, until
-        WeChat answers. Raises what it says of the last one if it refuses several of them: what it
-        refuses about one alone is that person's.
+        Fetches a token if none is stored; otherwise asks about the OpenIDs, one after another,
+        until WeChat answers. If it refuses several of them, raises the last refusal; a single
+        refusal concerns that OpenID alone.
         """
         calls = self.traffic.calls
         self._tokens.get()
@@ -189,9 +189,9 @@ class WeChatClient:
         body: dict[str, Any] | None = None,
         learn: bool = True,
     ) -> T:
-        """Call with the account's token; with another one, once, if WeChat rejects it.
+        """Call with the account's token; once more with another one if WeChat rejects it.
 
-        To `learn` the endpoint's quota first costs a call.
+        `learn`: fetch the endpoint's quota first, which costs a call a day.
         """
 
         def with_token(token: str) -> T:
@@ -217,10 +217,10 @@ class WeChatClient:
             self._quotas.learn(endpoint.path, lambda: self._ask_quota(endpoint.path, token))
 
     def _ask_quota(self, cgi_path: str, token: str) -> ToldQuota | None:
-        """Ask how much of an endpoint's day is left; whatever goes wrong, the job can do without.
+        """Return what is left of an endpoint's daily quota, None if WeChat does not answer.
 
-        Raises TokenRejected the first time that is what goes wrong: with another token it can be
-        learnt. An endpoint that refuses that one too must not cost a token a call.
+        Raises TokenRejected the first time the token is rejected, so that it is replaced. If the
+        endpoint rejects the new one too, no further token is spent on it.
         """
         try:
             return self._transport.call(
@@ -235,6 +235,6 @@ class WeChatClient:
             return None
 
 
-def _tried(endpoint: Endpoint[T], attempts: int | None) -> Endpoint[T]:
-    """Return the endpoint, to be asked at most so often."""
+def _with_attempts(endpoint: Endpoint[T], attempts: int | None) -> Endpoint[T]:
+    """Return the endpoint with another limit of attempts."""
     return endpoint if attempts is None else replace(endpoint, attempts=attempts)

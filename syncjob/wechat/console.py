@@ -1,9 +1,9 @@
-"""Where in WeChat's console a person finds what a message asks for: the only place that says it.
+"""Paths in WeChat's console that messages point to; defined here only.
 
 AppID, AppSecret and IP whitelist moved from mp.weixin.qq.com to 微信开发者平台, and so did the
 permissions of APIs (developers.weixin.qq.com/doc/service/guide/dev/migration.html). Only an
-administrator or a developer of the account sees them there; a changed whitelist counts after some
-minutes (same page).
+administrator or a developer of the account sees them there; a changed whitelist takes effect after
+some minutes (same page).
 """
 
 CONSOLE = "developers.weixin.qq.com/platform"

@@ -1,4 +1,4 @@
-"""What came back over the network, before it is known what it means."""
+"""Decoding of answers: bytes to JSON, errcode, signs of a gateway."""
 
 import json
 import re
@@ -6,14 +6,14 @@ from typing import Any
 
 from syncjob.model import integer
 
-OF_EVERY_ANSWER = frozenset({"errcode", "errmsg", "rid"})
+COMMON_KEYS = frozenset({"errcode", "errmsg", "rid"})
 
 
 def decode(content: bytes) -> Any:
-    """Decode an answer as WeChat sends it, or return None.
+    """Decode an answer as WeChat sends it; return None for what is not JSON.
 
-    requests would guess a charset (ISO-8859-1 for text/plain); answers hold raw control characters,
-    bytes that are no UTF-8 and at times a BOM. (wechatpy#147, lanrion/weixin_authorize#52)
+    requests would guess a charset (ISO-8859-1 for text/plain). Answers contain raw control
+    characters, invalid UTF-8 and sometimes a BOM. (wechatpy#147, lanrion/weixin_authorize#52)
     """
     try:
         return json.loads(content.decode("utf-8-sig", "replace"), strict=False)
@@ -22,24 +22,24 @@ def decode(content: bytes) -> Any:
 
 
 def is_foreign(answer: dict[str, Any], keys: frozenset[str]) -> bool:
-    """Tell JSON of another program's: something in it, and none of the `keys`, where no errcode is.
+    """Return whether JSON without an errcode comes from another program: it has none of the `keys`.
 
-    Gateways wrap what they pass on, as in {"code": 0, "data": {…}}, and so they do with errors of
-    their own. An empty object may be anybody's, and {"errcode": 0, "errmsg": "ok"} is WeChat's.
+    Gateways wrap answers and their own errors, as in {"code": 0, "data": {…}}. An empty object
+    proves nothing, and {"errcode": 0, "errmsg": "ok"} is WeChat's.
     """
-    return bool(keys) and bool(answer.keys() - OF_EVERY_ANSWER) and not answer.keys() & keys
+    return bool(keys) and bool(answer.keys() - COMMON_KEYS) and not answer.keys() & keys
 
 
 def shown_keys(answer: dict[str, Any]) -> str:
-    """Name an object's keys, as far as they are plain words: anything else may be a secret."""
+    """Return an object's keys for a message, plain words only: anything else may be a secret."""
     plain = [key for key in answer if re.fullmatch(r"[A-Za-z_]{1,20}", key)]
     return ", ".join(plain[:5]) or "…"
 
 
 def errcode_of(answer: Any) -> int:
-    """Return the errcode, 0 for none: successes carry none at all, and some SDKs met strings.
+    """Return the errcode, 0 if there is none: successes have none, and some SDKs saw strings.
 
-    -1 (WeChat is busy) for one that is no number.
+    Returns -1 (WeChat is busy) for one that is not a number.
     """
     said = answer.get("errcode") if isinstance(answer, dict) else None
     return int(integer(said, default=-1)) if said else 0

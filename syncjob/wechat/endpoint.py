@@ -1,10 +1,10 @@
-"""What there is to know of an endpoint before it is called."""
+"""The description of an endpoint: method, path, parser, retry limits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-# How often a call is sent in all, where that can help.
+# Requests of one call, retries included.
 ATTEMPTS = 6
 
 T = TypeVar("T")
@@ -12,16 +12,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint(Generic[T]):
-    """One endpoint, and how its answers are read.
+    """One endpoint and how its answers are read.
 
-    `parse` makes of a decoded answer what the call returns, or raises MalformedReply. `documented`
-    reads an answer that is as documented faster, from its bytes, and returns None for every other.
-    `garbled_attempts` is how often an answer of WeChat's own that is no JSON is worth asking for,
-    `attempts` any other.
-    `keys` are those of which every good answer has at least one: JSON with none of them, and no
-    errcode, is not WeChat's.
-    With `bare`, an answer that is no JSON object is taken for the value of that key. Where an
-    endpoint `issues_tokens`, some errcodes mean something else.
+    `parse` turns the decoded answer into the result, or raises MalformedReply. `documented` is a
+    fast path: it parses the bytes of an answer in the documented form, and returns None for others.
+    `attempts` limits the requests of a call, `garbled_attempts` those after broken JSON.
+    `keys`: a good answer has at least one of them. JSON without any, and without errcode, does not
+    come from WeChat.
+    `bare`: an answer that is not a JSON object is taken as the value of this key.
+    `issues_tokens`: some errcodes mean something else here.
     """
 
     method: str

@@ -23,10 +23,10 @@ from syncjob.wechat.console import KEYS, PERMISSIONS
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """How an errcode ends (`error`), the cure, and the seconds to wait before asking again.
+    """The error that an errcode means, its cure, and the seconds to wait before a retry.
 
-    `wait` is None where asking again cannot help, 0 where the usual backoff does. `of_one_openid`:
-    one OpenID of a batch may be why.
+    `wait` is None where a retry cannot help, 0 where the usual backoff is enough. `of_one_openid`:
+    one OpenID of a batch may be the reason.
     """
 
     error: type[WeChatError]
@@ -50,7 +50,7 @@ _PLATFORM = Meaning(
 )
 _NOBODY = Meaning(NoSuchUser, "WeChat knows no such user, or none who follows")
 _BUG = Meaning(UnexpectedReply, "syncjob asked in a way WeChat refuses; report it, with the rid")
-_BAD_DATA = replace(_BUG, of_one_openid=True)  # an odd OpenID may be what is not understood
+_BAD_DATA = replace(_BUG, of_one_openid=True)  # an odd OpenID may be the reason
 _UNKNOWN = Meaning(
     UnexpectedReply,
     "this errcode is unknown to syncjob; look it up with its rid",
@@ -137,7 +137,7 @@ AT_THE_TOKEN_ENDPOINTS: dict[int, Meaning] = {
     40014: _CREDENTIALS,
 }
 
-LONGEST_ERRMSG = 2_000
+MAX_ERRMSG = 2_000
 RID = re.compile(r"\brid:\s*([0-9a-fA-Fx]+-[0-9a-fA-Fx]+-[0-9a-fA-Fx]+)")
 HINT = re.compile(r"\s*hint:\s*\[[^\]]*\]")
 IP = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
@@ -145,7 +145,7 @@ OPENID = re.compile(r"(?<![A-Za-z0-9_-])o[A-Za-z0-9_-]{27}(?![A-Za-z0-9_-])")
 
 
 def error_of(errcode: int, errmsg: str, *, who: str, token_endpoint: bool) -> WeChatError:
-    """Return the error that an answer of `who` with this errcode means, its cure filled in."""
+    """Return the error that an answer of `who` with this errcode means, with its cure."""
     meaning = meaning_of(errcode, token_endpoint=token_endpoint)
     said, rid = split_rid(errmsg)
     ip = IP.search(said)
@@ -159,25 +159,25 @@ def error_of(errcode: int, errmsg: str, *, who: str, token_endpoint: bool) -> We
 
 
 def meaning_of(errcode: int, *, token_endpoint: bool = False) -> Meaning:
-    """Return what the errcode means; an unknown one ends the run."""
+    """Return the meaning of an errcode; an unknown one ends the run."""
     if token_endpoint and errcode in AT_THE_TOKEN_ENDPOINTS:
         return AT_THE_TOKEN_ENDPOINTS[errcode]
     return MEANINGS.get(errcode, _UNKNOWN)
 
 
 def is_lasting(errcode: int) -> bool:
-    """Tell whether only a person can end what the errcode means, where a run ends with it.
+    """Return whether only a person can fix what ended a run with this errcode.
 
-    A run ends with an OpenID's errcode only if everybody who was asked about has it.
+    A run ends with an OpenID's errcode only if every OpenID that was asked about has it.
     """
     lasting = NeedsOperator | TokenRejected | InvalidOpenID | NoSuchUser
     return issubclass(meaning_of(errcode).error, lasting)
 
 
 def refuses_to_speak(errcode: int | None) -> bool:
-    """Tell whether it is an OpenID that WeChat refused with this errcode, and nothing else.
+    """Return whether WeChat rejected a single OpenID with this errcode, and nothing else.
 
-    (49003, of an OpenID of another account, is as good as that where it is of one alone.)
+    (49003, an OpenID of another account, counts too where only one OpenID has it.)
     """
     if errcode is None:
         return False
@@ -185,9 +185,9 @@ def refuses_to_speak(errcode: int | None) -> bool:
 
 
 def split_rid(errmsg: str) -> tuple[str, str | None]:
-    """Return the text fit for one log line, without hint and rid, and the rid."""
-    # Cut first: what follows takes a time that grows with the square of its length.
-    said = errmsg[:LONGEST_ERRMSG]
+    """Return the text for one log line, without hint and rid, and the rid."""
+    # Cut first: the time of the following lines grows with the square of the length.
+    said = errmsg[:MAX_ERRMSG]
     text = "".join(character if character.isprintable() else " " for character in said)
     rid = RID.search(text)
     text = OPENID.sub("(an OpenID)", HINT.sub("", RID.sub("", text)))

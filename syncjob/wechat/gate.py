@@ -1,4 +1,4 @@
-"""Which calls are not worth sending any more: what only a person can fix is asked once."""
+"""A gate that stops calls after a refusal that only a person can fix."""
 
 import threading
 from typing import Any
@@ -6,15 +6,14 @@ from typing import Any
 from syncjob.errors import NeedsOperator, QuotaExhausted, SettingsError, Stopped
 from syncjob.wechat.endpoint import Endpoint
 
-# Refusals of one API. Every other one that needs a person (the address, the secret, the account) is
-# the same whatever is called.
-OF_ONE_API = frozenset({48001, 48004, 61007})
+# Refusals of one API. All others that need a person (address, secret, account) concern every call.
+ERRCODES_OF_ONE_API = frozenset({48001, 48004, 61007})
 
 
 class Gate:
-    """Stands before each request; one that is closed raises its error instead. Thread-safe.
+    """Checked before each request; raises the error it was closed with. Thread-safe.
 
-    It is closed for an endpoint, or for all calls. The first error that closes it counts.
+    It is closed for one endpoint or for all calls. The first error counts.
     """
 
     def __init__(self) -> None:
@@ -23,14 +22,14 @@ class Gate:
         self._all: BaseException | None = None
 
     def check(self, cgi_path: str) -> None:
-        """Raise what the gate was closed with, if it is."""
+        """Raise the error that closed the gate for this endpoint, if any."""
         error = self._all or self._closed.get(cgi_path)
         if error is not None:
             raise error
 
     def close(self, error: BaseException, cgi_path: str | None = None) -> None:
-        """Let no more calls of the endpoint begin, or none at all (None)."""
-        # A signal is the main thread's to raise; a bug is one wherever it is met.
+        """Refuse further calls of the endpoint, or all calls (None)."""
+        # Only the main thread raises a signal; other threads get Stopped.
         kept = Stopped("stopped") if isinstance(error, KeyboardInterrupt) else error
         with self._lock:
             if cgi_path is None:
@@ -39,7 +38,7 @@ class Gate:
                 self._closed.setdefault(cgi_path, kept)
 
     def note(self, endpoint: Endpoint[Any], error: BaseException) -> None:
-        """Close the gate if a call failed for what another call would meet as well."""
+        """Close the gate if other calls would fail for the same reason."""
         if is_of_one_api(error):
             self.close(error, endpoint.path)
         elif isinstance(error, SettingsError) or (
@@ -49,6 +48,6 @@ class Gate:
 
 
 def is_of_one_api(error: BaseException) -> bool:
-    """Tell whether a refusal says nothing of the account's other APIs."""
-    refused = isinstance(error, NeedsOperator) and error.errcode in OF_ONE_API
+    """Return whether a refusal concerns one API only."""
+    refused = isinstance(error, NeedsOperator) and error.errcode in ERRCODES_OF_ONE_API
     return refused or isinstance(error, QuotaExhausted)

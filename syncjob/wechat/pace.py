@@ -1,4 +1,4 @@
-"""How fast WeChat may be called: slower, for the rest of a run, each time it says so."""
+"""Limits concurrent calls: half as many, for the rest of a run, each time WeChat says so."""
 
 import threading
 import time
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 
 class Pace:
-    """Lets at most `most` calls out at a time, and none while WeChat wants a pause. Thread-safe.
+    """Allows at most `most` calls at a time, and none while WeChat wants a pause. Thread-safe.
 
-    `sleep` and `monotonic` are replaced by tests.
+    Tests replace `sleep` and `monotonic`.
     """
 
     def __init__(
@@ -28,9 +28,9 @@ class Pace:
 
     @contextmanager
     def kept(self, *, has_waited: bool = False) -> Iterator[None]:
-        """Wait for a call's turn, and be out with it in the block.
+        """Wait for a free slot, and hold it in the block.
 
-        A call that `has_waited`, because it was the one that was told to, pauses no more.
+        A call that `has_waited`, because it was told to, does not pause again.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._out < self._most)
@@ -46,9 +46,9 @@ class Pace:
                 self._changed.notify()
 
     def slow_down(self, seconds: float) -> None:
-        """Let half as many out from now on, the first of them after a pause.
+        """Halve the number of concurrent calls, and pause all calls for so many seconds.
 
-        Several that are told the same at a time are told it once.
+        Several calls that are told so at the same time count as one.
         """
         with self._changed:
             now = self._monotonic()

@@ -1,7 +1,7 @@
-"""How many calls of an endpoint a run may still send today; counts those that it sends.
+"""Daily quotas: counts a run's calls and stops it before it uses up the account's share.
 
-The quotas are the whole account's, and small: 500 lists a day. What is reserved of them is left for
-the account's other programs.
+Quotas belong to the whole account, and are small: 500 lists a day. The reserve is left to the
+account's other programs.
 """
 
 import threading
@@ -13,36 +13,36 @@ from typing import Protocol
 from syncjob.errors import QuotaExhausted, QuotaReserved
 from syncjob.model import QuotaState, Spent, ToldQuota, quota_day, reserved_of
 
-# Calls a day of a new account, for when WeChat does not tell
-# (doc/service/Message_Management/API_Call_Limits.html). The page says 5 000 000 for user/info, and
-# consoles show 500 000; batchget has no row of its own and is taken for the same. What it says of
-# stable_token is not known.
-BASE = {
+# Calls a day of a new account, used when WeChat does not answer
+# (doc/service/Message_Management/API_Call_Limits.html). The page says 5 000 000 for user/info,
+# consoles show 500 000; batchget is not listed and is assumed to have the same. stable_token is not
+# documented.
+DEFAULT_DAILY_QUOTAS = {
     "/cgi-bin/token": 2_000,
     "/cgi-bin/user/get": 500,
     "/cgi-bin/user/info": 500_000,
     "/cgi-bin/user/info/batchget": 500_000,
 }
-# From so many followers on, limits are higher, how much is not said
+# Accounts of this size have higher limits; the documents do not say how much higher
 # (doc/service/en/guide/dev/api/limit.html).
-LARGE = 100_000
+LARGE_ACCOUNT = 100_000
 
 
 class QuotaBook(Protocol):
-    """Where is remembered, for all runs of the account, what a day's quotas are."""
+    """Stores a day's quotas for all runs of the account."""
 
     def get(self, cgi_path: str) -> QuotaState:
-        """Return what is known of the endpoint's day."""
+        """Return what is stored for the endpoint today."""
 
     def save(self, cgi_path: str, told: ToldQuota) -> None:
-        """Keep what WeChat says of it."""
+        """Store WeChat's answer."""
 
 
 class Quotas:
-    """Calls sent, by day and endpoint, and how many are left. Thread-safe.
+    """Calls sent and calls left, by day and endpoint. Thread-safe.
 
-    Without a `book` it counts and stops nothing. `reserve` (0 to 1) is the share of a day's calls
-    that is left alone; None asks WeChat for no limits and keeps to none but a 45009 of the day.
+    Without a `book` it only counts. `reserve` (0 to 1) is the share of a day's calls that is not
+    used; with None, WeChat is not asked for limits, and only a 45009 of the same day stops calls.
     """
 
     def __init__(
@@ -58,22 +58,22 @@ class Quotas:
         self._lock, self._learning = threading.Lock(), threading.Lock()
         self._calls: Counter[tuple[date, str]] = Counter()
         self._day = quota_day(now())
-        self._left: dict[str, int | None] = {}  # None: nothing is known that ends
-        self._daily: dict[str, int] = {}  # of a whole day, less the reserve
-        self._guessed: set[str] = set()  # paths whose limit is only a new account's
+        self._left: dict[str, int | None] = {}  # None: no known limit
+        self._daily: dict[str, int] = {}  # limit of a whole day, less the reserve
+        self._guessed: set[str] = set()  # paths whose limit is the default of a new account
         self._exhausted: set[str] = set()
         self._is_large = False
 
     @property
     def spent(self) -> tuple[Spent, ...]:
-        """What was sent so far, always in the same order."""
+        """Calls sent so far, sorted."""
         with self._lock:
             return tuple(Spent(*key, calls) for key, calls in sorted(self._calls.items()))
 
     def learn(self, cgi_path: str, ask: Callable[[], ToldQuota | None]) -> None:
-        """Find out, once a day, how many calls of an endpoint are left; `ask` asks WeChat.
+        """Fetch the endpoint's remaining quota once a day; `ask` asks WeChat.
 
-        Where WeChat does not tell (None), what is documented for a new account holds.
+        If it returns None, the documented quota of a new account is used.
         """
         if self._book is None or self._is_known(cgi_path):
             return
@@ -87,7 +87,7 @@ class Quotas:
             self._set_left(cgi_path, state, told)
 
     def spend(self, cgi_path: str) -> None:
-        """Count a call that is about to be sent; raise QuotaExhausted where none is left."""
+        """Count a call before it is sent; raise QuotaExhausted if none is left."""
         if self._book is not None and not self._is_known(cgi_path):
             self._set_left(cgi_path, self._book.get(cgi_path), None)
         with self._lock:
@@ -99,14 +99,14 @@ class Quotas:
             self._calls[self._day, cgi_path] += 1
 
     def get_left(self, cgi_path: str) -> tuple[int | None, int | None]:
-        """Return how many calls may still be sent today, and on other days; None: as many."""
+        """Return how many calls are left today, and on a full day; None: no known limit."""
         with self._lock:
             left = self._left.get(cgi_path)
             return left, self._daily.get(cgi_path)
 
     def note_total(self, total: int | None) -> None:
-        """Note how many followers there are: large accounts may ask for more than new ones."""
-        if total is not None and total >= LARGE and not self._is_large:
+        """Note the number of followers: the default quotas do not apply to large accounts."""
+        if total is not None and total >= LARGE_ACCOUNT and not self._is_large:
             with self._lock:
                 self._is_large = True
                 self._left |= dict.fromkeys(self._guessed)
@@ -116,7 +116,7 @@ class Quotas:
     def _is_known(self, cgi_path: str) -> bool:
         day = quota_day(self._now())
         with self._lock:
-            if day > self._day:  # midnight has come: all quotas are whole again
+            if day > self._day:  # a new day: all quotas are full again
                 self._day = day
                 self._left.clear()
                 self._guessed.clear()
@@ -125,7 +125,7 @@ class Quotas:
 
     def _set_left(self, cgi_path: str, state: QuotaState, told: ToldQuota | None) -> None:
         self.note_total(state.total)
-        limit = BASE.get(cgi_path)
+        limit = DEFAULT_DAILY_QUOTAS.get(cgi_path)
         with self._lock:
             left = None
             if told is not None:

@@ -1,4 +1,4 @@
-"""Counts what is sent and what comes of it. Thread-safe."""
+"""Counts requests, retries and failures. Thread-safe."""
 
 import threading
 from collections import Counter
@@ -7,7 +7,7 @@ from syncjob.model import UNANSWERED, Failed
 
 
 class Tally:
-    """How many requests were sent, how many repeat another, and which errors came back."""
+    """Requests sent, how many of them are retries, and failures by endpoint and errcode."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -20,19 +20,19 @@ class Tally:
             self._calls += 1
 
     def retry(self) -> None:
-        """Count that the next request repeats one."""
+        """Count the next request as a retry."""
         with self._lock:
             self._retries += 1
 
     def fail(self, cgi_path: str, errcode: int | None) -> None:
-        """Count a request that did not bring what was asked for; None: no answer of WeChat's."""
+        """Count a failed request; `errcode` None: WeChat did not answer."""
         error = UNANSWERED if errcode is None else str(errcode)
         with self._lock:
             self._failed[cgi_path, error] += 1
 
     @property
     def counts(self) -> tuple[int, int, tuple[Failed, ...]]:
-        """Return calls, retries and failures, the last always in the same order."""
+        """Return calls, retries and failures; failures are sorted."""
         with self._lock:
             failed = tuple(Failed(*key, calls) for key, calls in sorted(self._failed.items()))
             return self._calls, self._retries, failed

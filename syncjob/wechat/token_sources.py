@@ -1,4 +1,4 @@
-"""Where access tokens come from: WeChat, a token server, a command, or somebody's hand."""
+"""Where access tokens come from: WeChat, a token server, a command, or a setting."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.transport import Transport
 
 COMMAND_TIMEOUT = 60.0
-LONGEST_OUTPUT = 65_536  # bytes
+MAX_OUTPUT_BYTES = 65_536  # bytes
 
 
 def _from_answer(answer: dict[str, Any]) -> AccessToken:
@@ -24,12 +24,12 @@ def _from_answer(answer: dict[str, Any]) -> AccessToken:
     seconds = integer(expires_in)
     if seconds is None and expires_in is not None:
         raise MalformedReply("an expires_in that is no number")
-    # Two hours at most is what is documented; a day leaves room for a change of that.
+    # Documented: two hours at most. A day leaves room for a change.
     return AccessToken(value, None if seconds is None else max(0, min(seconds, 86_400)))
 
 
 def _is_token(value: str) -> bool:
-    """Tell a token, whose alphabet is promised nowhere, from a page of some other server."""
+    """Return whether the text may be a token (no alphabet is documented) and not some page."""
     return re.fullmatch(r"[A-Za-z0-9_.~+/=!|:-]+", value) is not None
 
 
@@ -46,23 +46,24 @@ TOKEN_SERVER = Endpoint(
 
 
 class TokenSource(Protocol):
-    """Where a new token comes from, called `name` in messages.
+    """Where a new token comes from; `name` is used in messages.
 
-    `shared`: whether the token outlives this run in the shelf.
+    `shared`: whether the token is stored for other runs.
     """
 
     name: str
     shared: bool
 
     def get_new(self) -> AccessToken:
-        """Return a token that WeChat should accept; raise WeChatError if there is none."""
+        """Return a new token; raise WeChatError if there is none."""
 
 
 class StableToken:
-    """POST /cgi-bin/stable_token in normal mode: leaves every other program's token alone.
+    """POST /cgi-bin/stable_token in normal mode: does not invalidate other programs' tokens.
 
-    Repeated calls return the same token with the time it has left
-    (doc/service/api/base/api_getstableaccesstoken). Never with force_refresh, which kills it.
+    Repeated calls return the same token with its remaining lifetime
+    (doc/service/api/base/api_getstableaccesstoken). force_refresh would invalidate it, and is never
+    used.
     """
 
     name = "WeChat's stable_token (SYNCJOB_APPID, SYNCJOB_APPSECRET, SYNCJOB_API_URL)"
@@ -83,7 +84,7 @@ class StableToken:
 
 
 class ClassicToken:
-    """GET /cgi-bin/token: issues a new token and dooms the one before it.
+    """GET /cgi-bin/token: issues a new token and invalidates the previous one.
 
     (doc/oplatform/developers/dev/AccessToken.html)
     """
@@ -103,7 +104,7 @@ class ClassicToken:
 class TokenURL:
     """A central token server (中控服务器): GET answers WeChat's JSON, or the bare token.
 
-    `transport` goes to the server's whole address, since that may hold a key of its own.
+    `transport` has the server's whole address, which may contain a key.
     """
 
     name = "the token server of SYNCJOB_TOKEN_URL"
@@ -127,14 +128,14 @@ class TokenCommand:
         self._words = words
 
     def get_new(self) -> AccessToken:
-        """Run the command; what it says on stderr goes where ours goes."""
+        """Run the command; its stderr goes to ours."""
         name = self.name
         try:
-            # A file, not a pipe: a child of the command's own may keep a pipe open for ever.
+            # A file, not a pipe: a child of the command may keep a pipe open.
             with tempfile.TemporaryFile() as output:
                 code = run_command(self._words, timeout=COMMAND_TIMEOUT, stdout=output)
                 output.seek(0)
-                said = output.read(LONGEST_OUTPUT)
+                said = output.read(MAX_OUTPUT_BYTES)
         except FileNotFoundError:
             raise NeedsOperator(f"{name} was not found: {self._words[0]}") from None
         except OSError as error:
@@ -147,7 +148,7 @@ class TokenCommand:
 
 
 class FixedToken:
-    """One token given by hand, for a one-off backfill."""
+    """A token from the settings, for a one-off backfill."""
 
     name = "SYNCJOB_ACCESS_TOKEN"
     shared = False
@@ -156,7 +157,7 @@ class FixedToken:
         self._token = AccessToken(value, None)
 
     def get_new(self) -> AccessToken:
-        """Return the one there is."""
+        """Return that token."""
         return self._token
 
 

@@ -1,6 +1,6 @@
-"""Access tokens: which one to use, when to ask for another one, and when to stop asking.
+"""Access tokens: which one to use, when to fetch another, and when to give up.
 
-A token is a shared, global thing: fetching one may kill the one that the company's website uses.
+A token is global to the account: fetching one may invalidate the one that another program uses.
 """
 
 import logging
@@ -21,46 +21,46 @@ from syncjob.wechat.token_sources import FixedToken, TokenSource
 
 logger = logging.getLogger(__name__)
 
-# Rejections within REJECTION_WINDOW seconds after which another program must be refreshing too:
-# the quota is 2 000 tokens a day, and each token it fetches is one that we kill, and back.
-MOST_REJECTIONS = 3
+# More rejections than this within REJECTION_WINDOW seconds mean that another program refreshes the
+# token too: the quota is 2 000 tokens a day, and each fetch invalidates the other's token.
+MAX_REJECTIONS = 3
 REJECTION_WINDOW = 3600.0
-# How long, and how often, somebody else's fetching is waited for; then it is taken over.
-PATIENCE = 60.0  # seconds
-POLL = 0.2
+# How long to wait for another process that fetches a token, and how often to look.
+CLAIM_TIMEOUT = 60.0  # seconds
+CLAIM_POLL = 0.2
 
 
-class TokenShelf(Protocol):
-    """Where a token is kept between runs, and shared with other processes."""
+class TokenStore(Protocol):
+    """Stores a token between runs, and shares it with other processes."""
 
     def get(self) -> str | None:
-        """Return the kept token, unless it is time for a new one."""
+        """Return the stored token, unless it is about to expire."""
 
     def claim(self, rejected: str | None) -> TokenClaim:
-        """Return a good token other than the `rejected` one, or the right to fetch one."""
+        """Return a valid token other than the `rejected` one, or the right to fetch one."""
 
     def save(self, token: AccessToken, generation: int) -> str:
-        """Keep what a claim brought; return the token to use, another's if that is newer."""
+        """Store the token fetched under a claim; return the newest one, which is to be used."""
 
     def give_up(self, generation: int) -> None:
-        """End a claim that has brought nothing."""
+        """End a claim under which no token was fetched."""
 
     def forget(self, token: str) -> None:
-        """Keep the token no longer, if it is the kept one."""
+        """Remove the token, if it is the stored one."""
 
 
 class Tokens:
-    """The token of one account for one run: kept while it is good, replaced when it is refused.
+    """The token of one account for one run: used until it expires, replaced when it is rejected.
 
-    Thread-safe: many that need another token at once get the one that the first of them fetches;
-    where the source is shared, many processes too. Tests may replace `monotonic`, the clock of its
-    age, and `sleep`.
+    Thread-safe: threads that need another token at once get the one that the first of them fetches;
+    so do processes, where the source is shared. Tests may replace `monotonic`, the clock of the
+    token's age, and `sleep`.
     """
 
     def __init__(
         self,
         source: TokenSource,
-        shelf: TokenShelf,
+        shelf: TokenStore,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -72,24 +72,24 @@ class Tokens:
         self._lock = threading.Lock()
         self._value: str | None = None
         self._until: float | None = None
-        self._is_kept = False  # whether `_value` was read from the shelf
+        self._is_kept = False  # whether `_value` was read from the store
         self._rejections: list[float] = []
         self._failure: SyncjobError | None = None  # of the last attempt to get another one
         self._failures = 0
 
     @property
     def source_name(self) -> str:
-        """Where the token that is used now came from, in words."""
+        """Where the current token came from, in words."""
         return "the table access_tokens" if self._is_kept else self._source.name
 
     def forget(self) -> None:
-        """Have the next run fetch a token, if this one was read from the shelf."""
+        """Remove the stored token if this run used it, so that the next run fetches one."""
         with self._lock:
             if self._is_kept and self._value is not None:
                 self._shelf.forget(self._value)
 
     def get(self) -> str:
-        """Return the token to use now, fetching one only if none is stored that is still good."""
+        """Return the current token; fetch one only if none is valid."""
         failures = self._failures
         with self._lock:
             if self._value is not None and (self._until is None or self._monotonic() < self._until):
@@ -103,8 +103,8 @@ class Tokens:
     def replace(self, rejected: str, error: WeChatError) -> str:
         """Return another token than the one that a business call rejected with `error`.
 
-        Somebody may have refreshed it meanwhile: then that one is used, and nothing fetched.
-        Raises TokenContested where another try cannot help.
+        If another program has stored a newer one, that one is used and none is fetched.
+        Raises TokenContested where a retry cannot help.
         """
         failures = self._failures
         with self._lock:
@@ -115,7 +115,7 @@ class Tokens:
     def _replace(self, rejected: str, error: WeChatError, failures: int) -> str:
         now = self._monotonic()
         self._rejections = [at for at in self._rejections if now - at < REJECTION_WINDOW] + [now]
-        if len(self._rejections) > MOST_REJECTIONS:
+        if len(self._rejections) > MAX_REJECTIONS:
             raise contested(error)
         if isinstance(self._source, FixedToken):
             raise _like(
@@ -133,10 +133,10 @@ class Tokens:
         return token
 
     def _get_another(self, rejected: str | None, failures: int) -> str:
-        """Return a token other than the rejected one: somebody else's, or one that is fetched.
+        """Return a token other than the rejected one: a stored one, or one that is fetched.
 
-        However many threads want one, a source that fails is asked once: those that waited
-        meanwhile, since there were `failures`, fail alike, and if it does not pass all do.
+        A source that fails is asked once, however many threads wait: those that came when there
+        were `failures` raise the same error. After a lasting failure all later calls do.
         """
         failure = self._failure
         if failure is not None and (self._failures > failures or not _passes(failure)):
@@ -145,7 +145,7 @@ class Tokens:
             return self._find_another(rejected)
         except SyncjobError as error:
             if isinstance(error, WeChatError):
-                error.of_one_openid = False  # whatever the call was about that wants a token
+                error.of_one_openid = False  # a token concerns every call
             self._failure = error
             self._failures += 1
             raise
@@ -157,7 +157,7 @@ class Tokens:
         if claim.token is not None:
             logger.info("Took the stored token, which is newer.")
             return self._take(claim.token)
-        if claim.generation is None:  # who is fetching one cannot be waited for any longer
+        if claim.generation is None:  # the other process took too long
             return self._fetch().value
         try:
             token = self._fetch()
@@ -171,10 +171,10 @@ class Tokens:
         waited = 0.0
         while True:
             claim = self._shelf.claim(rejected)
-            if claim.token is not None or claim.generation is not None or waited >= PATIENCE:
+            if claim.token is not None or claim.generation is not None or waited >= CLAIM_TIMEOUT:
                 return claim
-            self._sleep(POLL)
-            waited += POLL
+            self._sleep(CLAIM_POLL)
+            waited += CLAIM_POLL
 
     def _take(self, stored: str) -> str:
         self._value, self._until, self._is_kept = stored, None, True
@@ -195,7 +195,7 @@ def _passes(failure: SyncjobError) -> bool:
 
 
 def contested(error: WeChatError) -> TokenContested:
-    """Return the error that says that another program keeps replacing the token."""
+    """Return the error for a token that another program keeps replacing."""
     return _like(
         error,
         "another program is refreshing this account's token; let both use stable_token, or "

@@ -1,7 +1,7 @@
-"""Calls to WeChat: retried where that can help, decoded, their errors told apart.
+"""Calls to WeChat: retry policy, decoding, and the error that each answer means.
 
-One policy for all endpoints. What is never said: a token or a secret, in whatever form an answer
-echoes it.
+One policy for all endpoints. No message contains a token or a secret, not even one that the answer
+echoes.
 """
 
 import logging
@@ -29,26 +29,26 @@ from syncjob.model import MalformedReply, Traffic
 from syncjob.wechat.decoding import decode, errcode_of, is_foreign, shown_keys
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.errcodes import error_of, meaning_of
-from syncjob.wechat.exchange import Answer, Broken, Exchange
 from syncjob.wechat.gate import Gate
+from syncjob.wechat.http import Answer, HttpClient, RequestFailed
 from syncjob.wechat.pace import Pace
 from syncjob.wechat.quotas import Quotas
 from syncjob.wechat.tally import Tally
 
 logger = logging.getLogger(__name__)
 
-LONGEST_BACKOFF = 16.0  # seconds
-LONGEST_WAIT = 120.0  # of a Retry-After: for longer, nobody waits
-LONGEST_CALL = 300.0  # with all its attempts and waits; none begins later
+MAX_BACKOFF = 16.0  # seconds
+MAX_RETRY_AFTER = 120.0  # seconds; a longer Retry-After fails the call
+MAX_CALL_SECONDS = 300.0  # no attempt starts later than this
 RETRIED_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 
 T = TypeVar("T")
 
 
-class _Passing(Exception):
-    """A failure that may pass: `error` is what it is when it does not; `wait` at least (s).
+class Retryable(Exception):
+    """A failure worth a retry after at least `wait` seconds.
 
-    `if_always` is what it is when every attempt ended so.
+    `error` is raised when the attempts are used up, `if_always` when every attempt ended this way.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class _Passing(Exception):
 
 
 class Transport:
-    """Calls to one address, called `name` in messages, from up to `threads` at once.
+    """Calls to one address, up to `threads` at once. Thread-safe.
 
-    Those that count against WeChat's quotas are counted by `quotas`, which may stop them. Who is
-    not `patient` asks once, whatever comes. Thread-safe. Tests may replace `sleep`.
+    `name` is used in messages. `quotas` counts each request and may refuse it. Without `patient`,
+    nothing is retried. Tests may replace `sleep`.
     """
 
     def __init__(
@@ -78,20 +78,20 @@ class Transport:
         patient: bool = True,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.gate = Gate()  # asked before each request, those that repeat another too
+        self.gate = Gate()  # checked before each request, retries included
         self._patient = patient
         self._address = urlsplit(base_url)
         self._name = name
         self._sleep = sleep
         self._tally = Tally()
         self._quotas = quotas
-        self._backoff = wait_random_exponential(multiplier=1, max=LONGEST_BACKOFF)
+        self._backoff = wait_random_exponential(multiplier=1, max=MAX_BACKOFF)
         self._pace = Pace(threads, sleep=sleep)
-        self._exchange = Exchange(base_url, timeout=timeout, threads=threads)
+        self._http = HttpClient(base_url, timeout=timeout, threads=threads)
 
     def close(self) -> None:
         """Close all connections."""
-        self._exchange.close()
+        self._http.close()
 
     @property
     def traffic(self) -> Traffic:
@@ -107,12 +107,12 @@ class Transport:
         params: dict[str, str] | None = None,
         body: dict[str, Any] | None = None,
     ) -> T:
-        """Call an endpoint and return what it makes of the answer.
+        """Call an endpoint and return its parsed answer.
 
-        What may pass (busy, minute quota, network, gateway pages, answers that cannot be parsed) is
-        tried again, `attempts` times in all within LONGEST_CALL, with exponential backoff and full
-        jitter, and not before the moment that WeChat names; then, and for all else, raises the
-        WeChatError that the answer means. Raises QuotaReserved where no call of it is left.
+        Transient failures (busy, minute quota, network, gateway pages, answers that cannot be
+        parsed) are retried with exponential backoff and full jitter, no sooner than WeChat asks:
+        `attempts` requests in all, within MAX_CALL_SECONDS. After that, and for all other failures,
+        raises the WeChatError that the answer means. Raises QuotaReserved where no call is left.
         """
 
         def attempt(*, has_waited: bool = False) -> T:
@@ -130,19 +130,19 @@ class Transport:
 
         endings: list[WeChatError | None] = []
 
-        def ending(passing: _Passing) -> WeChatError:
-            """Return what the attempts come to, the last of which was that."""
+        def ending(failure: Retryable) -> WeChatError:
+            """Return the error of the whole call, whose last attempt failed so."""
             always = endings[-1] if all(endings) else None
-            return always or passing.error
+            return always or failure.error
 
         def counted(*, has_waited: bool = False) -> T:
             try:
                 return attempt(has_waited=has_waited)
             except QuotaReserved:  # not sent
                 raise
-            except _Passing as passing:
-                self._tally.fail(endpoint.path, passing.error.errcode)
-                endings.append(passing.if_always)
+            except Retryable as failure:
+                self._tally.fail(endpoint.path, failure.error.errcode)
+                endings.append(failure.if_always)
                 raise
             except WeChatError as error:
                 self._tally.fail(endpoint.path, error.errcode)
@@ -150,10 +150,10 @@ class Transport:
 
         try:
             return counted()
-        except _Passing as passing:
+        except Retryable as failure:
             if not self._patient:
-                raise ending(passing) from None
-            failed_first = [passing]  # which is the first of the attempts
+                raise ending(failure) from None
+            failed_first = [failure]  # counts as the first attempt
 
         def attempt_again() -> T:
             if failed_first:
@@ -161,21 +161,21 @@ class Transport:
             return counted(has_waited=True)
 
         retrying = Retrying(
-            stop=_Enough(endpoint),
+            stop=_StopRetrying(endpoint),
             wait=self._wait,
-            retry=lambda state: isinstance(_error(state), _Passing),
+            retry=lambda state: isinstance(_error(state), Retryable),
             before_sleep=self._before_retry,
             sleep=self._sleep,
             reraise=True,
         )
         try:
             return retrying(attempt_again)
-        except _Passing as passing:
-            raise ending(passing) from None
+        except Retryable as failure:
+            raise ending(failure) from None
 
     def _wait(self, state: RetryCallState) -> float:
         error = _error(state)
-        least = error.wait if isinstance(error, _Passing) else 0
+        least = error.wait if isinstance(error, Retryable) else 0
         return least + self._backoff(state)
 
     def _before_retry(self, state: RetryCallState) -> None:
@@ -191,9 +191,9 @@ class Transport:
         self, endpoint: Endpoint[T], params: dict[str, str] | None, body: dict[str, Any] | None
     ) -> Answer:
         try:
-            return self._exchange.send(endpoint.method, endpoint.path, params, body)
-        except Broken as broken:
-            raise _Passing(
+            return self._http.send(endpoint.method, endpoint.path, params, body)
+        except RequestFailed as broken:
+            raise Retryable(
                 WeChatUnavailable(
                     f"{self._named(endpoint)} cannot be reached at {self._host}: {broken}\n"
                     "check the network, the proxy and the address; the next run goes on",
@@ -204,7 +204,7 @@ class Transport:
             raise SettingsError(f"{self._name} cannot be asked: {error}") from None
 
     def _read(self, endpoint: Endpoint[T], answer: Answer, sent: dict[str, Any]) -> T:
-        """Return what an answer says; raise the error that it means."""
+        """Return the parsed answer; raise the error that it means."""
         said = decode(answer.content)
         if endpoint.bare is not None and not isinstance(said, dict):
             said = {endpoint.bare: answer.content.decode("utf-8", "replace").strip()}
@@ -220,7 +220,7 @@ class Transport:
             if isinstance(error, QuotaExhausted):
                 error.cgi_path = endpoint.path
             wait = meaning_of(errcode, token_endpoint=endpoint.issues_tokens).wait
-            raise error if wait is None else self._passing(error, wait, answer)
+            raise error if wait is None else self._retryable(error, wait, answer)
         if not isinstance(said, dict) or answer.status >= 300:
             raise self._not_an_answer(endpoint, answer)
         try:
@@ -228,7 +228,7 @@ class Transport:
         except MalformedReply as malformed:
             words = f"{self._named(endpoint)} answered {malformed}; the next run goes on"
             foreign = self._foreign(endpoint, said) if is_foreign(said, endpoint.keys) else None
-            raise _Passing(
+            raise Retryable(
                 WeChatUnavailable(words, of_one_openid=True), if_always=foreign
             ) from None
 
@@ -244,21 +244,21 @@ class Transport:
         status = answer.status
         words = f"{self._named(endpoint)} answered HTTP {status} and no JSON of WeChat's, "
         words += f"at {self._host}"
-        if status == 200 and answer.content.lstrip().startswith(b"{"):  # no page of a gateway's
-            return _Passing(AnswerUnreadable(f"{words}; the next run goes on"))
+        if status == 200 and answer.content.lstrip().startswith(b"{"):  # not a gateway's page
+            return Retryable(AnswerUnreadable(f"{words}; the next run goes on"))
         if status in RETRIED_STATUSES or status < 300:
-            # A page, or a fault of the server's, may be for one OpenID; "slower" is for all calls.
+            # A page or a 5xx may concern one OpenID; "slow down" concerns all calls.
             error = WeChatUnavailable(
                 f"{words}; the next run goes on", of_one_openid=status < 300 or status >= 500
             )
-            return self._passing(error, 0, answer)
+            return self._retryable(error, 0, answer)
         return UnexpectedReply(f"{words}\ncheck the address and the proxy")
 
-    def _passing(self, error: WeChatError, wait: float, answer: Answer) -> Exception:
-        """Return the failure, after which the others wait too if a wait was asked for."""
+    def _retryable(self, error: WeChatError, wait: float, answer: Answer) -> Exception:
+        """Return the failure; slow down all calls if a wait was asked for."""
         wait = max(wait, answer.retry_after or 0)
         error.of_one_openid = error.of_one_openid and not wait
-        if wait > LONGEST_WAIT:
+        if wait > MAX_RETRY_AFTER:
             said = str(error).split("\n")[0]
             return type(error)(
                 f"{said}, and wants to be left alone for {wait:.0f} s\nthe next run goes on",
@@ -267,10 +267,10 @@ class Transport:
             )
         if wait:
             self._pace.slow_down(wait)
-        return _Passing(error, wait=wait)
+        return Retryable(error, wait=wait)
 
     def _redacted(self, text: str, sent: dict[str, Any]) -> str:
-        """Take out what was sent as a credential, in whatever form the answer echoes it."""
+        """Mask each credential that was sent, plain or percent-encoded."""
         address = self._address
         secrets = [str(sent.get(name) or "") for name in ("access_token", "secret")]
         secrets += [value for _, value in parse_qsl(address.query)] + [address.password or ""]
@@ -291,17 +291,17 @@ def _error(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
 
 
-class _Enough(stop_base):
-    """Ends the retries of one call: so many in all, fewer of garbled answers, and in time."""
+class _StopRetrying(stop_base):
+    """Stop the retries of one call: by attempts, by garbled answers, and by time."""
 
     def __init__(self, endpoint: Endpoint[Any]) -> None:
         self._attempts = endpoint.attempts
         self._garbled_left = endpoint.garbled_attempts
-        self._too_late = stop_before_delay(LONGEST_CALL)
+        self._too_late = stop_before_delay(MAX_CALL_SECONDS)
 
     def __call__(self, state: RetryCallState) -> bool:
         error = _error(state)
-        if isinstance(error, _Passing) and isinstance(error.error, AnswerUnreadable):
+        if isinstance(error, Retryable) and isinstance(error.error, AnswerUnreadable):
             self._garbled_left -= 1
         if state.attempt_number >= self._attempts or self._garbled_left <= 0:
             return True

@@ -14,7 +14,7 @@ from syncjob.database.dialects.postgresql_refusals import CONNECTION_CURES
 from syncjob.database.dialects.sqlite import CURES as SQLITE_CURES
 from syncjob.errors import ExitCode, SyncjobError
 from syncjob.wechat.errcodes import AT_THE_TOKEN_ENDPOINTS, MEANINGS, Meaning
-from syncjob.wechat.exchange import _broken
+from syncjob.wechat.http import failure_of
 
 POOLER_CURES = sorted({cure for _, _, cure in MESSAGES if cure})
 ROOT = Path(__file__).parents[2]
@@ -141,7 +141,7 @@ def test_every_cure_of_a_database_is_on_the_page(cure: str) -> None:
 
 def test_every_way_to_fail_on_the_way_is_on_the_page() -> None:
     """What can break between here and WeChat."""
-    (function,) = ast.parse(inspect.getsource(_broken)).body
+    (function,) = ast.parse(inspect.getsource(failure_of)).body
     told = [
         node.value
         for node in ast.walk(function)

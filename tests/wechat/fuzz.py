@@ -31,9 +31,9 @@ from syncjob.simulator import Account
 from syncjob.simulator.profiles import Era, Shape
 from syncjob.wechat.client import QUOTA_GET, RID_GET, USER_GET, USER_INFO, USER_INFO_BATCHGET
 from syncjob.wechat.endpoint import Endpoint
-from syncjob.wechat.exchange import Answer
+from syncjob.wechat.http import Answer
 from syncjob.wechat.token_sources import CLASSIC_TOKEN, STABLE_TOKEN, TOKEN_SERVER
-from syncjob.wechat.transport import Transport, _Passing
+from syncjob.wechat.transport import Retryable, Transport
 from tests.simulator_calls import calling
 from tests.wechat.mutations import mutated
 
@@ -251,7 +251,7 @@ class Reader:
             fast = self._endpoint.documented(body)
         try:
             said = self._transport._read(self._endpoint, Answer(status, body), SENT)
-        except _Passing as passing:
+        except Retryable as passing:
             _check_error(passing.error)
             said = None
         except SyncjobError as error:

@@ -1,4 +1,4 @@
-"""What WeChat's errors become: a class, an exit code, a cure, a text that gives nothing away."""
+"""Errors of WeChat: class, exit code, cure, and a text without secrets."""
 
 import json
 import time
@@ -157,7 +157,7 @@ def test_each_errcode_has_its_class_and_exit_code(
     ],
 )
 def test_the_second_line_is_the_cure(errcode: int, cure: str) -> None:
-    """What only a person can mend comes with what that person has to do."""
+    """What only a person can fix comes with what that person has to do."""
     assert cure in str(refusal("said", errcode, path="/cgi-bin/token")).splitlines()[1]
 
 
@@ -226,14 +226,14 @@ def test_no_errmsg_can_break_a_line_or_paint_the_terminal(errmsg: str) -> None:
     ],
 )
 @pytest.mark.parametrize("errcode", [48001, 40001, 12345, -1])
-def test_an_echoed_token_is_blotted_out(errmsg: str, errcode: int) -> None:
+def test_an_echoed_token_is_masked(errmsg: str, errcode: int) -> None:
     """A server that repeats the token in its errmsg does not get it into our message."""
     error = refusal(errmsg, errcode)
     assert TOKEN not in f"{error} {error!r} {error.args}"
     assert "***" in str(error)
 
 
-def test_an_echoed_secret_is_blotted_out() -> None:
+def test_an_echoed_secret_is_masked() -> None:
     """A server that repeats the AppSecret in its errmsg does not get it into our message."""
     error = refusal(f"invalid appsecret {SECRET}!", 40125, path="/cgi-bin/stable_token")
     assert SECRET not in f"{error} {error!r}"
@@ -241,13 +241,13 @@ def test_an_echoed_secret_is_blotted_out() -> None:
 
 
 @pytest.mark.parametrize("errmsg", ["no user {}", "openid={}, sorry", "[{}] {}", "hint: [{}] no"])
-def test_an_echoed_openid_is_blotted_out(errmsg: str) -> None:
+def test_an_echoed_openid_is_masked(errmsg: str) -> None:
     """A plain OpenID in an errmsg stays out of logs, messages and the table of runs."""
     assert OPENID not in str(refusal(errmsg.format(OPENID, OPENID)))
 
 
 def test_an_errmsg_without_end_is_read_at_once() -> None:
-    """Megabytes of blanks or hints cost no more than a page of them."""
+    """Megabytes of blanks or hints take no longer than a page of them."""
     for errmsg in (" " * 2_000_000 + "x", "\0" * 2_000_000, "hint: [" * 300_000):
         began = time.process_time()
         assert len(str(error_of(40164, errmsg, who="WeChat", token_endpoint=False))) < 1_000

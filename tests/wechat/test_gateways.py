@@ -36,7 +36,7 @@ CASES = [
 
 @pytest.mark.parametrize("concurrency", ["1", "8"])
 @pytest.mark.parametrize(("path", "wrap"), CASES)
-def test_an_answer_in_a_gateways_wrapper_wants_a_person(
+def test_an_answer_in_a_gateways_wrapper_needs_a_person(
     world: Callable[..., World],
     capsys: pytest.CaptureFixture[str],
     query: Callable[..., list[Any]],
@@ -44,7 +44,7 @@ def test_an_answer_in_a_gateways_wrapper_wants_a_person(
     wrap: Callable[[Any], Any],
     concurrency: str,
 ) -> None:
-    """At every attempt, it will be so tomorrow: exit 1 with a sentence, and not 75 for ever."""
+    """Where every attempt is wrapped, a retry tomorrow will not help: exit code 1, not 75."""
     wechat = world(5)
     wechat.account.blank(wechat.account.openid(0))  # so that user/info is asked
     wechat.set(SYNCJOB_CONCURRENCY=concurrency)
@@ -80,8 +80,8 @@ def test_a_quota_in_a_wrapper_is_not_known(
 
 
 @pytest.mark.parametrize("path", ENDPOINTS.values(), ids=ENDPOINTS)
-def test_a_wrapper_now_and_then_passes(world: Callable[..., World], path: str) -> None:
-    """One odd answer is asked for again, as every other that cannot be read."""
+def test_an_occasional_wrapper_is_retried(world: Callable[..., World], path: str) -> None:
+    """Like every answer that cannot be read."""
     wechat = world(5)
     wechat.account.blank(wechat.account.openid(0))
     wrapped: list[str] = []
@@ -98,10 +98,10 @@ def test_a_wrapper_now_and_then_passes(world: Callable[..., World], path: str) -
     assert len(wrapped) == 3
 
 
-def test_wrappers_among_other_failures_may_pass(
+def test_wrappers_among_other_failures_are_transient(
     world: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where WeChat itself was seen at one attempt, it is a matter of waiting: exit 75."""
+    """Where one attempt reached WeChat itself, a later run may succeed: exit code 75."""
     wechat = world(5)
     asked_lists: list[str] = []
 
@@ -118,7 +118,7 @@ def test_wrappers_among_other_failures_may_pass(
 
 
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
-def test_a_token_server_that_wraps_its_answer_wants_a_person(
+def test_a_token_server_that_wraps_its_answer_needs_a_person(
     serve: Callable[..., World],
     sqlite_url: str,
     capsys: pytest.CaptureFixture[str],
@@ -225,7 +225,7 @@ def test_numbers_in_other_types_mean_the_same(
     ],
 )
 def test_a_number_is_read_in_every_type_it_comes_in(value: object, number: int | None) -> None:
-    """And half a number, or a word, is none."""
+    """Half a number, or a word, is not a number."""
     assert integer(value) == number
     assert UserInfo.from_json({"openid": "o", "subscribe": value}).subscribe == (
         number if number in (0, 1) else None

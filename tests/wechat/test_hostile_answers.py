@@ -1,4 +1,4 @@
-"""Answers made to hurt: credentials echoed, numbers out of all range, texts that break storage."""
+"""Hostile answers: echoed credentials, numbers out of range, texts that break storage."""
 
 from collections.abc import Callable
 from urllib.parse import quote
@@ -14,13 +14,13 @@ from tests.loopback import answering
 from tests.wechat.test_errcodes import TOKEN, refusal
 
 
-def test_an_escaped_token_is_blotted_out() -> None:
-    """A token echoed as it stood in the URL, percent-escaped, is blotted out too."""
+def test_an_escaped_token_is_masked() -> None:
+    """A token echoed as it stood in the URL, percent-escaped, is masked too."""
     for echoed in (quote(TOKEN, safe=""), quote(TOKEN), quote(TOKEN, safe="").lower()):
         assert echoed not in str(refusal(f"bad url /cgi-bin/user/get?access_token={echoed}"))
 
 
-def test_the_key_of_a_token_server_is_blotted_out() -> None:
+def test_the_key_of_a_token_server_is_masked() -> None:
     """The key in a token server's address is not repeated, though the server says it."""
     with answering([b'{"errcode":40001,"errmsg":"bad key hunter2"}']) as server:
         transport = Transport(server.url + "/?key=hunter2", timeout=5, sleep=lambda _: None)
@@ -32,7 +32,7 @@ def test_the_key_of_a_token_server_is_blotted_out() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_an_openid_that_ends_with_a_dash_is_blotted_out() -> None:
+def test_an_openid_that_ends_with_a_dash_is_masked() -> None:
     """An OpenID is told by its alphabet, whose last character may be a dash."""
     openid = "oCFBU6" + "x" * 21 + "-"
     for errmsg in (f"no user {openid}", f"no user {openid}, sorry"):

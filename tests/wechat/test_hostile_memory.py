@@ -1,4 +1,4 @@
-"""What a server that means harm can make the whole process take: its peak of memory."""
+"""Peak memory of the whole process against a hostile server."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ code = run(["sync"])
 peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())
 print(code, peak[1])
 """
-MOST = 25  # MiB more than against a server that refuses politely
+MAX_EXTRA = 25  # MiB more than against a server that refuses at once
 
 
 def run_against(url: str, database_url: str) -> tuple[int, float]:
@@ -52,4 +52,4 @@ def test_no_answer_fills_the_memory_of_the_process(sqlite_url: str) -> None:
         with serving(*pieces, endless=name != "deep") as url:
             code, peaks[name] = run_against(url, sqlite_url)
         assert code == 75, name
-    assert max(peaks.values()) < usual + MOST, peaks
+    assert max(peaks.values()) < usual + MAX_EXTRA, peaks

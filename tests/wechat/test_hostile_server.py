@@ -1,4 +1,4 @@
-"""A server that means harm: answers that never end, fill memory, or send the job elsewhere."""
+"""A hostile server: answers that never end, fill memory, or ask for long waits."""
 
 import gzip
 import json
@@ -13,12 +13,11 @@ from email.utils import formatdate
 import pytest
 
 from syncjob.errors import SyncjobError, UnexpectedReply, WeChatUnavailable
-from syncjob.wechat import exchange
 from syncjob.wechat.endpoint import Endpoint
-from syncjob.wechat.exchange import LONGEST_ANSWER, Broken, Exchange
+from syncjob.wechat.http import CONNECT_TIMEOUT, MAX_ANSWER_BYTES, HttpClient, RequestFailed
 from syncjob.wechat.pace import Pace
-from syncjob.wechat.transport import LONGEST_CALL, LONGEST_WAIT, Transport
-from tests.loopback import answering
+from syncjob.wechat.transport import MAX_CALL_SECONDS, MAX_RETRY_AFTER, Transport
+from tests.loopback import answering, receive_request
 from tests.wechat.test_errcodes import TOKEN
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -27,7 +26,7 @@ ENDPOINT = Endpoint(method="GET", path="/cgi-bin/user/get", parse=dict)
 
 @contextmanager
 def serving(*pieces: bytes, pause: float = 0, endless: bool = False) -> Iterator[str]:
-    """Send these pieces to whoever asks, with a pause between any two; the last one for ever."""
+    """Answer each client with these pieces, with pauses; `endless`: repeat the last one."""
     listener = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
 
@@ -42,7 +41,7 @@ def serving(*pieces: bytes, pause: float = 0, endless: bool = False) -> Iterator
     def answer(client: socket.socket) -> None:
         with client:
             try:
-                client.recv(65_536)
+                receive_request(client)
                 for piece in pieces:
                     client.sendall(piece)
                     over.wait(pause)
@@ -61,9 +60,11 @@ def serving(*pieces: bytes, pause: float = 0, endless: bool = False) -> Iterator
 
 
 @contextmanager
-def opened(url: str, timeout: float = 0.2) -> Iterator[Exchange]:
-    """Return an exchange with that server."""
-    one = Exchange(url, timeout=timeout)
+def opened(
+    url: str, timeout: float = 0.2, connect_timeout: float = CONNECT_TIMEOUT
+) -> Iterator[HttpClient]:
+    """Yield a client of that server."""
+    one = HttpClient(url, timeout=timeout, connect_timeout=connect_timeout)
     try:
         yield one
     finally:
@@ -80,38 +81,39 @@ SLOW = {
 
 
 @pytest.mark.parametrize("what", SLOW)
-def test_an_answer_that_trickles_in_is_cut_off(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A byte now and then keeps no call alive: the time is that of the whole answer."""
-    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", 0.2)
+def test_a_dripping_answer_ends_at_the_limit(what: str) -> None:
+    """The limit is for the whole answer, not for the time between two bytes."""
     words = "no answer within the time" if "header" in what else r"took longer than 0\.4 s"
-    with serving(*SLOW[what], pause=0.02, endless=True) as url, opened(url) as one:
+    with (
+        serving(*SLOW[what], pause=0.02, endless=True) as url,
+        opened(url, connect_timeout=0.2) as one,
+    ):
         began = time.monotonic()
-        with pytest.raises(Broken, match=words):
+        with pytest.raises(RequestFailed, match=words):
             one.send("GET", "/", None, None)
         assert time.monotonic() - began < 5
 
 
-def test_a_server_that_says_nothing_is_left_sooner_than_one_that_has_begun(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """SYNCJOB_TIMEOUT is for an answer to begin; to have it all, there are five seconds more."""
-    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", 60)
-    with serving(b"", pause=60) as url, opened(url) as one:
+def test_a_silent_server_ends_sooner_than_one_that_has_begun() -> None:
+    """SYNCJOB_TIMEOUT limits the wait for an answer to begin; the whole may take 5 s more."""
+    with serving(b"", pause=60) as url, opened(url, connect_timeout=60) as one:
         began = time.monotonic()
-        with pytest.raises(Broken, match="no answer within the time"):
+        with pytest.raises(RequestFailed, match="no answer within the time"):
             one.send("GET", "/", None, None)
         assert time.monotonic() - began < 5
 
 
-def test_a_call_behind_one_that_was_cut_off_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection is thrown away with its call, and nothing else."""
-    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", 0.2)
+def test_a_call_after_an_aborted_one_is_answered() -> None:
+    """Only the connection of the aborted call is lost."""
     # It says that it closes: a connection that is closed unsaid may be taken for one that is kept.
     good = HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}"
-    with serving(*SLOW["chunks"], pause=0.02, endless=True) as slow, opened(slow) as one:
-        with pytest.raises(Broken):
+    with (
+        serving(*SLOW["chunks"], pause=0.02, endless=True) as slow,
+        opened(slow, connect_timeout=0.2) as one,
+    ):
+        with pytest.raises(RequestFailed):
             one.send("GET", "/", None, None)
-        with pytest.raises(Broken, match="took longer"):
+        with pytest.raises(RequestFailed, match="took longer"):
             one.send("GET", "/", None, None)
     with serving(good) as url, opened(url) as one:
         assert one.send("GET", "/", None, None).content == b"{}"
@@ -134,21 +136,21 @@ ENDLESS = {
 
 @pytest.mark.parametrize("pieces", ENDLESS.values(), ids=ENDLESS.keys())
 def test_an_answer_that_would_fill_memory_is_refused(pieces: tuple[bytes, ...]) -> None:
-    """Not more of it is read, or unpacked, than a few times what an answer can have."""
+    """Reading and decompression stop at the size limit."""
     with serving(*pieces, endless=len(pieces[-1]) < 10**6) as url, opened(url, timeout=30) as one:
         tracemalloc.start()
         try:
-            with pytest.raises(Broken, match="longer than 4 MiB"):
+            with pytest.raises(RequestFailed, match="longer than 4 MiB"):
                 one.send("GET", "/", None, None)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    assert peak < 5 * LONGEST_ANSWER
+    assert peak < 5 * MAX_ANSWER_BYTES
 
 
 @pytest.mark.parametrize("deep", [b"[" * 10_000, b'{"a":' * 10_000, b"[" * 10_000 + b"]" * 10_000])
-def test_json_nested_ten_thousand_deep_is_no_answer(deep: bytes) -> None:
-    """It is refused like any other text that is none of WeChat's."""
+def test_json_nested_ten_thousand_deep_is_rejected(deep: bytes) -> None:
+    """Like any other text that is not WeChat's."""
     with answering([deep]) as server:
         transport = Transport(server.url, timeout=5, sleep=lambda _: None)
         with pytest.raises(WeChatUnavailable):
@@ -174,13 +176,13 @@ def asked(
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("form", [lambda: "40", lambda: formatdate(time.time() + 41, usegmt=True)])
-def test_nobody_asks_again_before_retry_after(form: Callable[[], str], status: int) -> None:
-    """Seconds and dates are both understood, and are the least that is waited."""
+def test_no_retry_before_retry_after(form: Callable[[], str], status: int) -> None:
+    """Given in seconds or as a date, it is the minimum wait."""
     error, naps = asked(form(), status)
     assert isinstance(error, WeChatUnavailable)
     assert naps
     assert all(nap >= 39 for nap in naps)
-    assert sum(naps) <= LONGEST_CALL + LONGEST_WAIT
+    assert sum(naps) <= MAX_CALL_SECONDS + MAX_RETRY_AFTER
 
 
 def test_a_retry_after_that_is_too_long_ends_the_call_at_once() -> None:
@@ -192,13 +194,13 @@ def test_a_retry_after_that_is_too_long_ends_the_call_at_once() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-5", "9" * 400, "Mon, 99 Foo 2020"])
-def test_a_retry_after_that_is_none_does_no_harm(value: str) -> None:
+def test_an_invalid_retry_after_does_no_harm(value: str) -> None:
     """It counts as absent, or as too long."""
     error, _ = asked(value, 503)
     assert isinstance(error, WeChatUnavailable)
 
 
-def test_a_status_that_will_not_pass_is_not_waited_for() -> None:
+def test_a_lasting_status_is_not_retried_despite_retry_after() -> None:
     """404 with a Retry-After is still a wrong address."""
     error, naps = asked("1", 404)
     assert isinstance(error, UnexpectedReply)
@@ -214,8 +216,8 @@ def test_a_busy_answer_of_wechats_is_given_the_time_it_asks_for() -> None:
 # --- going slower ------------------------------------------------------------------------------
 
 
-def test_a_pause_is_for_all_and_halves_how_many_are_out() -> None:
-    """Eight, then four however many were told at the same time, then two; never none."""
+def test_a_pause_is_for_all_calls_and_halves_their_number() -> None:
+    """Eight, then four however many calls were told at once, then two; never zero."""
     now, naps = 0.0, list[float]()
     pace = Pace(8, sleep=naps.append, monotonic=lambda: now)
 

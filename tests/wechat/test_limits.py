@@ -1,4 +1,4 @@
-"""Every call ends at its limit, over each way to WeChat, wherever on it the other side hangs."""
+"""Every call ends at its time limit: on each path to WeChat, wherever the other side hangs."""
 
 import select
 import socket
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncjob.wechat import exchange
-from syncjob.wechat.exchange import Broken, Exchange
+from syncjob.wechat.http import HttpClient, RequestFailed
 from tests.hangs import Listener
+from tests.loopback import receive_request
 from tests.wechat.test_network import context_of
 
 LIMIT = 0.4  # seconds: for an answer to begin, and as long again to connect
@@ -33,7 +33,7 @@ WAYS = ("plain", "TLS", "a proxy", "a tunnel", "a tunnel behind TLS", "a proxy b
 
 
 class WeChat(Listener):
-    """Answers so many calls of each connection, and hangs in the next one in its own way."""
+    """Answers some calls of each connection, then hangs in the given way."""
 
     def __init__(self, answers: int, hang: tuple[bytes, bytes], tls: ssl.SSLContext | None) -> None:
         super().__init__()
@@ -45,18 +45,18 @@ class WeChat(Listener):
             client = self._tls.wrap_socket(client, server_side=True)
         with client:
             for _ in range(self._answers):
-                if client.recv(65_536):
+                if receive_request(client):
                     client.sendall(ANSWER)
-            if client.recv(65_536):
+            if receive_request(client):
                 client.sendall(self._hang[0])
             while not self.over.wait(0.02):
                 client.sendall(self._hang[1])
 
 
 class Proxy(Listener):
-    """Leads to one port, through a tunnel or by passing on what it is asked; perhaps behind TLS.
+    """A tunnelling or forwarding proxy for one port, with or without TLS.
 
-    With `hang` it answers a CONNECT so; with `deaf` it says not even a word of TLS.
+    With `hang` it answers CONNECT in that way; with `deaf` it never answers the TLS handshake.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Proxy(Listener):
         self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.port}"
 
     def serve(self, client: socket.socket) -> None:
-        """Pass on bytes, both ways."""
+        """Forward bytes, both ways."""
         if self._deaf:
             self.over.wait()
         if self._tls is not None:
@@ -102,26 +102,25 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-Open = Callable[..., Exchange]
+Open = Callable[..., HttpClient]
 
 
 @pytest.fixture
 def open_way(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Open]:
-    """Open an exchange with a WeChat that hangs, over one of the WAYS."""
+    """Open a client of a WeChat that hangs, over one of the WAYS."""
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", LIMIT)
     with ExitStack() as stack:
 
         def start(
             way: str, answers: int, how: tuple[bytes, bytes], /, **of_proxy: object
-        ) -> Exchange:
+        ) -> HttpClient:
             tls = context_of(authority.issue_cert("127.0.0.1", "wechat.invalid"))
             is_encrypted = way in ("TLS", "a tunnel", "a tunnel behind TLS")
             wechat = stack.enter_context(WeChat(answers, how, tls if is_encrypted else None))
@@ -133,20 +132,20 @@ def open_way(
                 )
                 monkeypatch.setenv(f"{scheme}_proxy", proxy.url)
                 host = "wechat.invalid"
-            made = Exchange(f"{scheme}://{host}", timeout=LIMIT)
+            made = HttpClient(f"{scheme}://{host}", timeout=LIMIT, connect_timeout=LIMIT)
             stack.callback(made.close)
             return made
 
         yield start
 
 
-def _overdue(one: Exchange, answers: int = 0) -> str:
-    """Call until there is no answer; return what is said of it then."""
+def _overdue(one: HttpClient, answers: int = 0) -> str:
+    """Call until there is no answer; return the error's text."""
     for _ in range(3 * answers + 1):  # each connection that is made has so many
         began = time.monotonic()
         try:
             one.send("POST", "/cgi-bin/user/info/batchget", None, {"a": "b"})
-        except Broken as broken:
+        except RequestFailed as broken:
             assert time.monotonic() - began < 2 * LIMIT + SLACK
             return str(broken)
     raise AssertionError("every call was answered")
@@ -156,7 +155,7 @@ def _overdue(one: Exchange, answers: int = 0) -> str:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("answers", [0, 1], ids=["the first call", "a further call"])
 def test_every_call_ends_at_its_limit(open_way: Open, way: str, hang: str, answers: int) -> None:
-    """Whatever way it takes, whether its connection is new or not; and the next one does, too."""
+    """On every path, on a new or reused connection; so does the next call."""
     one = open_way(way, answers, HANGS[hang])
     for _ in range(2):
         for _ in range(answers):
@@ -167,22 +166,26 @@ def test_every_call_ends_at_its_limit(open_way: Open, way: str, hang: str, answe
 
 @pytest.mark.parametrize("hang", ["says nothing", "drips headers"])
 @pytest.mark.parametrize("way", ["a tunnel", "a tunnel behind TLS"])
-def test_a_proxy_that_does_not_open_its_tunnel_is_left(open_way: Open, way: str, hang: str) -> None:
-    """Whether it says nothing, or never enough."""
+def test_a_proxy_that_never_opens_the_tunnel_ends_at_the_limit(
+    open_way: Open, way: str, hang: str
+) -> None:
+    """Whether it sends nothing, or headers without end."""
     one = open_way(way, 0, HANGS["says nothing"], hang=HANGS[hang])
     _overdue(one)
 
 
 @pytest.mark.parametrize("way", ["a tunnel behind TLS", "a proxy behind TLS"])
-def test_a_proxy_that_takes_a_connection_and_speaks_no_tls_is_left(
+def test_a_proxy_that_never_answers_the_handshake_ends_at_the_limit(
     open_way: Open, way: str
 ) -> None:
-    """Its handshake has a limit, as everything has."""
+    """A TLS handshake counts against the limit of the call."""
     _overdue(open_way(way, 0, HANGS["says nothing"], deaf=True))
 
 
-def test_a_name_server_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The C library asks it again and again."""
+def test_a_name_server_that_does_not_answer_ends_at_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The C library retries it for longer than a call may take."""
     import threading
 
     over = threading.Event()
@@ -194,8 +197,7 @@ def test_a_name_server_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyPa
         return really(host, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", ask)
-    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", LIMIT)
-    one = Exchange("http://wechat.invalid", timeout=LIMIT)
+    one = HttpClient("http://wechat.invalid", timeout=LIMIT, connect_timeout=LIMIT)
     try:
         assert "within the time allowed" in _overdue(one)
     finally:

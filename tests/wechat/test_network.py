@@ -1,4 +1,4 @@
-"""On the way to WeChat: names, certificates and proxies, over real sockets."""
+"""The path to WeChat: names, certificates and proxies, over real sockets."""
 
 import socket
 import ssl
@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from syncjob.cli.main import run
+from syncjob.simulator import Account, Simulator
 from tests.hangs import Speaker
 from tests.loopback import answering
 
@@ -60,7 +61,7 @@ def context_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
 def test_a_private_ca_can_be_given_and_is_needed(
     sync: Callable[..., tuple[int, str]], authority: trustme.CA, tmp_path: Path
 ) -> None:
-    """Without it the server is not trusted, and not told anything."""
+    """Without it the server is not trusted, and gets no request."""
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with answering([REFUSAL], tls=context_of(authority.issue_cert("127.0.0.1"))) as server:
         code, said = sync(server.url)
@@ -71,8 +72,28 @@ def test_a_private_ca_can_be_given_and_is_needed(
         assert len(server.requests) == 1
 
 
+def test_a_whole_run_goes_over_tls(
+    sync: Callable[..., tuple[int, str]],
+    authority: trustme.CA,
+    tmp_path: Path,
+    sqlite_query: Callable[[str], list[tuple[object, ...]]],
+) -> None:
+    """Eight calls at a time, each connection verified."""
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    simulator = Simulator(Account(1200, 1))
+    with simulator.serving(tls=context_of(authority.issue_cert("127.0.0.1"))) as url:
+        code, said = sync(
+            url,
+            SYNCJOB_APPID=simulator.appid,
+            SYNCJOB_APPSECRET=simulator.secret,
+            REQUESTS_CA_BUNDLE=str(tmp_path / "ca.pem"),
+        )
+    assert (code, url.partition(":")[0]) == (0, "https"), said
+    assert sqlite_query("SELECT count(*) FROM followers WHERE unionid IS NOT NULL") == [(1200,)]
+
+
 @pytest.mark.parametrize("wrong", ["for another host", "expired"])
-def test_a_certificate_that_is_not_good_is_not_accepted(
+def test_an_invalid_certificate_is_rejected(
     sync: Callable[..., tuple[int, str]], authority: trustme.CA, tmp_path: Path, wrong: str
 ) -> None:
     """Although its CA is trusted."""
@@ -91,17 +112,17 @@ def test_a_certificate_that_is_not_good_is_not_accepted(
     assert server.requests == []
 
 
-def test_a_bundle_that_is_not_there_is_named(sync: Callable[..., tuple[int, str]]) -> None:
-    """A setting, not the network."""
+def test_a_missing_ca_bundle_is_named(sync: Callable[..., tuple[int, str]]) -> None:
+    """As a wrong setting, not as a network failure."""
     code, said = sync("https://127.0.0.1:9", REQUESTS_CA_BUNDLE="/no/such/ca.pem")
     assert code == 2
     assert "REQUESTS_CA_BUNDLE" in said
 
 
-def test_a_name_that_nobody_knows_and_a_port_where_nobody_listens(
+def test_an_unknown_host_and_a_closed_port_are_network_failures(
     sync: Callable[..., tuple[int, str]],
 ) -> None:
-    """Try again later, and look at the network."""
+    """Exit code 75, and advice to check the network."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     for url in ("http://no-such-host.invalid", f"http://127.0.0.1:{port}"):
@@ -111,10 +132,10 @@ def test_a_name_that_nobody_knows_and_a_port_where_nobody_listens(
         assert "check the network, the proxy and the address" in said
 
 
-def test_a_proxy_of_the_environment_is_asked_unless_the_host_is_excepted(
+def test_the_proxy_of_the_environment_is_used_unless_no_proxy_names_the_host(
     sync: Callable[..., tuple[int, str]],
 ) -> None:
-    """By the usual variables."""
+    """HTTP_PROXY and NO_PROXY, in either case."""
     with answering([REFUSAL]) as proxy, answering([REFUSAL]) as direct:
         assert sync("http://wechat.invalid", HTTP_PROXY=proxy.url, http_proxy=proxy.url)[0] == 3
         ((method, target, _),) = proxy.requests
@@ -123,8 +144,8 @@ def test_a_proxy_of_the_environment_is_asked_unless_the_host_is_excepted(
         assert (len(proxy.requests), len(direct.requests)) == (1, 1)
 
 
-def test_a_proxy_that_is_down_is_said_to_be(sync: Callable[..., tuple[int, str]]) -> None:
-    """Not WeChat."""
+def test_a_proxy_that_is_down_is_named(sync: Callable[..., tuple[int, str]]) -> None:
+    """WeChat is not blamed."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
     code, said = sync("http://wechat.invalid", HTTP_PROXY=proxy, http_proxy=proxy)
@@ -132,10 +153,10 @@ def test_a_proxy_that_is_down_is_said_to_be(sync: Callable[..., tuple[int, str]]
     assert "the proxy refused" in said
 
 
-def test_a_broken_header_brings_no_address_into_any_log(
+def test_a_broken_header_puts_no_url_into_a_log(
     sync: Callable[..., tuple[int, str]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The library below warns of it, and names the URL: here with the AppSecret."""
+    """urllib3 warns of it with the URL, here with the AppSecret."""
     broken = b"HTTP/1.1 200 OK\r\nno header at all\r\nContent-Length: 2\r\n\r\n{}"
     with Speaker(broken) as server:
         sync(server.url, SYNCJOB_TOKEN_SOURCE="classic", SYNCJOB_TIMEOUT="1s")

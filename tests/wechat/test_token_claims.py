@@ -1,4 +1,4 @@
-"""Many want another access token at once: WeChat is asked for one, and the newest stays."""
+"""Many processes and threads need another token at once: one is fetched, the newest is kept."""
 
 import multiprocessing
 import threading
@@ -14,7 +14,7 @@ from syncjob.database.store import Store, open_store
 from syncjob.database.tokens import CLAIM
 from syncjob.errors import WeChatUnavailable
 from syncjob.model import AccessToken, TokenClaim
-from syncjob.wechat.tokens import PATIENCE, POLL, Tokens
+from syncjob.wechat.tokens import CLAIM_POLL, CLAIM_TIMEOUT, Tokens
 from tests.conftest import World
 from tests.wechat.test_tokens import REJECTED, Shelf
 
@@ -34,8 +34,8 @@ def saved(store: Store, value: str, generation: int | None) -> str:
     return store.tokens.save(store.accounts.save("wx1").id, AccessToken(value, 7200), generation)
 
 
-def test_one_fetches_and_the_others_take_what_that_brings(store: Store) -> None:
-    """The claim of the first holds off the others until there is a token."""
+def test_one_process_fetches_and_the_others_use_its_token(store: Store) -> None:
+    """The claim of the first makes the others wait until there is a token."""
     mine = claimed(store)
     assert mine.token is None
     assert claimed(store, holder="another") == TokenClaim()
@@ -44,8 +44,8 @@ def test_one_fetches_and_the_others_take_what_that_brings(store: Store) -> None:
     assert claimed(store, rejected="new", holder="another").generation is not None
 
 
-def test_a_claim_that_brings_nothing_holds_nobody_off(store: Store) -> None:
-    """It is given up, or its process is dead, or its time is over."""
+def test_a_claim_without_a_token_does_not_block_others(store: Store) -> None:
+    """It was given up, its process is dead, or it has expired."""
     mine = claimed(store)
     assert mine.generation is not None
     store.tokens.give_up(store.accounts.save("wx1").id, mine.generation)
@@ -54,10 +54,8 @@ def test_a_claim_that_brings_nothing_holds_nobody_off(store: Store) -> None:
 
 
 @pytest.mark.parametrize("leap", [CLAIM + timedelta(seconds=1), -timedelta(days=1)])
-def test_a_claim_ends_with_its_time_whatever_the_clock_does(
-    database_url: str, leap: timedelta
-) -> None:
-    """A clock that is set back by a day does not make everybody wait for a day."""
+def test_a_claim_expires_whatever_the_clock_does(database_url: str, leap: timedelta) -> None:
+    """A clock that is set back by a day does not block others for a day."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     with open_store(database_url, clock=lambda: now) as store:
         assert claimed(store).generation == 1
@@ -67,7 +65,7 @@ def test_a_claim_ends_with_its_time_whatever_the_clock_does(
 
 
 def test_a_late_writer_of_an_older_token_loses(store: Store, query: Query) -> None:
-    """Who fetched for so long that another took over stores nothing, and uses the newer token."""
+    """A process whose claim was taken over stores nothing, and uses the newer token."""
     slow, fast = claimed(store, holder="dead"), claimed(store)
     assert saved(store, "newer", fast.generation) == "newer"
     assert saved(store, "older", slow.generation) == "newer"
@@ -90,8 +88,8 @@ def test_a_token_that_cannot_be_fetched_is_no_longer_claimed(store: Store) -> No
     assert given_up == [1]
 
 
-def test_who_fetches_is_not_waited_for_for_ever() -> None:
-    """After a minute the token is fetched all the same, and not stored over another's."""
+def test_the_wait_for_another_process_is_limited() -> None:
+    """After a minute a token is fetched anyway, and does not overwrite another's."""
 
     class Busy(Shelf):
         def claim(self, rejected: str | None) -> TokenClaim:
@@ -108,8 +106,8 @@ def test_who_fetches_is_not_waited_for_for_ever() -> None:
 
     naps: list[float] = []
     assert Tokens(Source(), Busy(), sleep=naps.append).replace("old", REJECTED) == "new"
-    assert sum(naps) == pytest.approx(PATIENCE)
-    assert set(naps) == {POLL}
+    assert sum(naps) == pytest.approx(CLAIM_TIMEOUT)
+    assert set(naps) == {CLAIM_POLL}
 
 
 def ask(go: Any, said: Any) -> None:

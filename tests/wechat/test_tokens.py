@@ -11,7 +11,7 @@ import pytest
 
 from syncjob.errors import TokenContested, TokenRejected
 from syncjob.model import AccessToken, TokenClaim
-from syncjob.wechat.tokens import MOST_REJECTIONS, REJECTION_WINDOW, Tokens
+from syncjob.wechat.tokens import MAX_REJECTIONS, REJECTION_WINDOW, Tokens
 from tests.conftest import World
 from tests.loopback import answering
 
@@ -152,7 +152,7 @@ def test_an_intruder_now_and_then_ends_the_run_before_the_quota_is_burnt(
     assert wechat.run("sync") == 3
 
     assert "another program" in capsys.readouterr().err
-    assert wechat.simulator.count("stable_token") <= 1 + MOST_REJECTIONS
+    assert wechat.simulator.count("stable_token") <= 1 + MAX_REJECTIONS
 
 
 class Source:
@@ -209,7 +209,7 @@ def test_rejections_an_hour_apart_are_no_fight() -> None:
     for _ in range(10):
         now[0] += REJECTION_WINDOW
         tokens.replace(tokens.get(), REJECTED)
-    for _ in range(MOST_REJECTIONS - 1):
+    for _ in range(MAX_REJECTIONS - 1):
         tokens.replace(tokens.get(), REJECTED)
     with pytest.raises(TokenContested):
         tokens.replace(tokens.get(), REJECTED)

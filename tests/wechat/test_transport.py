@@ -16,7 +16,7 @@ from syncjob.errors import (
 )
 from syncjob.model import MalformedReply
 from syncjob.wechat.endpoint import ATTEMPTS, Endpoint
-from syncjob.wechat.transport import LONGEST_BACKOFF, Transport
+from syncjob.wechat.transport import MAX_BACKOFF, Transport
 from tests.loopback import Server, answering
 
 TOKEN = "60_Ab-c+d/e=f~g.h"
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Asked:
-    """A transport to `server`, the waits it wanted, and its calls."""
+    """A transport to `server`, the sleeps it asked for, and its calls."""
 
     def __init__(self, server: Server) -> None:
         self.naps: list[float] = []
@@ -160,8 +160,8 @@ PASSING: dict[str, tuple[int, bytes]] = {
 
 
 @pytest.mark.parametrize(("status", "body"), PASSING.values(), ids=PASSING.keys())
-def test_what_may_pass_is_asked_six_times_and_then_given_up(status: int, body: bytes) -> None:
-    """A failure that may pass is asked again five times with growing waits, then ends with 75."""
+def test_a_transient_failure_is_tried_six_times(status: int, body: bytes) -> None:
+    """It is retried five times with growing waits, then ends with 75."""
     with answering([body], status=status) as server:
         asked = Asked(server)
         error = asked.refused()
@@ -171,11 +171,11 @@ def test_what_may_pass_is_asked_six_times_and_then_given_up(status: int, body: b
     assert asked.sent == (6, 5)
     assert len(asked.naps) == 5
     for nap, longest in zip(asked.naps, (1, 2, 4, 8, 16), strict=True):
-        assert 0 <= nap <= longest <= LONGEST_BACKOFF
+        assert 0 <= nap <= longest <= MAX_BACKOFF
 
 
 @pytest.mark.parametrize("bodies", [[b"", GOOD], [b"<html>", b'{"errcode":-1}', b"", GOOD]])
-def test_the_first_good_answer_ends_the_waiting(bodies: list[bytes]) -> None:
+def test_the_first_good_answer_ends_the_retries(bodies: list[bytes]) -> None:
     """Each failed try is one more call and one more retry; the good answer is returned."""
     with answering(bodies) as server:
         asked = Asked(server)
@@ -184,7 +184,7 @@ def test_the_first_good_answer_ends_the_waiting(bodies: list[bytes]) -> None:
     assert len(server.requests) == len(bodies)
 
 
-def test_an_answer_that_is_garbled_in_itself_is_asked_for_once_more() -> None:
+def test_a_garbled_answer_is_retried_once() -> None:
     """Half an answer of WeChat's own, which one user's text may be to blame for, gets two tries."""
     with answering([b'{"total":1,"count":']) as server:
         asked = Asked(server)
@@ -196,7 +196,7 @@ def test_an_answer_that_is_garbled_in_itself_is_asked_for_once_more() -> None:
         assert Asked(server).call() == {"total": 1}
 
 
-def test_an_answer_of_the_wrong_shape_is_asked_for_again() -> None:
+def test_an_answer_of_the_wrong_shape_is_retried() -> None:
     """What the parser calls malformed may be right the next time."""
 
     def parse(answer: dict[str, Any]) -> object:
@@ -219,11 +219,11 @@ def test_a_minute_quota_waits_a_minute_each_time() -> None:
         error = asked.refused()
     assert (error.errcode, error.exit_code) == (45011, ExitCode.TRY_AGAIN_LATER)
     assert len(asked.naps) == 5
-    assert all(60 <= nap <= 60 + LONGEST_BACKOFF for nap in asked.naps)
+    assert all(60 <= nap <= 60 + MAX_BACKOFF for nap in asked.naps)
 
 
 @pytest.mark.parametrize("status", [304, 400, 401, 403, 404, 405, 412, 413, 451])
-def test_a_status_that_will_not_pass_is_asked_once(status: int) -> None:
+def test_a_lasting_status_is_not_retried(status: int) -> None:
     """Other error statuses (412: a body that WeChat refuses) end the run at once with 1."""
     with answering([b""], status=status) as server:
         asked = Asked(server)
@@ -235,7 +235,7 @@ def test_a_status_that_will_not_pass_is_asked_once(status: int) -> None:
     assert asked.naps == []
 
 
-def test_an_answer_whose_compression_is_broken_is_asked_for_again() -> None:
+def test_an_answer_with_broken_compression_is_retried() -> None:
     """Content that cannot be unpacked counts as a network failure, in words."""
     with answering([b"no gzip"], headers={"Content-Encoding": "gzip"}) as server:
         error = Asked(server).refused()
@@ -243,8 +243,8 @@ def test_an_answer_whose_compression_is_broken_is_asked_for_again() -> None:
     assert len(server.requests) == ATTEMPTS
 
 
-def test_nobody_listening_is_said_without_the_address_of_the_call() -> None:
-    """The host is named, since the operator may have mistyped it; path, token and query are not."""
+def test_a_closed_port_is_reported_without_the_url() -> None:
+    """The host is named, since it may be mistyped; path, token and query are not."""
     with answering([GOOD]) as server:
         pass
     asked = Asked(server)

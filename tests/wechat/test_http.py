@@ -1,20 +1,21 @@
-"""Calls over a connection that has carried one before: nobody can tell them from the first."""
+"""The HTTP client over a socket: requests and answers, on new connections and reused ones."""
 
 import gzip
+import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import trustme
 
-from syncjob.wechat import connections, exchange
-from syncjob.wechat.exchange import LONGEST_ANSWER, Answer, Broken, Exchange
-from tests.loopback import answering
+from syncjob.wechat.http import CONNECT_TIMEOUT, MAX_ANSWER_BYTES, Answer, HttpClient, RequestFailed
+from tests.hangs import wait_until
+from tests.loopback import answering, receive_request
 from tests.wechat.test_network import context_of
 
 BODY = b'{"total":1,"nickname":"\xe5\xbc\xa0"}'
@@ -49,17 +50,21 @@ LAST_ANSWERS = {
 
 @dataclass
 class Script:
-    """What a server was asked over each of its connections, in order."""
+    """The requests of each connection of a server, in order; how many connections it closed."""
 
     url: str
     asked: list[list[bytes]] = field(default_factory=list)
+    closed: int = 0
 
 
 @contextmanager
-def scripted(*connections: Sequence[bytes], pause: float | None = None) -> Iterator[Script]:
-    """Answer the requests of each connection with these bytes in turn, and close it.
+def scripted(
+    *connections: Sequence[bytes], pause: float | None = None, hang: bool = False
+) -> Iterator[Script]:
+    """Answer the requests of each connection with these bytes in turn, then close it.
 
-    With a `pause`, the last answer's last byte is sent again and again instead.
+    With a `pause`, repeat the last byte of the last answer instead of closing. With `hang`, keep
+    the connection open and send nothing.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
@@ -75,18 +80,18 @@ def scripted(*connections: Sequence[bytes], pause: float | None = None) -> Itera
             threading.Thread(target=answer, args=(client, answers, script.asked[-1])).start()
 
     def answer(client: socket.socket, answers: Sequence[bytes], asked: list[bytes]) -> None:
-        with client:
+        with client, suppress(OSError):
             for said in answers:
-                request = client.recv(65_536)
+                request = receive_request(client)
                 if not request:
-                    return
+                    break
                 asked.append(request)
                 client.sendall(said)
             while pause is not None and not over.wait(pause):
-                try:
-                    client.sendall(answers[-1][-1:])
-                except OSError:
-                    return
+                client.sendall(answers[-1][-1:])
+            if hang:
+                over.wait()
+        script.closed += 1
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -100,22 +105,24 @@ def scripted(*connections: Sequence[bytes], pause: float | None = None) -> Itera
 
 
 @contextmanager
-def opened(url: str, timeout: float = 5) -> Iterator[Exchange]:
-    """Yield an exchange with that server."""
-    one = Exchange(url, timeout=timeout)
+def opened(
+    url: str, timeout: float = 5, connect_timeout: float = CONNECT_TIMEOUT
+) -> Iterator[HttpClient]:
+    """Yield a client of that server."""
+    one = HttpClient(url, timeout=timeout, connect_timeout=connect_timeout)
     try:
         yield one
     finally:
         one.close()
 
 
-def ask(one: Exchange) -> Answer:
-    """Make a call as most are."""
+def ask(one: HttpClient) -> Answer:
+    """Make a typical call."""
     return one.send("POST", "/cgi-bin/user/info/batchget", {"access_token": "a/b"}, {"lang": "en"})
 
 
-def test_further_requests_are_those_that_requests_makes() -> None:
-    """Byte for byte, but for what differs between two calls: over plain HTTP, with a password."""
+def test_requests_on_a_reused_connection_equal_the_first() -> None:
+    """Byte for byte, apart from their bodies; with a password in the URL."""
     with scripted([PLAIN] * 4) as script:
         with opened(script.url.replace("//", "//name:word@")) as one:
             for number in (1, 22):
@@ -134,8 +141,8 @@ def test_further_requests_are_those_that_requests_makes() -> None:
 
 
 @pytest.mark.parametrize("said", ANSWERS.values(), ids=ANSWERS.keys())
-def test_every_answer_means_what_it_means_to_requests(said: bytes) -> None:
-    """And the connection carries a third call."""
+def test_every_answer_is_read_alike_on_new_and_reused_connections(said: bytes) -> None:
+    """And the connection is reused for a third call."""
     with scripted([said, said, PLAIN]) as script:
         with opened(script.url) as one:
             assert ask(one) == ask(one)
@@ -144,23 +151,23 @@ def test_every_answer_means_what_it_means_to_requests(said: bytes) -> None:
 
 
 @pytest.mark.parametrize("said", LAST_ANSWERS.values(), ids=LAST_ANSWERS.keys())
-def test_a_connection_ends_with_an_answer_that_says_so(said: bytes) -> None:
-    """The next call gets another."""
+def test_a_connection_is_not_reused_after_an_answer_that_ends_it(said: bytes) -> None:
+    """The next call opens another."""
     with scripted([PLAIN, said], [PLAIN]) as script:
         with opened(script.url) as one:
             assert [ask(one).content for _ in range(3)] == [BODY] * 3
         assert [len(asked) for asked in script.asked] == [2, 1]
 
 
-def test_what_else_is_read_of_an_answer_is_read() -> None:
-    """The server's clock, and when it wants to be asked again."""
+def test_retry_after_and_date_are_read() -> None:
+    """The server's clock, and the seconds until it wants a retry."""
     with scripted([PLAIN, ANSWERS["with what else is read"]]) as script, opened(script.url) as one:
         ask(one)
         assert ask(one) == Answer(503, BODY, retry_after=7, date=DATE)
 
 
-def test_an_answer_that_comes_in_pieces_is_put_together() -> None:
-    """A byte at a time, the head too."""
+def test_an_answer_may_arrive_byte_by_byte() -> None:
+    """Headers and body."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -168,7 +175,7 @@ def test_an_answer_that_comes_in_pieces_is_put_together() -> None:
             with client:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for _ in range(2):
-                    client.recv(65_536)
+                    receive_request(client)
                     for byte in PLAIN:
                         client.sendall(bytes([byte]))
 
@@ -179,17 +186,21 @@ def test_an_answer_that_comes_in_pieces_is_put_together() -> None:
         server.join()
 
 
-def test_a_connection_that_was_closed_meanwhile_is_not_used(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Nothing is sent into the void where it can be seen."""
-    monkeypatch.setattr(connections, "BELIEVED", 0)
+def test_a_connection_that_the_server_closed_is_not_reused() -> None:
+    """The call opens another connection and succeeds."""
     with scripted([PLAIN], [PLAIN]) as script, opened(script.url) as one:
         ask(one)
-        until = time.monotonic() + 5
-        while one._adapter._pool.pool.queue[-1].is_connected and time.monotonic() < until:
-            pass  # the end is on its way
+        wait_until(lambda: script.closed, "the end of the first connection")
         assert ask(one).content == BODY
+
+
+def test_close_closes_the_connections() -> None:
+    """At once, not when Python's collector runs."""
+    with scripted([PLAIN, PLAIN]) as script:
+        with opened(script.url) as one:
+            ask(one)
+            assert script.closed == 0
+        wait_until(lambda: script.closed, "the end of the connection")
 
 
 BROKEN = {
@@ -203,13 +214,13 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("said", BROKEN.values(), ids=BROKEN.keys())
-def test_an_answer_that_breaks_off_is_what_it_is_to_requests(said: bytes) -> None:
-    """Or one that begins with what is none. The next call is made over another connection."""
+def test_a_broken_answer_fails_alike_on_new_and_reused_connections(said: bytes) -> None:
+    """Cut off, or not HTTP at all. The next call uses another connection."""
 
-    def outcome(one: Exchange) -> Answer | str:
+    def outcome(one: HttpClient) -> Answer | str:
         try:
             return ask(one)
-        except Broken as broken:
+        except RequestFailed as broken:
             return str(broken)
 
     with scripted([said]) as script, opened(script.url) as one:
@@ -222,8 +233,8 @@ def test_an_answer_that_breaks_off_is_what_it_is_to_requests(said: bytes) -> Non
         assert [len(asked) for asked in script.asked] == [2, 1]
 
 
-def test_what_stands_behind_an_answer_answers_nothing() -> None:
-    """A server that sends more than it was asked for is asked anew."""
+def test_bytes_after_an_answer_do_not_answer_the_next_call() -> None:
+    """The next call uses another connection."""
     with scripted([PLAIN, PLAIN + b"HTTP/1.1 200 OK\r\n"], [PLAIN]) as script:
         with opened(script.url) as one:
             assert [ask(one).content for _ in range(3)] == [BODY] * 3
@@ -239,62 +250,65 @@ ENDLESS_HEADS = {
 
 
 @pytest.mark.parametrize("what", ENDLESS_HEADS)
-def test_an_answer_that_trickles_in_is_cut_off(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After as much time as a first one."""
-    monkeypatch.setattr(exchange, "CONNECT_TIMEOUT", 0.2)
+def test_a_dripping_answer_on_a_reused_connection_ends_at_the_limit(what: str) -> None:
+    """The same limit as on a new connection."""
     words = "no answer within the time" if what in ("nothing", "a head") else "took longer than 0.4"
     with (
         scripted([PLAIN, ENDLESS_HEADS[what]], pause=0.02) as script,
-        opened(script.url, timeout=0.2) as one,
+        opened(script.url, timeout=0.2, connect_timeout=0.2) as one,
     ):
         ask(one)
         began = time.monotonic()
-        with pytest.raises(Broken, match=words):
+        with pytest.raises(RequestFailed, match=words):
             ask(one)
         assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize("length", [LONGEST_ANSWER + 1, 10**12])
-def test_an_answer_that_is_too_long_is_refused(length: int) -> None:
-    """And its connection closed."""
-    long = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b" " * (LONGEST_ANSWER + 1)
+@pytest.mark.parametrize("length", [MAX_ANSWER_BYTES + 1, 10**12])
+def test_an_answer_above_the_size_limit_is_rejected(length: int) -> None:
+    """And its connection is closed."""
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b" " * (MAX_ANSWER_BYTES + 1)
     with scripted([PLAIN, long], [PLAIN]) as script, opened(script.url) as one:
         ask(one)
-        with pytest.raises(Broken, match="longer than 4 MiB"):
+        with pytest.raises(RequestFailed, match="longer than 4 MiB"):
             ask(one)
         assert ask(one).content == BODY
 
 
 @pytest.mark.parametrize("begun", [0, 20, len(PLAIN) - 3], ids=["nothing", "a head", "a body"])
-def test_a_call_that_a_signal_ends_leaves_no_half_answer(
-    begun: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its connection is closed: the rest would be read as the answer to the next call."""
-    really = socket.socket.recv
-    left = [begun] if begun else []
+def test_a_signal_ends_a_call_at_once(begun: int) -> None:
+    """Its connection is not reused: the rest of the answer would be read as the next one."""
 
-    def interrupted(self: socket.socket, most: int) -> bytes:
-        if self.getpeername()[1] != port:  # the server's own
-            return really(self, most)
-        if left:
-            return really(self, left.pop())
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with scripted([PLAIN, PLAIN], [PLAIN]) as script, opened(script.url) as one:
-        port = int(script.url.rpartition(":")[2])
-        ask(one)
-        with monkeypatch.context() as patched:
-            patched.setattr(socket.socket, "recv", interrupted)
+    def interrupt_soon() -> None:
+        wait_until(lambda: len(script.asked[0]) == 2, "the second request")
+        time.sleep(0.1)  # for what has come of the answer to be read
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with (
+            scripted([PLAIN, PLAIN[:begun]], [PLAIN], hang=True) as script,
+            opened(script.url, timeout=60) as one,
+        ):
+            ask(one)
+            threading.Thread(target=interrupt_soon).start()
+            began = time.monotonic()
             with pytest.raises(KeyboardInterrupt):
                 ask(one)
-        assert ask(one).content == BODY
-        assert [len(asked) for asked in script.asked] == [2, 1]
+            assert time.monotonic() - began < 30
+            assert ask(one).content == BODY
+            assert [len(asked) for asked in script.asked] == [2, 1]
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
-def test_a_proxy_that_passes_requests_on_is_told_the_whole_url(
+def test_a_forwarding_proxy_gets_the_whole_url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each time."""
+    """In each request."""
     with answering([BODY]) as proxy:
         for name in ("HTTP_PROXY", "http_proxy"):
             monkeypatch.setenv(name, proxy.url)
@@ -305,8 +319,8 @@ def test_a_proxy_that_passes_requests_on_is_told_the_whole_url(
     assert targets == ["http://wechat.invalid/cgi-bin/user/get?a=b"] * 2
 
 
-def test_further_calls_are_encrypted_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Over the same connection, a body of several records."""
+def test_a_tls_connection_is_reused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With bodies of several TLS records."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
