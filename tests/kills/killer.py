@@ -188,7 +188,7 @@ class Killer:
         lists = sum(cursor in cursors for cursor in pages)
         # The page that was being stored, and with several calls at a time the one behind it and
         # the one that was being fetched.
-        most = 1 if self._cell.concurrency == 1 else 3
+        most = min(self._cell.concurrency, 2)
         assert lists <= most, f"{lists} pages were asked for again"
         tokens = sum(request.endpoint == "stable_token" for request in again)
         assert tokens <= (0 if self._before else 1), f"{tokens} tokens were fetched again"
