@@ -80,7 +80,9 @@ def _as_json(status: "AccountStatus", prefix: str) -> dict[str, Any]:
     appid, success = status.account.appid, status.last_success_at
 
     def told(run: "Run | None") -> dict[str, Any] | None:
-        return None if run is None else run_as_json(run, appid, status.calls[run.id])
+        if run is None:
+            return None
+        return run_as_json(run, appid, status.calls[run.id], status.step_counts[run.id])
 
     return {
         "appid": appid,

@@ -194,6 +194,8 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
 
         def keep(run: "Run") -> None:
             report.run, report.calls = run, by_api(job.client.traffic.spent)
+            if options.report is not None and run.finished_at is not None:
+                report.step_counts = job.store.runs.get_counts([run.id])[run.id]
 
         run = partial(run_job, job.store, job.client, job.account, plan, on_run=keep)
         every = settings.account.sweep_every

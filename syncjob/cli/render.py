@@ -186,7 +186,10 @@ def runs_in_words(runs: list[Run]) -> str:
 
 
 def _run_as_json(run: Run | None, status: AccountStatus) -> dict[str, Any] | None:
-    return None if run is None else run_as_json(run, status.account.appid, status.calls[run.id])
+    if run is None:
+        return None
+    calls, counts = status.calls[run.id], status.step_counts[run.id]
+    return run_as_json(run, status.account.appid, calls, counts)
 
 
 def _sweep_as_json(sweep: Sweep | None) -> dict[str, Any] | None:

@@ -38,8 +38,10 @@ def plain(record: Any, hidden: Collection[str] = ()) -> dict[str, Any]:
     }
 
 
-def run_as_json(run: Run, appid: str, calls: Mapping[str, int]) -> dict[str, Any]:
-    """Return a run for `json.dumps`; `calls` by API."""
+def run_as_json(
+    run: Run, appid: str, calls: Mapping[str, int], counts: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return a run for `json.dumps`; `calls` by API, `counts` of its steps by name."""
     told = plain(run, hidden=("account_id", "holder"))
     took = None if run.finished_at is None else run.finished_at - run.started_at
     return {
@@ -49,6 +51,7 @@ def run_as_json(run: Run, appid: str, calls: Mapping[str, int]) -> dict[str, Any
         "idle": run.idle,
         "seconds": None if took is None else round(took.total_seconds(), 3),
         "calls_by_api": dict(sorted(calls.items())),
+        "step_counts": dict(sorted(counts.items())),
     }
 
 
@@ -69,6 +72,7 @@ class Report:
         self.database_url: Secret | None = None
         self.run: Run | None = None
         self.calls: dict[str, int] = {}
+        self.step_counts: dict[str, int] = {}
 
     def as_json(self, error: BaseException | None) -> dict[str, Any]:
         """Return it for `json.dumps`; `error` is what ended the run.
@@ -87,10 +91,11 @@ class Report:
                 "idle": False,
                 **dict.fromkeys((*COUNTS, "calls", "retries"), 0),
                 "calls_by_api": {},
+                "step_counts": {},
                 **dict.fromkeys(("errcode", "message", "rid")),
             }
         else:
-            told = run_as_json(self.run, self.appid or "", self.calls)
+            told = run_as_json(self.run, self.appid or "", self.calls, self.step_counts)
         if error is not None and told["status"] in ("refused", "running"):
             of_wechat = error if isinstance(error, WeChatError) else None
             said = str(error) if isinstance(error, SyncjobError) else type(error).__name__

@@ -137,13 +137,14 @@ def runs(context: click.Context, as_json: bool, every: bool, failed: bool, limit
             return
         statuses: tuple[RunStatus, ...] | None = ("failed", "abandoned") if failed else None
         found = store.runs.get_latest(account.id, limit, idle=every, statuses=statuses)
-        calls = store.runs.get_calls([run.id for run in found]) if as_json else {}
+        ids = [run.id for run in found] if as_json else []
+        calls, counts = store.runs.get_calls(ids), store.runs.get_counts(ids)
         idle = 0
         if not (as_json or every or failed):
             is_whole = len(found) < limit
             idle = store.runs.count_idle(account.id, behind=0 if is_whole else found[-1].id)
     if as_json:
-        told = [run_as_json(run, account.appid, calls[run.id]) for run in found]
+        told = [run_as_json(run, account.appid, calls[run.id], counts[run.id]) for run in found]
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
     if found:

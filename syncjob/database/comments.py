@@ -42,6 +42,7 @@ TABLES: Mapping[str, str] = {
     "access_tokens": "A row is the access token of an account. Secret",
     "api_calls": "A row is how often a run has called an API on a day in Beijing",
     "api_errors": "A row is how often calls of a run failed with one error",
+    "run_counts": "A row is what a step of a run has done, beside the columns of `runs`",
     "run_totals": "A row is the sum of all ended runs of one status",
     "call_totals": "A row is how often all ended runs have called an API, or got one error",
     "quotas": "A row is the last known quota of an API",
@@ -194,6 +195,12 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "cgi_path": "the API",
         "error": "the errcode, or `unanswered`: no answer, or none that can be read",
         "calls": "how often",
+    },
+    "run_counts": {
+        "run_id": "the run, `runs.id`",
+        "name": "what is counted: `candidates_asked` and `candidates_undecided`, followers missing "
+        "from the list; `refreshed`, profiles fetched again because they were old",
+        "count": "how many",
     },
     "run_totals": {
         "account_id": ACCOUNT,

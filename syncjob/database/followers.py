@@ -39,11 +39,13 @@ class Followers:
         *,
         held: HeldPages = NOT_HELD,
         confirmed: bool = False,
+        counted_as: str | None = None,
     ) -> AnswersSaved:
         """Store what WeChat says of followers that are listed, and the run's counts.
 
         Those that `held` pages list are added. Where a unionid contradicts what is stored nothing
-        of that answer is stored, unless it is `confirmed`: then it is believed.
+        of that answer is stored, unless it is `confirmed`: then it is believed. What is stored also
+        counts under the name `counted_as`, if there is one (`run_counts`).
         """
         return self.database.write_new(
             lambda tx, assume_new: _save_answers(
@@ -54,6 +56,7 @@ class Followers:
                 traffic,
                 held,
                 confirmed=confirmed,
+                counted_as=counted_as,
                 assume_new=assume_new,
             )
         )
@@ -193,6 +196,7 @@ def _save_answers(
     held: HeldPages,
     *,
     confirmed: bool,
+    counted_as: str | None,
     assume_new: bool,
 ) -> AnswersSaved:
     assume_new = assume_new and all(info.openid in held.pages for info in answered.following)
@@ -213,13 +217,15 @@ def _save_answers(
     )
     for refusal in answered.refused:
         quarantine.put(tx, account_id, refusal)
+    enriched = saved.profiles + len(answered.gone) - _count_again(answered, known, saved)
     runs.advance(
         tx,
         run_id,
         traffic,
-        enriched=saved.profiles + len(answered.gone) - _count_again(answered, known, saved),
+        enriched=enriched,
         unfollowed=saved.unfollowed,
         skipped=len(answered.refused) + len(answered.missing),
+        **({} if counted_as is None else {counted_as: enriched}),
     )
     return AnswersSaved(saved.conflicts, list(known))
 

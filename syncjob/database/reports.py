@@ -82,6 +82,7 @@ class Reports:
             sealed_sweep=sweeps.find_newest(tx, account.id, "sealed"),
             running=running,
             calls=quotas.find_calls(tx, sorted(shown)),
+            step_counts=runs.find_counts(tx, sorted(shown)),
             last_run=last,
             last_asking_run=asking,
             last_success_at=runs.find_last_success_at(tx, account.id),

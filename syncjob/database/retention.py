@@ -14,6 +14,7 @@ from syncjob.database.tables import (
     IS_NOT_IDLE,
     api_calls,
     api_errors,
+    run_counts,
     runs,
     sweeps,
     unfollow_candidates,
@@ -57,7 +58,7 @@ def _prune_runs(tx: Transaction, account_id: int, before: datetime, failures: in
         needed = _needed_runs(tx, account_id, failures)
         ids = [run_id for run_id in ids if run_id not in needed]
     if ids:
-        for table in (api_calls, api_errors):
+        for table in (api_calls, api_errors, run_counts):
             tx.connection.execute(delete(table).where(table.c.run_id.in_(ids)))
         tx.connection.execute(delete(runs).where(runs.c.id.in_(ids)))
     return len(ids)

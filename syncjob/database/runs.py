@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from syncjob.database import counts, quotas, totals
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.column_types import ID
-from syncjob.database.tables import IS_ANSWERED, IS_NOT_IDLE, runs
+from syncjob.database.dialects.base import Dialect
+from syncjob.database.tables import IS_ANSWERED, IS_NOT_IDLE, run_counts, runs
 from syncjob.database.transactions import Database, Transaction, reads, writes
 from syncjob.errors import RunInProgress, RunLost
 from syncjob.model import Command, Run, RunStatus, Traffic
@@ -154,6 +155,11 @@ class Runs:
         return quotas.find_calls(tx, run_ids)
 
     @reads
+    def get_counts(self, tx: Transaction, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+        """Return what the steps of each of these runs have counted, beside the run's columns."""
+        return find_counts(tx, run_ids)
+
+    @reads
     def get_failing_cause(self, tx: Transaction, account_id: int, in_a_row: int) -> int | None:
         """Return the errcode with which each of the last `in_a_row` runs failed, if it is one.
 
@@ -167,9 +173,14 @@ class Runs:
 def advance(tx: Transaction, run_id: int, traffic: Traffic | None = None, **added: int) -> None:
     """Add to the run's counts and renew its heartbeat; raise RunLost if it is not running any more.
 
-    The last statement of every transaction of a run: when it raises, the transaction is undone, so
-    that a run that was declared abandoned writes nothing more.
+    A count that is no column of `runs` is added to `run_counts`. The last statement of every
+    transaction of a run: when it raises, the transaction is undone, so that a run that was declared
+    abandoned writes nothing more.
     """
+    of_steps = {name: added.pop(name) for name in [*added] if name not in runs.c}
+    rows = [{"run_id": run_id, "name": name, "count": n} for name, n in of_steps.items() if n]
+    if rows:
+        tx.connection.execute(_count_statement(tx.dialect), rows)
     values: dict[str, Any] = {"run": run_id, **{f"more_{name}": n for name, n in added.items()}}
     if traffic is not None:
         quotas.count(tx, run_id, traffic)
@@ -178,6 +189,13 @@ def advance(tx: Transaction, run_id: int, traffic: Traffic | None = None, **adde
     _, now = tx.clock.parameter()
     if tx.connection.execute(statement, {**values, **now}).rowcount != 1:
         raise _lost(run_id)
+
+
+@lru_cache(maxsize=4)
+def _count_statement(dialect: Dialect) -> Any:
+    statement = dialect.insert(run_counts)
+    total = run_counts.c.count + dialect.proposed(statement)["count"]
+    return dialect.or_update(statement, run_counts.primary_key.columns, {"count": total})
 
 
 @lru_cache(maxsize=32)  # it is executed with each page and group
@@ -192,6 +210,19 @@ def _advance_statement(clock: DatabaseClock, added: tuple[str, ...], has_traffic
         runs.c.id == bindparam("run", type_=ID), runs.c.status == "running"
     )
     return statement.values(heartbeat_at=now, **values)
+
+
+def find_counts(tx: Transaction, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Return what the steps of each of these runs have counted, by name."""
+    found: dict[int, dict[str, int]] = {run_id: {} for run_id in run_ids}
+    if not run_ids:
+        return found
+    # A long history has more runs than a statement takes parameters.
+    those = run_counts.c.run_id.between(min(run_ids), max(run_ids))
+    for run_id, name, count in tx.connection.execute(select(run_counts).where(those)):
+        if run_id in found:
+            found[run_id][name] = count
+    return found
 
 
 def find_running(tx: Transaction, account_id: int) -> Run | None:

@@ -11,7 +11,7 @@ from syncjob.database.engine import open_engine, reading, writing
 from syncjob.errors import DatabaseError, RehearsalRefused, SchemaNotCurrent
 
 # The newest revision of migrations/; repeated here so that only `migrate` imports Alembic.
-CURRENT_REVISION = "0011"
+CURRENT_REVISION = "0012"
 MIGRATION_LOCK = 0x73796E636A6F62  # "syncjob"
 
 

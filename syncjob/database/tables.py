@@ -342,6 +342,15 @@ api_errors = Table(
     Column("calls", BigInteger, nullable=False),
 )
 
+# What the steps of a run have done, beside the columns of `runs`: a new step needs no new column.
+run_counts = Table(
+    "run_counts",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
 # The last notice of each channel, so that each change of an account's state is sent once.
 notices = Table(
     "notices",

@@ -49,6 +49,8 @@ class Unfollows:
             traffic,
             unfollowed=saved.unfollowed + refused,
             lagging=saved.profiles,
+            candidates_asked=len(answers) - len(saved.conflicts),
+            candidates_undecided=len(failed) + len(answers.missing) - refused,
         )
         return ProofsSaved(saved.conflicts, refused)
 

@@ -19,11 +19,12 @@ class Enrichment:
     """Stores answers about followers, and notes what they amount to.
 
     Somebody who is missing from the answers stays unenriched, and the next run asks again; one whom
-    WeChat refuses is put into quarantine.
+    WeChat refuses is put into quarantine. `counted_as` is what the step counts its profiles as.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, counted_as: str | None = None) -> None:
         self._job = job
+        self._counted_as = counted_as
 
     def saving(
         self, answers: Answers, *, confirmed: bool, held: HeldPages = NOT_HELD
@@ -39,6 +40,7 @@ class Enrichment:
                 job.client.traffic,
                 held=held,
                 confirmed=confirmed,
+                counted_as=self._counted_as,
             )
 
         return save
@@ -88,7 +90,7 @@ def _unenriched(job: Job) -> Iterator[tuple[Sequence[str], Question]]:
 def refresh(job: Job) -> None:
     """Step: ask again about those whose profile is too old, the oldest first."""
     if job.plan.refresh_after is not None:
-        with AskLoop(job, Enrichment(job)) as loop:
+        with AskLoop(job, Enrichment(job, counted_as="refreshed")) as loop:
             loop.run(_stale(job, job.plan.refresh_after))
 
 

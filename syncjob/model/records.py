@@ -294,5 +294,6 @@ class AccountStatus:
     last_run: Run | None
     last_asking_run: Run | None
     calls: Mapping[int, Mapping[str, int]]  # of these three, by run and API
+    step_counts: Mapping[int, Mapping[str, int]]  # of these three, by run and name
     last_success_at: datetime | None
     as_of: datetime
