@@ -10,14 +10,10 @@ from syncjob.config import Settings
 from syncjob.database.store import Store, open_store
 from syncjob.job.process import is_dead, this_process
 from syncjob.log_context import start_log_fields
-from syncjob.model import (
-    AccessToken,
-    Account,
-    Pseudonyms,
-    QuotaState,
-    TokenClaim,
-    ToldQuota,
-)
+from syncjob.model.accounts import Account
+from syncjob.model.pseudonyms import Pseudonyms
+from syncjob.model.quota import QuotaState, ToldQuota
+from syncjob.model.replies import AccessToken, TokenClaim
 from syncjob.wechat.client import WeChatClient
 from syncjob.wechat.quotas import Quotas
 from syncjob.wechat.token_sources import (

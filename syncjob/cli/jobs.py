@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from syncjob.bootstrap import Job
     from syncjob.cli.report import Report
     from syncjob.config import SettingsReader
-    from syncjob.model import Command as JobCommand
-    from syncjob.model import Run
+    from syncjob.model.runs import Command as JobCommand
+    from syncjob.model.runs import Run
 
 _COUNT = click.IntRange(1, 1_000_000_000)
 
@@ -206,7 +206,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
 
 def _next_sweep(job: "Job", every: timedelta | None) -> str:
     from syncjob.job.timing import next_sweep_at
-    from syncjob.model import next_sweep_in_words
+    from syncjob.model.spans import next_sweep_in_words
 
     at = next_sweep_at(job.store, job.account, every)
     return next_sweep_in_words(at, job.store.get_now())

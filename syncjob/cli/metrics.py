@@ -20,7 +20,7 @@ from syncjob.files import replaced
 
 if TYPE_CHECKING:
     from syncjob.database.store import Store
-    from syncjob.model import Account
+    from syncjob.model.accounts import Account
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from syncjob.errors import (
     in_one_line,
 )
 from syncjob.files import Draft
-from syncjob.model import Run, Spent
+from syncjob.model.quota import Spent
+from syncjob.model.runs import Run
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from syncjob.config import parsers
 from syncjob.config.secrets import Secret, any_text, cannot_tell, has_key, has_password
 from syncjob.config.table import SECTIONS, Setting, rows_of, setting
-from syncjob.model import Allowance
+from syncjob.model.sweeps import Allowance
 
 TokenSourceName = Literal["stable", "classic", "url", "command", "fixed"]
 WebhookFormat = Literal["auto", "json", "wecom", "dingtalk", "feishu", "slack"]

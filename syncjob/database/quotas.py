@@ -20,7 +20,8 @@ from sqlalchemy import (
 from syncjob.database.dialects.base import Dialect
 from syncjob.database.tables import api_calls, api_errors, quotas, runs, sweeps
 from syncjob.database.transactions import Database, Transaction, reads, writes
-from syncjob.model import QuotaState, QuotaUse, ToldQuota, Traffic, quota_day
+from syncjob.model.quota import QuotaState, QuotaUse, ToldQuota, quota_day
+from syncjob.model.runs import Traffic
 
 FEW = 100  # run ids that an IN lists one by one
 

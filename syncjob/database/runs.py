@@ -15,7 +15,7 @@ from syncjob.database.column_types import ID
 from syncjob.database.tables import IS_ANSWERED, IS_NOT_IDLE, runs
 from syncjob.database.transactions import Database, Transaction, reads, writes
 from syncjob.errors import RunInProgress, RunLost
-from syncjob.model import Command, Run, RunStatus, Traffic
+from syncjob.model.runs import Command, Run, RunStatus, Traffic
 
 COLUMNS = [runs.c[name] for name in Run.__slots__]
 

@@ -17,7 +17,10 @@ from syncjob.errors import (
     TokenRejected,
     WeChatError,
 )
-from syncjob.model import FollowerPage, Run, ToldQuota, common_prefix, reserved_of
+from syncjob.model.openids import common_prefix
+from syncjob.model.quota import ToldQuota, reserved_of
+from syncjob.model.replies import FollowerPage
+from syncjob.model.runs import Run
 from syncjob.wechat.client import QUOTA_GET, RID_GET, USER_GET, USER_INFO, USER_INFO_BATCHGET
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.token_sources import TokenSource

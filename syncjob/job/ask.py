@@ -17,7 +17,9 @@ from syncjob.errors import (
 )
 from syncjob.job.evidence import Evidence
 from syncjob.job.moves import Moves
-from syncjob.model import Answers, Pseudonyms, Refusal, UnionidConflict, UserInfo
+from syncjob.model.answers import Answers, Refusal, UnionidConflict
+from syncjob.model.pseudonyms import Pseudonyms
+from syncjob.model.user_info import UserInfo
 from syncjob.wechat.client import USER_INFO, USER_INFO_BATCHGET, WeChatClient
 from syncjob.wechat.gate import Gate, is_of_one_api
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 from syncjob.job.ask import ask
 from syncjob.job.job import Job, Tally
 from syncjob.job.loop import CHUNK, AskLoop, Question
-from syncjob.model import Answers, AnswersSaved, HeldPages
+from syncjob.model.answers import Answers, AnswersSaved
+from syncjob.model.sweeps import HeldPages
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from syncjob.job.enrich import NOT_HELD
-from syncjob.model import Answers, AnswersSaved, FollowerPage, HeldPages
+from syncjob.model.answers import Answers, AnswersSaved
+from syncjob.model.replies import FollowerPage
+from syncjob.model.sweeps import HeldPages
 
 
 @dataclass(slots=True)

@@ -11,7 +11,8 @@ from syncjob.job.ask import Asker
 from syncjob.job.moves import ENOUGH
 from syncjob.job.sweep_rules import DEFAULT_RULES, SweepRules
 from syncjob.job.workers import Workers
-from syncjob.model import Account, Command, Run
+from syncjob.model.accounts import Account
+from syncjob.model.runs import Command, Run
 from syncjob.wechat.client import WeChatClient
 
 

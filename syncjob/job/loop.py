@@ -21,7 +21,7 @@ from syncjob.errors import SyncjobError, WeChatError
 from syncjob.interruption import interruption
 from syncjob.job.ask import Asker, ask, settle
 from syncjob.job.job import Job
-from syncjob.model import Answers, UnionidConflict
+from syncjob.model.answers import Answers, UnionidConflict
 
 # Groups of a hundred cost the database twice as much an answer as groups of two thousand.
 GROUP = 2_000

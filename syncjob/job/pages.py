@@ -22,14 +22,10 @@ from syncjob.job.identity import OwnList
 from syncjob.job.job import Job
 from syncjob.job.loop import AskLoop
 from syncjob.job.sweep_rules import Repetition, find_disagreement, find_fault, is_end
-from syncjob.model import (
-    Answers,
-    AnswersSaved,
-    FollowerPage,
-    PageSaved,
-    Sweep,
-    SweepSealed,
-)
+from syncjob.model.answers import Answers, AnswersSaved
+from syncjob.model.replies import FollowerPage
+from syncjob.model.sweeps import PageSaved, Sweep
+from syncjob.model.unfollows import SweepSealed
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from syncjob.job.ask import ask, ask_each
 from syncjob.job.job import Job
 from syncjob.job.loop import CHUNK, AskLoop, Question
-from syncjob.model import Answers, ProofsSaved
+from syncjob.model.answers import Answers
+from syncjob.model.unfollows import ProofsSaved
 from syncjob.wechat.errcodes import refuses_to_speak
 
 logger = logging.getLogger(__name__)

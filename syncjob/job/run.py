@@ -28,7 +28,9 @@ from syncjob.job.pruning import prune
 from syncjob.job.steps import STEPS
 from syncjob.job.workers import Workers
 from syncjob.log_context import add_log_fields
-from syncjob.model import Account, Pseudonyms, Run
+from syncjob.model.accounts import Account
+from syncjob.model.pseudonyms import Pseudonyms
+from syncjob.model.runs import Run
 from syncjob.wechat.client import WeChatClient
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from syncjob.job.job import Job
 from syncjob.job.pages import CursorRefused, Pages, SweepEnd
 from syncjob.job.timing import is_too_old, next_sweep_at, wants_sweep
 from syncjob.log_context import add_log_fields
-from syncjob.model import Sweep, next_sweep_in_words
+from syncjob.model.spans import next_sweep_in_words
+from syncjob.model.sweeps import Sweep
 from syncjob.wechat.client import USER_GET, USER_INFO_BATCHGET
 
 logger = logging.getLogger(__name__)

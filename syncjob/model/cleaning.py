@@ -7,16 +7,7 @@ SMALLINT = range(-(2**15), 2**15)
 BIGINT = range(-(2**63), 2**63)
 INSTANT = range(1, 253402300800)  # unix seconds until the year 9999; 0 means that there is none
 
-
-LONGEST_OPENID = 512  # WeChat's have 28; what is much longer, no index of PostgreSQL's takes
 DEEPEST = 100  # levels of a JSON value that is kept
-
-
-def is_openid(value: object) -> bool:
-    """Tell whether an OpenID can be made of the value: a text that needs no cleaning."""
-    if not isinstance(value, str) or len(value) > LONGEST_OPENID:
-        return False
-    return bool(value.strip()) and is_clean(value)
 
 
 def is_clean(text: str) -> bool:

@@ -6,7 +6,8 @@ Pure: no HTTP, no SQL, no clock.
 from dataclasses import dataclass, field
 from typing import Any
 
-from syncjob.model.cleaning import integer, is_openid
+from syncjob.model.cleaning import integer
+from syncjob.model.openids import is_openid
 
 LAST_INSTANT = 1 << 32  # seconds since 1970: in 2106
 

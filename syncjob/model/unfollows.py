@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from syncjob.model.records import UnionidConflict
+from syncjob.model.answers import UnionidConflict
 
 # Why a follow period ended: `subscribe: 0`, or the rule of database/absence.py.
 UnsubscribeReason = Literal["answered", "refused"]

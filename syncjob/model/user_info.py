@@ -8,17 +8,8 @@ from typing import Annotated, Any, Literal
 from msgspec import DecodeError, Meta, Struct, field
 from msgspec.json import Decoder
 
-from syncjob.model.cleaning import (
-    BIGINT,
-    INSTANT,
-    LONGEST_OPENID,
-    SMALLINT,
-    cleaned,
-    integer,
-    integers,
-    is_openid,
-    text,
-)
+from syncjob.model.cleaning import BIGINT, INSTANT, SMALLINT, cleaned, integer, integers, text
+from syncjob.model.openids import LONGEST_OPENID, is_openid
 from syncjob.model.replies import MalformedReply
 
 Small = Annotated[int, Meta(ge=SMALLINT.start, lt=SMALLINT.stop)]

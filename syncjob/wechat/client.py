@@ -14,11 +14,10 @@ from syncjob.errors import (
     WeChatUnavailable,
     in_one_line,
 )
-from syncjob.model import (
-    FollowerPage,
-    ToldQuota,
-    ToldRequest,
-    Traffic,
+from syncjob.model.quota import ToldQuota
+from syncjob.model.replies import FollowerPage, ToldRequest
+from syncjob.model.runs import Traffic
+from syncjob.model.user_info import (
     UserInfo,
     documented_user_infos,
     user_info_from_json,

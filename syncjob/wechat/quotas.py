@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Protocol
 
 from syncjob.errors import QuotaExhausted, QuotaReserved
-from syncjob.model import QuotaState, Spent, ToldQuota, quota_day, reserved_of
+from syncjob.model.quota import QuotaState, Spent, ToldQuota, quota_day, reserved_of
 
 # Calls a day of a new account, used when WeChat does not answer
 # (doc/service/Message_Management/API_Call_Limits.html). The page says 5 000 000 for user/info,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from syncjob.errors import QuotaReserved
-from syncjob.model import MalformedReply, QuotaState, Spent, ToldQuota
+from syncjob.model.quota import QuotaState, Spent, ToldQuota
+from syncjob.model.replies import MalformedReply
 from syncjob.wechat.quotas import Quotas
 from tests.conftest import World
 from tests.job.test_sync_job import assert_equals_truth
