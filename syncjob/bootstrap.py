@@ -12,7 +12,7 @@ from syncjob.job.process import is_dead, this_process
 from syncjob.log_context import start_log_fields
 from syncjob.model.accounts import Account
 from syncjob.model.pseudonyms import Pseudonyms
-from syncjob.model.quota import QuotaState, ToldQuota
+from syncjob.model.quota import QuotaInfo, QuotaState
 from syncjob.model.replies import AccessToken, TokenClaim
 from syncjob.wechat.client import WeChatClient
 from syncjob.wechat.quotas import Quotas
@@ -116,8 +116,8 @@ class _QuotaBook:
     def get(self, cgi_path: str) -> QuotaState:
         return self.store.quotas.get(self.account_id, cgi_path)
 
-    def save(self, cgi_path: str, told: ToldQuota) -> None:
-        self.store.quotas.save(self.account_id, cgi_path, told)
+    def save(self, cgi_path: str, reported: QuotaInfo) -> None:
+        self.store.quotas.save(self.account_id, cgi_path, reported)
 
 
 def _clock_of(store: Store) -> Callable[[], datetime]:

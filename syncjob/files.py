@@ -8,7 +8,7 @@ from tempfile import mkstemp
 from typing import TextIO
 
 
-class Draft:
+class AtomicFile:
     """What a file is to become. Made beside it, so that a folder that refuses is known early.
 
     `mode` are the file's rights, whatever the umask. Raises OSError where it cannot be made.
@@ -21,7 +21,7 @@ class Draft:
         self._draft = Path(name)
 
     @contextmanager
-    def replacing(self) -> Iterator[TextIO]:
+    def writing(self) -> Iterator[TextIO]:
         """Open it to be written; at the end of the block it takes the file's place.
 
         Raises OSError, after which the file is as it was.
@@ -36,7 +36,7 @@ class Draft:
 
 
 @contextmanager
-def replaced(path: Path, *, mode: int) -> Iterator[TextIO]:
+def atomic_write(path: Path, *, mode: int) -> Iterator[TextIO]:
     """Open what is to take the file's place at the end of the block; raise OSError if it cannot."""
-    with Draft(path, mode=mode).replacing() as file:
+    with AtomicFile(path, mode=mode).writing() as file:
         yield file

@@ -165,7 +165,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         require_prometheus_client("SYNCJOB_METRICS_FILE")
     from syncjob.bootstrap import open_job
     from syncjob.cli.report import by_api
-    from syncjob.heap import keep_imports
+    from syncjob.gc_tuning import freeze_imports
     from syncjob.job.job import Plan
     from syncjob.job.run import run_job
     from syncjob.job.sweep_rules import SweepRules
@@ -190,7 +190,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         keep_runs=settings.keep_runs,
     )
     with open_job(settings) as job:
-        keep_imports()
+        freeze_imports()
 
         def keep(run: "Run") -> None:
             report.run, report.calls = run, by_api(job.client.traffic.spent)

@@ -112,7 +112,7 @@ class Asker:
         """Say which unionids disagree, each as its pseudonym."""
         name = self.pseudonyms.name
         values = (
-            f"batchget says {name(conflict.told)}",
+            f"batchget says {name(conflict.answered)}",
             f"user/info {name(confirmed) if confirmed else 'none'}",
             f"stored is {name(conflict.stored) if conflict.stored else 'none'}",
         )
@@ -159,7 +159,7 @@ def settle(
             answers.missing.append(openid)
         elif not info.subscribe:
             answers.gone.append(openid)
-        elif openid in asked and info.unionid != conflict.told:
+        elif openid in asked and info.unionid != conflict.answered:
             asker.moves.note_contradiction()
             is_vouched_for = False
             refusal = Refusal(openid, None, asker.disagreement(conflict, info.unionid))

@@ -18,7 +18,7 @@ def prove_unfollows(job: Job) -> None:
 
     `subscribe: 0`: gone. `subscribe: 1`: the list lags behind. Anything else: not decided, and
     asked again, by user/info alone, if the next sweep does not list them either; after a pause
-    if WeChat refuses. Where it refuses for long enough (`database/absence.py`), they are gone.
+    if WeChat refuses. Where it refuses for long enough (`database/unfollows.py`), they are gone.
     Nobody is asked about while the candidates are parked.
     """
     if job.account.parked_at is None:

@@ -69,7 +69,7 @@ class UnionidConflict:
     """
 
     openid: str = field(repr=False)
-    told: str = field(repr=False)
+    answered: str = field(repr=False)
     stored: str | None = field(repr=False)
     is_plain: bool = False
 

@@ -44,7 +44,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldQuota:
+class QuotaInfo:
     """What openapi/quota/get says of one endpoint's day, all programs of the account together.
 
     (developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/openapi/get_api_quota.html)
@@ -55,7 +55,7 @@ class ToldQuota:
     remain: int
 
     @classmethod
-    def from_json(cls, body: dict[str, Any]) -> "ToldQuota":
+    def from_json(cls, body: dict[str, Any]) -> "QuotaInfo":
         """Parse `{"quota": {"daily_limit": …, "used": …, "remain": …}}`, or raise MalformedReply.
 
         `remain` is what must be there: a limit of 0 says nothing.
@@ -115,15 +115,15 @@ class QuotaUse:
         calls: int,
         since: int,
         daily_limit: int | None,
-        told: int | None,
+        reported: int | None,
         told_at: datetime | None,
         exhausted_at: datetime | None,
         today: date,
     ) -> "QuotaUse":
-        """Add up what is known of the day; `since` are the runs' own calls since WeChat told."""
+        """Add up what is known of the day; `since` are the runs' own calls since then."""
         used = None
-        if told is not None and told_at is not None and quota_day(told_at) == today:
-            used = max(calls, told + since)
+        if reported is not None and told_at is not None and quota_day(told_at) == today:
+            used = max(calls, reported + since)
         if exhausted_at is not None and quota_day(exhausted_at) != today:
             exhausted_at = None
         left = (
@@ -131,4 +131,4 @@ class QuotaUse:
         )
         if exhausted_at is not None:
             left = 0
-        return cls(cgi_path, calls, used, daily_limit, left, told, told_at, exhausted_at)
+        return cls(cgi_path, calls, used, daily_limit, left, reported, told_at, exhausted_at)

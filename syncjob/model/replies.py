@@ -68,7 +68,7 @@ def _distinct_openids(listed: list[Any]) -> tuple[tuple[str, ...], int]:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldRequest:
+class RequestInfo:
     """What openapi/rid/get says of an earlier request; its URL and bodies are left out.
 
     They hold the token and OpenIDs. `client_ip` is the address that WeChat saw; `invoke_time` is in
@@ -81,7 +81,7 @@ class ToldRequest:
     client_ip: str | None
 
     @classmethod
-    def from_json(cls, body: dict[str, Any]) -> "ToldRequest":
+    def from_json(cls, body: dict[str, Any]) -> "RequestInfo":
         """Parse `{"request": {"invoke_time": …, "client_ip": …}}`, or raise MalformedReply."""
         request = body.get("request")
         if not isinstance(request, dict):

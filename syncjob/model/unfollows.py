@@ -6,7 +6,7 @@ from typing import Literal
 
 from syncjob.model.answers import UnionidConflict
 
-# Why a follow period ended: `subscribe: 0`, or the rule of database/absence.py.
+# Why a follow period ended: `subscribe: 0`, or the rule of database/unfollows.py.
 UnsubscribeReason = Literal["answered", "refused"]
 
 

@@ -7,7 +7,7 @@ import gc
 YOUNG, MIDDLE, OLD = 5_000, 20, 20
 
 
-def collect_less() -> None:
+def reduce_gc() -> None:
     """Let Python look for cycles less often, and no more when the process ends.
 
     Imports make a hundred thousand objects, a run some hundred a follower, hardly one of them in a
@@ -18,6 +18,6 @@ def collect_less() -> None:
     atexit.register(gc.freeze)
 
 
-def keep_imports() -> None:
+def freeze_imports() -> None:
     """Let Python look for no cycle among the objects that exist by now: all that was imported."""
     gc.freeze()
