@@ -1,4 +1,4 @@
-"""Accounts, and what the database knows of one. Pure: no HTTP, no SQL."""
+"""Accounts and their state in the database. Pure: no HTTP, no SQL."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +11,10 @@ from syncjob.model.sweeps import Sweep
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One Official Account, the backfill that was last asked of it, and its parked unfollows.
+    """One Official Account, its latest backfill and its parked unfollows.
 
-    `unionids_missing_at`: since when it is known that WeChat sends unionids, and that profiles
-    fetched earlier have none. `hash_key` is the key of the hashes that stand for its OpenIDs in
-    logs.
+    `unionids_missing_at` is set when WeChat begins to send unionids while stored profiles have
+    none. `hash_key` is the key of the account's pseudonyms.
     """
 
     id: int
@@ -28,16 +27,16 @@ class Account:
 
     @property
     def backfilling(self) -> bool:
-        """Tell whether a backfill was started and has not come to its end."""
+        """Return whether a backfill was started and has not finished."""
         return self.backfill_started_at is not None and self.backfill_finished_at is None
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How an account has fared lately: the exit codes of its last runs, the newest first.
+    """The exit codes of an account's recent runs, newest first.
 
-    Those that a signal, a kill or another run has ended are not among them, nor the idle ones.
-    `last_success_at` is the end of the last run that WeChat has answered.
+    Interrupted, abandoned and idle runs are left out. `last_success_at` is the end of the last
+    successful run that called WeChat.
     """
 
     exit_codes: tuple[int | None, ...]
@@ -47,10 +46,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class FollowerCount:
-    """How many followed at some moment, as far as the bounds of their periods tell.
+    """The number of followers at one instant, as far as the bounds of the follow periods allow.
 
-    `complete_since` is when the first sweep was sealed; who left before that is unknown, so that
-    `at_most` is None of an earlier moment, and where there has been none.
+    `complete_since` is when the first sweep was sealed. Nobody knows who left before that, so
+    `at_most` is None for an earlier instant, and if no sweep was sealed yet.
     """
 
     at_least: int
@@ -60,11 +59,11 @@ class FollowerCount:
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """What is in the database about one account, as `syncjob status` shows it.
+    """The state of one account in the database, as `syncjob status` shows it.
 
-    `openid_prefix` is what all OpenIDs begin with, None if they do not begin alike.
-    `last_run` is the last one that has ended, `last_asking_run` the last of them that was not idle.
-    `last_success_at` is the end of the last one that succeeded and that WeChat has answered.
+    `openid_prefix` is the common prefix of all OpenIDs, None if there is none. `last_run` is the
+    last finished run, `last_asking_run` the last finished run that was not idle.
+    `last_success_at` is the end of the last successful run that called WeChat.
     """
 
     account: Account
@@ -75,13 +74,13 @@ class AccountStatus:
     quarantined: int
     candidates: int
     unanswered: int
-    refused: int  # of these
+    refused: int  # of the unanswered
     quotas: list[QuotaUse]
     open_sweep: Sweep | None
     sealed_sweep: Sweep | None
     running: Run | None
     last_run: Run | None
     last_asking_run: Run | None
-    calls: Mapping[int, Mapping[str, int]]  # of these three, by run and API
+    calls: Mapping[int, Mapping[str, int]]  # of the three runs above, by run ID and API
     last_success_at: datetime | None
     as_of: datetime

@@ -1,4 +1,4 @@
-"""What WeChat answers about OpenIDs, and what storing it found. Pure: no HTTP, no SQL."""
+"""WeChat's answers about OpenIDs, and the result of storing them. Pure: no HTTP, no SQL."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from syncjob.model.user_info import UserInfo
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An OpenID that WeChat refused by itself, or whose answer is not to be believed."""
+    """An OpenID that WeChat refused in a call of its own, or whose answer was not trusted."""
 
     openid: str = field(repr=False)
     errcode: int | None
@@ -19,10 +19,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What WeChat says of some OpenIDs: each of them is in exactly one of these.
+    """WeChat's answers about some OpenIDs. Each OpenID is in exactly one of the four lists.
 
-    `following` and `gone` are sure; `missing` got no answer that decides anything. `ends` are the
-    places in `following` at which an answer of batchget ends, in its order.
+    `following` and `gone` are certain. `missing` were absent from their answer, or their entry
+    said nothing usable. `ends` are the indexes in `following` at which each answer of batchget
+    ends.
     """
 
     following: list[UserInfo] = field(default_factory=list)
@@ -36,24 +37,24 @@ class Answers:
 
     @property
     def openids(self) -> list[str]:
-        """Whom they are about."""
+        """All OpenIDs of the four lists."""
         following = [info.openid for info in self.following]
         refused = [refusal.openid for refusal in self.refused]
         return [*following, *self.gone, *self.missing, *refused]
 
     @property
     def batches(self) -> list[list[UserInfo]]:
-        """Those who follow, by the answer that they stood in."""
+        """The entries of `following`, one list per answer of batchget."""
         places = [0, *self.ends, len(self.following)]
         return [self.following[start:end] for start, end in pairwise(places) if start < end]
 
     def add_batch(self, infos: Sequence[UserInfo]) -> None:
-        """Add one answer about followers, in its order."""
+        """Append the followers of one answer of batchget, in its order."""
         self.following.extend(infos)
         self.ends.append(len(self.following))
 
     def extend(self, others: "Answers") -> None:
-        """Add what WeChat says of others."""
+        """Append the answers about other OpenIDs."""
         self.ends.extend(len(self.following) + end for end in others.ends)
         self.following.extend(others.following)
         self.gone.extend(others.gone)
@@ -63,9 +64,9 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class UnionidConflict:
-    """An answer's unionid that is not the stored one, or that two OpenIDs claim (stored: None).
+    """A unionid that differs from the stored one, or that two OpenIDs share (`stored` is None).
 
-    `is_plain`: the unionid took another one's place, and no other OpenID has it.
+    `is_plain`: the answered unionid replaces a stored one, and no other OpenID has it.
     """
 
     openid: str = field(repr=False)
@@ -76,10 +77,10 @@ class UnionidConflict:
 
 @dataclass(frozen=True, slots=True)
 class AnswersSaved:
-    """What storing answers met.
+    """The result of storing answers.
 
-    `conflicts`: where unionids contradict what is stored; of these people nothing was stored.
-    `known`: whom of the held pages' people were there already.
+    `conflicts`: unionids that contradict the database; nothing was stored for these OpenIDs.
+    `known`: OpenIDs of held pages that the database already had.
     """
 
     conflicts: list[UnionidConflict]

@@ -1,4 +1,4 @@
-"""Runs of the job, and what they have spent and done. Pure: no HTTP, no SQL."""
+"""Runs of the job, their counts and their API calls. Pure: no HTTP, no SQL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,17 +7,16 @@ from typing import Literal
 
 from syncjob.model.quota import Failed, Spent
 
-# remove: holds the place of a run while its account is removed.
+# remove: blocks other runs of the account while it is removed.
 Command = Literal["sync", "backfill", "remove"]
 RunStatus = Literal["running", "succeeded", "failed", "interrupted", "abandoned"]
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """HTTP requests sent since the run began; `retries` are those of them that repeat another.
+    """HTTP requests sent since the run began; `retries` counts the repeated ones.
 
-    `spent` are those of them that count against WeChat's quotas, `failed` those that brought an
-    error.
+    `spent` are the calls that count against WeChat's quotas, `failed` those that failed.
     """
 
     calls: int = 0
@@ -55,21 +54,20 @@ class Run:
 
     @property
     def idle(self) -> bool:
-        """Tell whether it succeeded without asking WeChat anything, since nothing was due.
+        """Whether the run succeeded without a call, because nothing was due.
 
-        Such a run says nothing of WeChat: it is no success to watch for. In the database,
-        `tables.IS_NOT_IDLE` is the contrary.
+        Monitoring must not count it as a success, as it does not show that WeChat works. The SQL
+        condition for the opposite is `tables.IS_NOT_IDLE`.
         """
         return self.status == "succeeded" and self.calls == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What all runs of an account have done together, those that were deleted among them.
+    """The sums over all runs of an account, deleted runs included.
 
-    `ended` counts runs by status, `idle` those of them that had nothing to do; `seconds` is how
-    long they took; `counts` adds up their columns; `calls` are requests by API,
-    `failed` those of them that brought an error.
+    `ended` counts runs by status, `idle` counts idle runs; `seconds` is their total duration;
+    `counts` are the sums of their columns; `calls` are requests by API, `failed` the failed ones.
     """
 
     ended: Mapping[str, int]

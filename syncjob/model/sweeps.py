@@ -1,4 +1,4 @@
-"""Sweeps of the follower list, and what storing a page of one changed. Pure: no HTTP, no SQL."""
+"""Sweeps of the follower list, and the result of storing a page. Pure: no HTTP, no SQL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,19 +10,19 @@ SweepStatus = Literal["open", "sealed", "discarded"]
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """A number and a share (0 to 1); what is more than both exceeds it."""
+    """A count and a share (0 to 1). A number exceeds the allowance if it is more than both."""
 
     count: int
     share: float
 
     def exceeded_by(self, number: int, *, of: int) -> bool:
-        """Tell whether `number` is more than the count and more than the share of `of`."""
+        """Return whether `number` is more than the count and more than the share of `of`."""
         return number > max(self.count, self.share * of)
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """One pass over the whole follower list; `next_openid` is its cursor, "" before page one."""
+    """One pass over the follower list; `next_openid` is its cursor, "" before the first page."""
 
     id: int
     account_id: int
@@ -39,11 +39,11 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class PageSaved:
-    """What storing a page changed.
+    """The result of storing a page.
 
-    `fresh`: OpenIDs this sweep had not seen; `new`: followers this database had not seen;
-    `returned`: followers that had been marked as gone. `led_back`: the page's cursor is an OpenID
-    of an earlier page of this sweep. `due`: the page's OpenIDs that are to be asked about.
+    `fresh`: OpenIDs new to this sweep; `new`: followers new to the database; `returned`: followers
+    who had been marked as gone. `led_back`: the page's cursor is an OpenID of an earlier page of
+    this sweep. `due`: the page's OpenIDs whose profiles must be fetched.
     """
 
     sweep: Sweep
@@ -56,10 +56,10 @@ class PageSaved:
 
 @dataclass(frozen=True, slots=True)
 class HeldPages:
-    """Pages of a sweep that wait to be stored until WeChat has answered about their people.
+    """Pages of a first sweep that are stored only after the profiles of their OpenIDs.
 
-    `pages`: the number of the page, from 1, of each OpenID that an answer is to add. Its row is
-    noted as listed first by that page.
+    `pages`: for each OpenID that an answer may insert, the number of its page, from 1. The
+    inserted row records that this page listed it first.
     """
 
     sweep_id: int = 0
