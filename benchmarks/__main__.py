@@ -27,8 +27,11 @@ def main() -> None:
     for note in table.notes:
         print(note)
     if options.json:
-        told = {**asdict(options), "contenders": [entry.name for entry in options.contenders]}
-        write_json(options.json, facts, told, table)
+        shown = {
+            **asdict(options),
+            "contenders": [entry.name for entry in options.contenders],
+        }
+        write_json(options.json, facts, shown, table)
 
 
 def _measured(options: Options) -> tuple[Table, dict[str, str]]:

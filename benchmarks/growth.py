@@ -6,8 +6,7 @@ from benchmarks.databases import Database
 from benchmarks.lineup import OURS, pick
 from benchmarks.measure import Measured, measure
 from benchmarks.options import Options
-from benchmarks.progress import say
-from benchmarks.report import Column, Table
+from benchmarks.report import Column, Table, log_progress
 from benchmarks.wechat import Account
 
 _COLUMNS = (
@@ -30,9 +29,9 @@ def growth(options: Options, database: Database) -> Table:
     for turn in range(options.repeat):
         for size, turns in results.items():
             account = Account(size, options.latency, options.profiles, options.tls)
-            taken = measure(ours, account, database, options.concurrency)
-            turns.append(taken)
-            say(f"{turn + 1}/{options.repeat}  {size:10,}{taken.seconds:9.2f} s")
+            measured = measure(ours, account, database, options.concurrency)
+            turns.append(measured)
+            log_progress(f"{turn + 1}/{options.repeat}  {size:10,}{measured.seconds:9.2f} s")
     rows = [_row(size, turns) for size, turns in results.items()]
     for row in rows:
         row["growth"] = (row["us"] or 0) / (rows[0]["us"] or 1)
@@ -44,15 +43,15 @@ def growth(options: Options, database: Database) -> Table:
 
 
 def _row(size: int, turns: list[Measured]) -> dict[str, float | None]:
-    seconds = median(taken.seconds for taken in turns)
-    on_server = [taken.database_cpu for taken in turns if taken.database_cpu is not None]
+    seconds = median(measured.seconds for measured in turns)
+    on_server = [measured.database_cpu for measured in turns if measured.database_cpu is not None]
     return {
         "followers": size,
         "seconds": seconds,
         "us": seconds / size * 1e6,
-        "client_us": median(taken.client_cpu for taken in turns) / size * 1e6,
+        "client_us": median(measured.client_cpu for measured in turns) / size * 1e6,
         "database_us": median(on_server) / size * 1e6 if on_server else None,
-        "simulator_us": median(taken.simulator_cpu for taken in turns) / size * 1e6,
-        "peak_mb": max(taken.peak_mb for taken in turns),
+        "simulator_us": median(measured.simulator_cpu for measured in turns) / size * 1e6,
+        "peak_mb": max(measured.peak_mb for measured in turns),
         "calls": turns[0].calls,
     }

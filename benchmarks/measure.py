@@ -48,9 +48,9 @@ def _measure(contender: Contender, account: Account, database: Database, calls: 
     url = database.fresh()
     try:
         with serving(account) as wechat, TemporaryDirectory(prefix="syncjob-bench-") as folder:
-            around = surroundings(contender, wechat, url, calls, Path(folder))
-            prepare(contender, database, url, around)
-            usage, on_server, in_wechat = watched(contender, database, url, wechat, around)
+            environ = environment_of(contender, wechat, url, calls, Path(folder))
+            prepare(contender, database, url, environ)
+            usage, on_server, in_wechat = run_measured(contender, database, url, wechat, environ)
         stored = database.stored(url, contender.table)
     finally:
         database.drop(url)
@@ -68,7 +68,7 @@ def _measure(contender: Contender, account: Account, database: Database, calls: 
     )
 
 
-def surroundings(
+def environment_of(
     contender: Contender, wechat: WeChat, url: str, calls: int, folder: Path, **more: str
 ) -> dict[str, str]:
     """Return the environment that tells the contender what to do; `more` are syncjob's settings."""
@@ -93,22 +93,22 @@ def surroundings(
     )
 
 
-def prepare(contender: Contender, database: Database, url: str, around: Mapping[str, str]) -> None:
+def prepare(contender: Contender, database: Database, url: str, environ: Mapping[str, str]) -> None:
     """Do what the contender needs before its time begins."""
     if contender.before == "migrate":
-        run([SYNCJOB, "migrate"], around)
+        run([SYNCJOB, "migrate"], environ)
     elif contender.before == "create":
         database.create_table(url)
 
 
-def watched(
-    contender: Contender, database: Database, url: str, wechat: WeChat, around: Mapping[str, str]
+def run_measured(
+    contender: Contender, database: Database, url: str, wechat: WeChat, environ: Mapping[str, str]
 ) -> tuple[Usage, float | None, float]:
     """Run the contender; return what it took, and the CPU seconds of the server and of WeChat."""
     module = f"benchmarks.contenders.{contender.module}"
     command = [sys.executable, "-m", module] if contender.module else [SYNCJOB, "sync"]
     server_before, wechat_before = database.cpu(), wechat.cpu()
-    usage = run(command, around)
+    usage = run(command, environ)
     database.settle(url)
     server_after = database.cpu()
     known = server_before is not None and server_after is not None

@@ -42,12 +42,12 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
     add("--profiles", choices=("full", "today", "docs"), default="full")
     add("--tls", action="store_true", help="WeChat speaks HTTPS")
     add("--json", type=Path, metavar="FILE", help="write the result there, too")
-    told = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
     try:
-        told.contenders = pick(told.database, told.contenders)
-        told.sizes = [int(size) for size in told.sizes.split(",")]
+        parsed.contenders = pick(parsed.database, parsed.contenders)
+        parsed.sizes = [int(size) for size in parsed.sizes.split(",")]
     except ValueError as error:
         parser.error(str(error))
-    if min(told.repeat, told.concurrency, told.followers, *told.sizes) < 1:
+    if min(parsed.repeat, parsed.concurrency, parsed.followers, *parsed.sizes) < 1:
         parser.error("nothing to measure")
-    return Options(**vars(told))
+    return Options(**vars(parsed))

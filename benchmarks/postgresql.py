@@ -129,8 +129,8 @@ class PostgreSQL:
     def about(self) -> dict[str, str]:
         """Return the version, and the settings that matter."""
         show = {name: self._show(name) for name in _SETTINGS}
-        told = ", ".join(f"{name} {value}" for name, value in show.items())
-        return {"PostgreSQL": f"{self._show('server_version')} ({told})"}
+        listed = ", ".join(f"{name} {value}" for name, value in show.items())
+        return {"PostgreSQL": f"{self._show('server_version')} ({listed})"}
 
     def _show(self, name: str) -> str:
         found = self._server.execute("SELECT current_setting(%s)", [name]).fetchone()

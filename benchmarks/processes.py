@@ -41,14 +41,14 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **fixed, **more}
 
 
-def run(command: Sequence[str], around: Mapping[str, str], allowed: Sequence[int] = (0,)) -> Usage:
+def run(command: Sequence[str], environ: Mapping[str, str], allowed: Sequence[int] = (0,)) -> Usage:
     """Run the command to its end, with this environment, and return what it took.
 
     Raises Failed, with its last words, if it ends with another exit code than those allowed.
     """
     with TemporaryFile() as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, env=around, stdout=output, stderr=output)
+        process = subprocess.Popen(command, env=environ, stdout=output, stderr=output)
         peak = _Peak(process.pid)
         try:
             # Of the process and of every child of its that it has waited for.

@@ -9,8 +9,7 @@ from benchmarks.lineup import OURS, PLAIN, Contender
 from benchmarks.measure import Measured, measure
 from benchmarks.options import Options
 from benchmarks.processes import Failed
-from benchmarks.progress import say
-from benchmarks.report import Column, Table
+from benchmarks.report import Column, Table, log_progress
 from benchmarks.wechat import Account
 
 _COLUMNS = (
@@ -36,9 +35,11 @@ def race(options: Options, database: Database) -> Table:
     results: dict[str, list[Measured]] = {contender.name: [] for contender in options.contenders}
     for turn in range(options.repeat):
         for contender in options.contenders:
-            taken = measure(contender, account, database, options.concurrency)
-            results[contender.name].append(taken)
-            say(f"{turn + 1}/{options.repeat}  {contender.name:13}{taken.seconds:9.2f} s")
+            measured = measure(contender, account, database, options.concurrency)
+            results[contender.name].append(measured)
+            log_progress(
+                f"{turn + 1}/{options.repeat}  {contender.name:13}{measured.seconds:9.2f} s"
+            )
     _compare(results)
     rows = [_row(contender, results) for contender in options.contenders]
     return Table(_COLUMNS, rows, _notes(options))
@@ -47,7 +48,7 @@ def race(options: Options, database: Database) -> Table:
 def _compare(results: dict[str, list[Measured]]) -> None:
     """Raise Failed unless all stored the same."""
     sums = {
-        name: {taken.stored.checksum for taken in turns if taken.stored}
+        name: {measured.stored.checksum for measured in turns if measured.stored}
         for name, turns in results.items()
     }
     if len(set().union(*sums.values())) > 1:
@@ -62,25 +63,25 @@ def _row(contender: Contender, results: dict[str, list[Measured]]) -> dict[str, 
     return {
         "contender": contender.name + ("" if turns[0].stored else "*"),
         "seconds": seconds,
-        "fastest": min(taken.seconds for taken in turns),
+        "fastest": min(measured.seconds for measured in turns),
         "to_plain": seconds / _median(plain, "seconds") if plain else None,
         "to_syncjob": seconds / _median(ours, "seconds") if ours else None,
         "client_us": _per_follower(turns, "client_cpu"),
         "database_us": _per_follower(turns, "database_cpu"),
         "simulator_us": _per_follower(turns, "simulator_cpu"),
-        "peak_mb": max(taken.peak_mb for taken in turns),
+        "peak_mb": max(measured.peak_mb for measured in turns),
         "calls": turns[0].calls,
-        "turns": [asdict(taken) for taken in turns],
+        "turns": [asdict(measured) for measured in turns],
     }
 
 
 def _median(turns: list[Measured], name: str) -> float:
-    return float(median(getattr(taken, name) for taken in turns))
+    return float(median(getattr(measured, name) for measured in turns))
 
 
 def _per_follower(turns: list[Measured], name: str) -> float | None:
     """Return the median in microseconds a follower."""
-    if any(getattr(taken, name) is None for taken in turns):
+    if any(getattr(measured, name) is None for measured in turns):
         return None
     return _median(turns, name) / turns[0].followers * 1e6
 

@@ -1,9 +1,10 @@
-"""What was measured, as a table to read and as JSON, with where, when and on what."""
+"""Output: progress on stderr, the results as a table and as JSON, the facts of the machine."""
 
 import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -58,6 +59,11 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join(padded)} |"
 
 
+def log_progress(text: str) -> None:
+    """Print a line to stderr, with the time before it."""
+    print(f"{datetime.now(UTC):%H:%M:%S}  {text}", file=sys.stderr, flush=True)
+
+
 def about(database: Mapping[str, str]) -> dict[str, str]:
     """Return the date, the machine, and the version of all that takes part."""
     return {
@@ -70,10 +76,12 @@ def about(database: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def write_json(file: Path, facts: Mapping[str, str], told: Mapping[str, Any], table: Table) -> None:
+def write_json(
+    file: Path, facts: Mapping[str, str], options: Mapping[str, Any], table: Table
+) -> None:
     """Write the facts, the options and the rows."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    content = {**facts, "options": told, "rows": table.rows, "notes": table.notes}
+    content = {**facts, "options": options, "rows": table.rows, "notes": table.notes}
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
 
 

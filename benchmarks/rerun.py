@@ -5,12 +5,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.lineup import OURS, pick
-from benchmarks.measure import SYNCJOB, prepare, surroundings, watched
+from benchmarks.measure import SYNCJOB, environment_of, prepare, run_measured
 from benchmarks.options import Options
 from benchmarks.postgresql import PostgreSQL
 from benchmarks.processes import run
-from benchmarks.progress import say
-from benchmarks.report import Column, Table
+from benchmarks.report import Column, Table, log_progress
 from benchmarks.wechat import Account, serving
 
 _COLUMNS = (
@@ -33,7 +32,7 @@ def rerun(options: Options, database: PostgreSQL) -> Table:
     for turn in range(options.repeat):
         row = {"turn": turn + 1, **_second_sync(options, database)}
         rows.append(row)
-        say(f"{turn + 1}/{options.repeat}  {row['seconds']:9.2f} s")
+        log_progress(f"{turn + 1}/{options.repeat}  {row['seconds']:9.2f} s")
     note = (
         f"The second sync of {options.followers:,} followers of whom none has changed, "
         f"{options.latency:g} ms a call, at most {options.concurrency} calls at once. µs: CPU a "
@@ -49,16 +48,20 @@ def _second_sync(options: Options, database: PostgreSQL) -> dict[str, Any]:
     every_run = {"SYNCJOB_SWEEP_EVERY": "0"}
     try:
         with serving(account) as wechat, TemporaryDirectory() as folder:
-            around = surroundings(ours, wechat, url, options.concurrency, Path(folder), **every_run)
-            prepare(ours, database, url, around)
-            run([SYNCJOB, "sync"], around)
+            environ = environment_of(
+                ours, wechat, url, options.concurrency, Path(folder), **every_run
+            )
+            prepare(ours, database, url, environ)
+            run([SYNCJOB, "sync"], environ)
         # A simulator of its own counts the calls of the second sync alone.
         database.forget_token(url)
         database.rest(url)
         before = database.written(url, "followers")
         with serving(account) as wechat, TemporaryDirectory() as folder:
-            around = surroundings(ours, wechat, url, options.concurrency, Path(folder), **every_run)
-            usage, on_server, _ = watched(ours, database, url, wechat, around)
+            environ = environment_of(
+                ours, wechat, url, options.concurrency, Path(folder), **every_run
+            )
+            usage, on_server, _ = run_measured(ours, database, url, wechat, environ)
         after = database.written(url, "followers")
     finally:
         database.drop(url)

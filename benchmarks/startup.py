@@ -24,28 +24,29 @@ def startup() -> Table:
     """Start `syncjob status` and, to compare, Python alone, ten times in turn."""
     with TemporaryDirectory(prefix="syncjob-bench-") as folder:
         url = f"sqlite:///{Path(folder) / 'empty.db'}"
-        around = environment(SYNCJOB_DATABASE_URL=url, SYNCJOB_APPID="wx5d1f0a2b3c4e6978")
+        environ = environment(SYNCJOB_DATABASE_URL=url, SYNCJOB_APPID="wx5d1f0a2b3c4e6978")
         commands = {
             "syncjob status": [SYNCJOB, "status"],
             "syncjob --version": [SYNCJOB, "--version"],
             "python -c pass": [sys.executable, "-c", "pass"],
         }
-        run([SYNCJOB, "migrate"], around)
+        run([SYNCJOB, "migrate"], environ)
         turns = [
-            {name: run(command, around) for name, command in commands.items()} for _ in range(TIMES)
+            {name: run(command, environ) for name, command in commands.items()}
+            for _ in range(TIMES)
         ]
     rows = []
     for name in commands:
-        taken = [turn[name] for turn in turns]
-        seconds = [usage.seconds for usage in taken]
+        measured = [turn[name] for turn in turns]
+        seconds = [usage.seconds for usage in measured]
         rows.append(
             {
                 "command": name,
                 "seconds": median(seconds),
                 "fastest": min(seconds),
                 "slowest": max(seconds),
-                "cpu": median(usage.cpu_seconds for usage in taken),
-                "peak_mb": max(usage.peak_mb for usage in taken) or None,  # too short to be seen
+                "cpu": median(usage.cpu_seconds for usage in measured),
+                "peak_mb": max(usage.peak_mb for usage in measured) or None,  # too short to be seen
             }
         )
     return Table(_COLUMNS, rows, [f"On an empty SQLite database, {TIMES} times each, in turn."])

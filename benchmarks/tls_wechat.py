@@ -16,11 +16,11 @@ def main() -> None:
     parser.add_argument("--latency", type=float, required=True, help="milliseconds")
     parser.add_argument("--profiles", required=True)
     parser.add_argument("--certificate", required=True, help="a PEM file, its key in it")
-    told = parser.parse_args()
+    parsed = parser.parse_args()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(told.certificate)
-    account = Account(told.followers, 1, profiles=told.profiles)
-    simulator = Simulator(account, latency=told.latency / 1000, record=False)
+    tls.load_cert_chain(parsed.certificate)
+    account = Account(parsed.followers, 1, profiles=parsed.profiles)
+    simulator = Simulator(account, latency=parsed.latency / 1000, record=False)
     with simulator.serving(tls=tls) as url:
         settings = {
             "SYNCJOB_API_URL": url,

@@ -20,7 +20,7 @@ from sqlalchemy import create_engine, make_url, text
 from syncjob.database.schema import upgrade
 from syncjob.database.store import Store, open_store
 from syncjob.job.run import run_job
-from syncjob.model import Run
+from syncjob.model.runs import Run
 from syncjob.simulator import Account, Simulator
 from tests.poolers import MISSING, Pooler, find_pgbouncer
 from tests.servers import Server, forgo_durability

@@ -1,6 +1,6 @@
 """The contenders: each a program that copies all followers of an account into a database.
 
-What they are told is here and the same for all; how they do it is in a file each.
+Their common settings are here and the same for all; how they do it is in a file each.
 """
 
 import os
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a contender is told: where WeChat and the database are, and how many calls at once."""
+class Task:
+    """A contender's settings: WeChat, the database, and the maximum of concurrent calls."""
 
     wechat: str
     appid: str
@@ -18,9 +18,9 @@ class Given:
     concurrency: int
 
 
-def given() -> Given:
+def read_task() -> Task:
     """Read what the benchmark put into the environment."""
-    return Given(
+    return Task(
         wechat=os.environ["BENCH_WECHAT"],
         appid=os.environ["BENCH_APPID"],
         secret=os.environ["BENCH_SECRET"],
@@ -29,15 +29,15 @@ def given() -> Given:
     )
 
 
-def token_request(told: Given) -> dict[str, str]:
+def token_request(task: Task) -> dict[str, str]:
     """Return the body of the call that asks for an access token."""
-    return {"grant_type": "client_credential", "appid": told.appid, "secret": told.secret}
+    return {"grant_type": "client_credential", "appid": task.appid, "secret": task.secret}
 
 
-def fetch_token(told: Given) -> str:
+def fetch_token(task: Task) -> str:
     """Return an access token, by one call of requests."""
     import requests  # the floor does without, and shall not pay for importing it
 
-    url = f"{told.wechat}/cgi-bin/stable_token"
-    token: str = requests.post(url, json=token_request(told), timeout=60).json()["access_token"]
+    url = f"{task.wechat}/cgi-bin/stable_token"
+    token: str = requests.post(url, json=token_request(task), timeout=60).json()["access_token"]
     return token

@@ -11,7 +11,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from benchmarks.contenders import Given, fetch_token
+from benchmarks.contenders import Task, fetch_token
 
 BATCH = 100
 COLUMNS = (
@@ -41,11 +41,11 @@ Row = tuple[Any, ...]
 class WeChat:
     """The account, by one session that all threads share."""
 
-    def __init__(self, told: Given) -> None:
-        self._base = f"{told.wechat}/cgi-bin"
-        self._token = {"access_token": fetch_token(told)}
+    def __init__(self, task: Task) -> None:
+        self._base = f"{task.wechat}/cgi-bin"
+        self._token = {"access_token": fetch_token(task)}
         self._session = requests.Session()
-        self._session.mount(told.wechat, HTTPAdapter(pool_maxsize=told.concurrency))
+        self._session.mount(task.wechat, HTTPAdapter(pool_maxsize=task.concurrency))
 
     def batches(self) -> Iterator[list[str]]:
         """Yield all OpenIDs, a hundred at a time."""

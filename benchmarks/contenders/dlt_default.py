@@ -13,11 +13,11 @@ import dlt
 from dlt.sources.helpers.rest_client import RESTClient
 from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator
 
-from benchmarks.contenders import fetch_token, given
+from benchmarks.contenders import fetch_token, read_task
 
-told = given()
-token = {"access_token": fetch_token(told)}
-client = RESTClient(base_url=f"{told.wechat}/cgi-bin")
+task = read_task()
+token = {"access_token": fetch_token(task)}
+client = RESTClient(base_url=f"{task.wechat}/cgi-bin")
 by_cursor = JSONResponseCursorPaginator(cursor_path="next_openid", cursor_param="next_openid")
 
 
@@ -51,7 +51,7 @@ if __name__ == "__main__":
         pipeline_name="wechat",
         # A folder of its own, so that no run finds what another left behind.
         pipelines_dir=os.environ["BENCH_FOLDER"],
-        destination=dlt.destinations.postgres(told.database),
+        destination=dlt.destinations.postgres(task.database),
         dataset_name="wechat",
     )
     pipeline.run(followers())

@@ -20,16 +20,16 @@ import requests
 from dlt.common import json
 from requests.adapters import HTTPAdapter
 
-from benchmarks.contenders import fetch_token, given
+from benchmarks.contenders import fetch_token, read_task
 
-told = given()
-token = {"access_token": fetch_token(told)}
+task = read_task()
+token = {"access_token": fetch_token(task)}
 session = requests.Session()
-session.mount(told.wechat, HTTPAdapter(pool_maxsize=told.concurrency))
+session.mount(task.wechat, HTTPAdapter(pool_maxsize=task.concurrency))
 
 SETTINGS = {
-    "EXTRACT__WORKERS": str(told.concurrency),
-    "EXTRACT__MAX_PARALLEL_ITEMS": str(2 * told.concurrency),
+    "EXTRACT__WORKERS": str(task.concurrency),
+    "EXTRACT__MAX_PARALLEL_ITEMS": str(2 * task.concurrency),
     "DATA_WRITER__BUFFER_MAX_ITEMS": "25000",
     "DATA_WRITER__FILE_MAX_ITEMS": "25000",
     "DATA_WRITER__DISABLE_COMPRESSION": "true",
@@ -62,7 +62,7 @@ def openids() -> Iterator[list[str]]:
     params = dict(token)
     size = 100 * _CALLS_AN_ITEM
     while True:
-        page = json.loadb(session.get(f"{told.wechat}/cgi-bin/user/get", params=params).content)
+        page = json.loadb(session.get(f"{task.wechat}/cgi-bin/user/get", params=params).content)
         listed = page.get("data", {}).get("openid", [])
         for start in range(0, len(listed), size):
             yield listed[start : start + size]
@@ -77,7 +77,7 @@ def fetch_users(wanted: list[str]) -> list[dict[str, Any]]:
     for start in range(0, len(wanted), 100):
         batch = [{"openid": openid, "lang": "zh_CN"} for openid in wanted[start : start + 100]]
         response = session.post(
-            f"{told.wechat}/cgi-bin/user/info/batchget", params=token, json={"user_list": batch}
+            f"{task.wechat}/cgi-bin/user/info/batchget", params=token, json={"user_list": batch}
         )
         users += json.loadb(response.content)["user_info_list"]
     return users
@@ -103,7 +103,7 @@ def load(resource: Any, file_format: str, normalizers: int) -> None:
         # A folder of its own, so that no run finds what another left behind.
         pipelines_dir=os.environ["BENCH_FOLDER"],
         # Its unique index is on a column that only a merge needs.
-        destination=dlt.destinations.postgres(told.database, create_indexes=False),
+        destination=dlt.destinations.postgres(task.database, create_indexes=False),
         dataset_name="wechat",
     )
     pipeline.run(resource, loader_file_format=file_format)

@@ -13,8 +13,8 @@ import msgspec
 import psycopg
 import urllib3
 
-from benchmarks.contenders import Given, given, token_request
-from benchmarks.contenders.crew import fan_out, start
+from benchmarks.contenders import Task, read_task, token_request
+from benchmarks.contenders.threads import fan_out, start
 
 _BATCH = 100
 _WRITERS = 2
@@ -91,11 +91,11 @@ def escaped(text: str) -> str:
 class WeChat:
     """The account, by one pool of connections that all threads share."""
 
-    def __init__(self, told: Given) -> None:
+    def __init__(self, task: Task) -> None:
         self._pool = urllib3.connectionpool.connection_from_url(
-            told.wechat, maxsize=told.concurrency
+            task.wechat, maxsize=task.concurrency
         )
-        body = msgspec.json.encode(token_request(told))
+        body = msgspec.json.encode(token_request(task))
         answer = self._pool.request("POST", "/cgi-bin/stable_token", body=body).data
         self._token = msgspec.json.decode(answer, type=Token).access_token
         self._batchget = f"/cgi-bin/user/info/batchget?access_token={quote(self._token)}"
@@ -126,17 +126,17 @@ class WeChat:
 
 def main() -> None:
     """Copy all followers into the table."""
-    told = given()
-    wechat = WeChat(told)
-    finished: queue.Queue[bytes | None] = queue.Queue(maxsize=2 * told.concurrency)
+    task = read_task()
+    wechat = WeChat(task)
+    finished: queue.Queue[bytes | None] = queue.Queue(maxsize=2 * task.concurrency)
 
     def write() -> None:
-        with psycopg.connect(told.database) as connection, connection.cursor().copy(_COPY) as copy:
+        with psycopg.connect(task.database) as connection, connection.cursor().copy(_COPY) as copy:
             while (lines := finished.get()) is not None:
                 copy.write(lines)
 
     writers = [start(write) for _ in range(_WRITERS)]
-    fan_out(lambda openids: finished.put(wechat.lines(openids)), wechat.batches(), told.concurrency)
+    fan_out(lambda openids: finished.put(wechat.lines(openids)), wechat.batches(), task.concurrency)
     for _ in writers:
         finished.put(None)
     for writer in writers:

@@ -8,27 +8,27 @@ import queue
 
 import psycopg
 
-from benchmarks.contenders import given
+from benchmarks.contenders import read_task
 from benchmarks.contenders.calls import COLUMNS, Row, WeChat
-from benchmarks.contenders.crew import fan_out, start
+from benchmarks.contenders.threads import fan_out, start
 
 _COPY = f"COPY followers ({', '.join(COLUMNS)}) FROM STDIN"
 
 
 def main() -> None:
     """Copy all followers into the table."""
-    told = given()
-    wechat = WeChat(told)
-    finished: queue.Queue[list[Row] | None] = queue.Queue(maxsize=2 * told.concurrency)
+    task = read_task()
+    wechat = WeChat(task)
+    finished: queue.Queue[list[Row] | None] = queue.Queue(maxsize=2 * task.concurrency)
 
     def write() -> None:
-        with psycopg.connect(told.database) as connection, connection.cursor().copy(_COPY) as copy:
+        with psycopg.connect(task.database) as connection, connection.cursor().copy(_COPY) as copy:
             while (rows := finished.get()) is not None:
                 for row in rows:
                     copy.write_row(row)
 
     writer = start(write)
-    fan_out(lambda openids: finished.put(wechat.rows(openids)), wechat.batches(), told.concurrency)
+    fan_out(lambda openids: finished.put(wechat.rows(openids)), wechat.batches(), task.concurrency)
     finished.put(None)
     writer.join()
 

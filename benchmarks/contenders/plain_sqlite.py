@@ -7,9 +7,9 @@ that writes much; a transaction holds the answers that wait when it begins.
 import queue
 import sqlite3
 
-from benchmarks.contenders import given
+from benchmarks.contenders import read_task
 from benchmarks.contenders.calls import COLUMNS, Row, WeChat
-from benchmarks.contenders.crew import fan_out, start
+from benchmarks.contenders.threads import fan_out, start
 
 _UPSERT = f"""INSERT INTO followers ({", ".join(COLUMNS)})
     VALUES ({", ".join("?" * len(COLUMNS))})
@@ -20,15 +20,15 @@ _TIME = COLUMNS.index("subscribe_time")
 
 def main() -> None:
     """Copy all followers into the table."""
-    told = given()
-    wechat = WeChat(told)
-    finished: queue.Queue[list[Row] | None] = queue.Queue(maxsize=2 * told.concurrency)
+    task = read_task()
+    wechat = WeChat(task)
+    finished: queue.Queue[list[Row] | None] = queue.Queue(maxsize=2 * task.concurrency)
 
     def fetch(openids: list[str]) -> None:
         finished.put([storable(row) for row in wechat.rows(openids)])
 
     def write() -> None:
-        connection = sqlite3.connect(told.database.removeprefix("sqlite:///"))
+        connection = sqlite3.connect(task.database.removeprefix("sqlite:///"))
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         while (rows := finished.get()) is not None:
@@ -39,7 +39,7 @@ def main() -> None:
         connection.close()
 
     writer = start(write)
-    fan_out(fetch, wechat.batches(), told.concurrency)
+    fan_out(fetch, wechat.batches(), task.concurrency)
     finished.put(None)
     writer.join()
 

@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Text, create_engine, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from benchmarks.contenders import fetch_token, given
+from benchmarks.contenders import fetch_token, read_task
 
 
 class Base(DeclarativeBase):
@@ -50,9 +50,9 @@ class WeChat:
     """The account."""
 
     def __init__(self) -> None:
-        told = given()
-        self._base = f"{told.wechat}/cgi-bin"
-        self._token = {"access_token": fetch_token(told)}
+        task = read_task()
+        self._base = f"{task.wechat}/cgi-bin"
+        self._token = {"access_token": fetch_token(task)}
         self._session = requests.Session()
 
     def pages(self) -> Iterator[list[str]]:
@@ -78,7 +78,7 @@ class WeChat:
 def main() -> None:
     """Copy all followers into the table."""
     wechat = WeChat()
-    engine = create_engine(given().database.replace("postgresql:", "postgresql+psycopg:"))
+    engine = create_engine(read_task().database.replace("postgresql:", "postgresql+psycopg:"))
     with Session(engine) as session:
         for openids in wechat.pages():
             for openid in openids:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from wechatpy import WeChatClient
 
-from benchmarks.contenders import fetch_token, given
+from benchmarks.contenders import fetch_token, read_task
 
 followers = Table(
     "followers",
@@ -50,11 +50,11 @@ followers = Table(
 
 def main() -> None:
     """Copy all followers into the table."""
-    told = given()
+    task = read_task()
     # The address is a constant of the class, and the call for a token has one of its own.
-    WeChatClient.API_BASE_URL = f"{told.wechat}/cgi-bin/"
-    client = WeChatClient(told.appid, told.secret, access_token=fetch_token(told))
-    engine = create_engine(told.database.replace("postgresql:", "postgresql+psycopg:"))
+    WeChatClient.API_BASE_URL = f"{task.wechat}/cgi-bin/"
+    client = WeChatClient(task.appid, task.secret, access_token=fetch_token(task))
+    engine = create_engine(task.database.replace("postgresql:", "postgresql+psycopg:"))
     statement = insert(followers)
     statement = statement.on_conflict_do_update(
         index_elements=["account_id", "openid"],

@@ -11,7 +11,7 @@ from syncjob.errors import SettingsError
 
 if TYPE_CHECKING:
     from syncjob.database.store import Store
-    from syncjob.model import Account
+    from syncjob.model.accounts import Account
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from syncjob import __version__
-from syncjob.model import AccountStatus, Totals
+from syncjob.model.accounts import AccountStatus
+from syncjob.model.runs import Totals
 
 # A number, or None if it is unknown, by label values.
 Values = Mapping[tuple[str, ...], float | None]

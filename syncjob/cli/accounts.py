@@ -11,7 +11,8 @@ from syncjob.cli.options import Command, Group
 from syncjob.errors import SettingsError, SyncjobError
 
 if TYPE_CHECKING:
-    from syncjob.model import AccountStatus, Run
+    from syncjob.model.accounts import AccountStatus
+    from syncjob.model.runs import Run
 
 # All OpenIDs of one account begin with the same characters.
 PREFIX = 6

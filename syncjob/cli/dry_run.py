@@ -1,7 +1,7 @@
 """Formats what a run would do, for `sync --dry-run` and `plan`. Pure: values in, text out."""
 
 from syncjob.job.intentions import Intentions
-from syncjob.model import next_sweep_in_words
+from syncjob.model.spans import next_sweep_in_words
 
 
 def in_words(intended: Intentions, *, batch_size: int) -> str:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from syncjob.bootstrap import Job
     from syncjob.cli.report import Report
     from syncjob.config import SettingsReader
-    from syncjob.model import Command as JobCommand
-    from syncjob.model import Run
+    from syncjob.model.runs import Command as JobCommand
+    from syncjob.model.runs import Run
 
 _COUNT = click.IntRange(1, 1_000_000_000)
 
@@ -165,7 +165,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         require_prometheus_client("SYNCJOB_METRICS_FILE")
     from syncjob.bootstrap import open_job
     from syncjob.cli.report import by_api
-    from syncjob.heap import keep_imports
+    from syncjob.gc_tuning import freeze_imports
     from syncjob.job.job import Plan
     from syncjob.job.run import run_job
     from syncjob.job.sweep_rules import SweepRules
@@ -190,7 +190,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
         keep_runs=settings.keep_runs,
     )
     with open_job(settings) as job:
-        keep_imports()
+        freeze_imports()
 
         def keep(run: "Run") -> None:
             report.run, report.calls = run, by_api(job.client.traffic.spent)
@@ -208,7 +208,7 @@ def _run_reported(reader: "SettingsReader", options: RunOptions, report: "Report
 
 def _next_sweep(job: "Job", every: timedelta | None) -> str:
     from syncjob.job.timing import next_sweep_at
-    from syncjob.model import next_sweep_in_words
+    from syncjob.model.spans import next_sweep_in_words
 
     at = next_sweep_at(job.store, job.account, every)
     return next_sweep_in_words(at, job.store.get_now())

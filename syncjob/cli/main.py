@@ -24,7 +24,7 @@ from syncjob.cli.simulate import simulate
 from syncjob.cli.status import runs, status
 from syncjob.cli.unfollows import unfollows
 from syncjob.errors import ExitCode, SyncjobError
-from syncjob.heap import collect_less
+from syncjob.gc_tuning import reduce_gc
 from syncjob.interruption import interruption
 
 logger = logging.getLogger("syncjob")
@@ -71,7 +71,7 @@ for command in COMMANDS:
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    collect_less()
+    reduce_gc()
     interruption.listen(_last_words)
     try:
         code = _run(sys.argv[1:])

@@ -16,11 +16,11 @@ from syncjob.cli.account import open_account
 from syncjob.cli.options import Command, settings_of
 from syncjob.config.extras import require_prometheus_client
 from syncjob.errors import DatabaseError, SyncjobError, in_one_line
-from syncjob.files import replaced
+from syncjob.files import atomic_write
 
 if TYPE_CHECKING:
     from syncjob.database.store import Store
-    from syncjob.model import Account
+    from syncjob.model.accounts import Account
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def _write(path: Path, store: "Store", account: "Account", every: timedelta | No
     """Replace the file by the current metrics; log an error instead of raising it."""
     try:
         # The collector is another user.
-        with replaced(path, mode=0o644) as file:
+        with atomic_write(path, mode=0o644) as file:
             file.write(_text(store, account, every))
     except (OSError, SyncjobError) as error:
         reason = in_one_line(error)

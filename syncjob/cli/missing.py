@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from syncjob.cli.report import plain
-from syncjob.model import Account, Candidate, Unanswered
+from syncjob.model.accounts import Account
+from syncjob.model.unfollows import Candidate, Unanswered
 
 
 @dataclass(frozen=True, slots=True)

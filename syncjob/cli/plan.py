@@ -51,7 +51,7 @@ def plan(context: click.Context, backfill: bool, as_json: bool) -> None:
 
 def _in_words(found: "Forecast") -> str:
     from syncjob.cli.dry_run import in_words
-    from syncjob.model import next_sweep_in_words
+    from syncjob.model.spans import next_sweep_in_words
 
     total = "an unknown number" if found.total is None else f"{found.total:,}"
     listing, added = _calls_in_words(found.lists), f"about {found.new:,} to be added"

@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from syncjob.job.job import Progress as Watched
-from syncjob.model import Run
+from syncjob.model.runs import Run
 
 REFRESHES_A_SECOND = 4
 

@@ -4,15 +4,11 @@ from datetime import date, datetime
 from typing import Any
 
 from syncjob.cli.report import plain, run_as_json
-from syncjob.model import (
-    AccountStatus,
-    FollowerCount,
-    QuotaUse,
-    Run,
-    Sweep,
-    next_sweep_in_words,
-    span_in_words,
-)
+from syncjob.model.accounts import AccountStatus, FollowerCount
+from syncjob.model.quota import QuotaUse
+from syncjob.model.runs import Run
+from syncjob.model.spans import next_sweep_in_words, span_in_words
+from syncjob.model.sweeps import Sweep
 
 
 def status_in_words(

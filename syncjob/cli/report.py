@@ -19,8 +19,9 @@ from syncjob.errors import (
     exit_code_of,
     in_one_line,
 )
-from syncjob.files import Draft
-from syncjob.model import Run, Spent
+from syncjob.files import AtomicFile
+from syncjob.model.quota import Spent
+from syncjob.model.runs import Run
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def reporting(path: Path | None, report: Report) -> Iterator[None]:
         yield
         return
     try:
-        draft = Draft(path, mode=0o644)
+        draft = AtomicFile(path, mode=0o644)
     except OSError as error:
         raise SettingsError(f"--report {str(path)!r} cannot be written: {error.strerror}") from None
     failure: BaseException | None = None
@@ -132,10 +133,10 @@ def reporting(path: Path | None, report: Report) -> Iterator[None]:
         _write(report.as_json(failure), draft, path)
 
 
-def _write(told: dict[str, Any], draft: Draft, path: Path) -> None:
+def _write(told: dict[str, Any], draft: AtomicFile, path: Path) -> None:
     """Write the report; log an error instead of raising it."""
     try:
-        with draft.replacing() as file:
+        with draft.writing() as file:
             json.dump(told, file, ensure_ascii=False)
             file.write("\n")
     except OSError as error:

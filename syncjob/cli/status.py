@@ -8,7 +8,9 @@ import click
 from syncjob.cli.account import open_account
 from syncjob.cli.options import Command, read_max_age, settings_of
 from syncjob.errors import ExitCode
-from syncjob.model import CHINA, FollowerCount, RunStatus
+from syncjob.model.accounts import FollowerCount
+from syncjob.model.quota import CHINA
+from syncjob.model.runs import RunStatus
 
 
 @click.command(

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from syncjob.config.quoting import oddity_of
 from syncjob.config.secrets import Secret
 from syncjob.errors import SettingsError
-from syncjob.model import Allowance
+from syncjob.model.sweeps import Allowance
 
 WECHAT = "https://api.weixin.qq.com"
 # Of the examples in deploy/ and the documentation; no account has it.

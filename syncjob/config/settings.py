@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from syncjob.config import parsers
 from syncjob.config.secrets import Secret, any_text, cannot_tell, has_key, has_password
 from syncjob.config.table import SECTIONS, Setting, rows_of, setting
-from syncjob.model import Allowance
+from syncjob.model.sweeps import Allowance
 
 TokenSourceName = Literal["stable", "classic", "url", "command", "fixed"]
 WebhookFormat = Literal["auto", "json", "wecom", "dingtalk", "feishu", "slack"]
@@ -245,9 +245,10 @@ class Settings:
         "400d",
         section="retention",
         help_en="records of runs and sweeps that ended longer ago are deleted at the end of a "
-        "run (`runs`, `sweeps`, `api_calls`, `api_errors`). Followers and the counters "
-        "of the metrics stay; `off` keeps all",
-        help_zh="结束得更早的运行和清点的记录（`runs`、`sweeps`、`api_calls`、`api_errors`）在运行结束"
+        "run (`runs`, `sweeps`, `run_counts`, `api_calls`, `api_errors`). Followers and the "
+        "counters of the metrics stay; `off` keeps all",
+        help_zh="结束得更早的运行和清点的记录（`runs`、`run_counts`、`sweeps`、`api_calls`、`api_errors`）"
+        "在运行结束"
         "时删除；粉丝和指标的累计值不受影响；`off` 全部保留",
     )
     timeout: float = setting(

@@ -9,7 +9,7 @@ from syncjob.database import runs, sweeps
 from syncjob.database.conditions import is_unenriched
 from syncjob.database.tables import accounts, followers
 from syncjob.database.transactions import Database, Transaction, reads, writes
-from syncjob.model import Account
+from syncjob.model.accounts import Account
 
 COLUMNS = [accounts.c[name] for name in Account.__slots__]
 

@@ -10,7 +10,9 @@ from syncjob.database.clock import DatabaseClock
 from syncjob.database.conditions import last_sealed_at
 from syncjob.database.tables import followers, runs, sweeps, unfollow_candidates
 from syncjob.database.transactions import Transaction
-from syncjob.model import Answers, HeldPages, UnionidConflict, UnsubscribeReason
+from syncjob.model.answers import Answers, UnionidConflict
+from syncjob.model.sweeps import HeldPages
+from syncjob.model.unfollows import UnsubscribeReason
 
 
 class Saved(NamedTuple):

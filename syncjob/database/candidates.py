@@ -25,7 +25,8 @@ from syncjob.database.conditions import is_listed_by, last_sealed_at
 from syncjob.database.tables import accounts, followers, quarantine, sweeps
 from syncjob.database.tables import unfollow_candidates as candidates
 from syncjob.database.transactions import Transaction
-from syncjob.model import Allowance, Sweep, SweepSealed
+from syncjob.model.sweeps import Allowance, Sweep
+from syncjob.model.unfollows import SweepSealed
 
 # A follow period ends after so many sealed sweeps that missed them, from the first of which to the
 # last it is so long, when WeChat has refused after each of them.

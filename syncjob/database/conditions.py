@@ -15,7 +15,7 @@ from syncjob.database.tables import (
     unfollow_candidates,
 )
 from syncjob.database.transactions import Transaction
-from syncjob.model import Sweep
+from syncjob.model.sweeps import Sweep
 
 
 def is_added_by(sweep: Sweep) -> ColumnElement[bool]:

@@ -18,7 +18,10 @@ from syncjob.database.conditions import (
 )
 from syncjob.database.tables import followers
 from syncjob.database.transactions import Database, Transaction, reads
-from syncjob.model import Answers, AnswersSaved, HeldPages, Traffic, common_prefix
+from syncjob.model.answers import Answers, AnswersSaved
+from syncjob.model.openids import common_prefix
+from syncjob.model.runs import Traffic
+from syncjob.model.sweeps import HeldPages
 
 CONTROLS = 4  # OpenIDs, from each end of their order
 NOT_HELD = HeldPages()
@@ -225,7 +228,7 @@ def _save_answers(
         enriched=enriched,
         unfollowed=saved.unfollowed,
         skipped=len(answered.refused) + len(answered.missing),
-        **({} if counted_as is None else {counted_as: enriched}),
+        step_counts=None if counted_as is None else {counted_as: enriched},
     )
     return AnswersSaved(saved.conflicts, list(known))
 

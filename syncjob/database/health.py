@@ -2,7 +2,7 @@
 
 from syncjob.database.dialects import dialect_of
 from syncjob.database.engine import open_engine
-from syncjob.model import Health
+from syncjob.model.health import Health
 
 
 def get_health(database_url: str, *, name: str) -> Health:

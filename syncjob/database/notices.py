@@ -8,7 +8,7 @@ from syncjob.database import runs
 from syncjob.database.tables import IS_NOT_IDLE, notices
 from syncjob.database.tables import runs as runs_table
 from syncjob.database.transactions import Database, Transaction, reads, writes
-from syncjob.model import Standing
+from syncjob.model.accounts import Standing
 
 
 @dataclass

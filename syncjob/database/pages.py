@@ -23,7 +23,7 @@ from syncjob.database.clock import DatabaseClock
 from syncjob.database.conditions import is_added_by, is_due, is_listed_by, last_sealed_at
 from syncjob.database.tables import followers, sweep_openids
 from syncjob.database.transactions import Transaction, require_stored
-from syncjob.model import HeldPages, Sweep
+from syncjob.model.sweeps import HeldPages, Sweep
 
 FAR = 1 << 30  # behind every page
 # OpenIDs that one SELECT looks up while answers fill the memory: libpq never gives back the memory

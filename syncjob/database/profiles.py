@@ -34,7 +34,9 @@ from syncjob.database.tables import (
 )
 from syncjob.database.tables import quarantine as quarantined
 from syncjob.database.transactions import NotNew, Transaction, require_stored
-from syncjob.model import HeldPages, UnionidConflict, UserInfo
+from syncjob.model.answers import UnionidConflict
+from syncjob.model.sweeps import HeldPages
+from syncjob.model.user_info import UserInfo
 
 # What WeChat stopped sending, or sends blank at times, must not wipe out what is stored.
 NEVER_ERASED = (

@@ -7,7 +7,7 @@ from sqlalchemy import case, delete, update
 
 from syncjob.database.tables import quarantine
 from syncjob.database.transactions import Transaction
-from syncjob.model import Refusal
+from syncjob.model.answers import Refusal
 
 
 def put(tx: Transaction, account_id: int, refusal: Refusal) -> None:

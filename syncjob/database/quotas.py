@@ -20,7 +20,8 @@ from sqlalchemy import (
 from syncjob.database.dialects.base import Dialect
 from syncjob.database.tables import api_calls, api_errors, quotas, runs, sweeps
 from syncjob.database.transactions import Database, Transaction, reads, writes
-from syncjob.model import QuotaState, QuotaUse, ToldQuota, Traffic, quota_day
+from syncjob.model.quota import QuotaInfo, QuotaState, QuotaUse, quota_day
+from syncjob.model.runs import Traffic
 
 FEW = 100  # run ids that an IN lists one by one
 
@@ -50,7 +51,7 @@ class Quotas:
         return QuotaState(int(calls), exhausted, total)
 
     @writes
-    def save(self, tx: Transaction, account_id: int, cgi_path: str, reported: ToldQuota) -> None:
+    def save(self, tx: Transaction, account_id: int, cgi_path: str, reported: QuotaInfo) -> None:
         """Store what WeChat says of an endpoint's day; with calls left it is not exhausted."""
         values = {
             "daily_limit": reported.daily_limit,
@@ -147,7 +148,7 @@ def find_uses(tx: Transaction, account_id: int) -> list[QuotaUse]:
                 calls=calls.get(cgi_path, 0),
                 since=since.get(cgi_path, 0),
                 daily_limit=row.daily_limit if row else None,
-                told=row.used if row else None,
+                reported=row.used if row else None,
                 told_at=row.told_at if row else None,
                 exhausted_at=row.exhausted_at if row else None,
                 today=today,

@@ -21,7 +21,9 @@ from syncjob.database.tables import (
 from syncjob.database.tables import runs as runs_table
 from syncjob.database.totals import COUNTS
 from syncjob.database.transactions import Database, Transaction, reads
-from syncjob.model import Account, AccountStatus, Failed, FollowerCount, Totals
+from syncjob.model.accounts import Account, AccountStatus, FollowerCount
+from syncjob.model.quota import Failed
+from syncjob.model.runs import Totals
 
 FOLLOWED_AT = text(
     """

@@ -20,7 +20,7 @@ from syncjob.database.tables import (
     unfollow_candidates,
 )
 from syncjob.database.transactions import Database, Transaction, writes
-from syncjob.model import CHINA, quota_day
+from syncjob.model.quota import CHINA, quota_day
 
 # How many of the oldest rows of a table one transaction looks at.
 STEP = 200

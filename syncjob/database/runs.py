@@ -1,6 +1,6 @@
 """Runs: their start, heartbeat, counts and end."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -16,7 +16,7 @@ from syncjob.database.dialects.base import Dialect
 from syncjob.database.tables import IS_ANSWERED, IS_NOT_IDLE, run_counts, runs
 from syncjob.database.transactions import Database, Transaction, reads, writes
 from syncjob.errors import RunInProgress, RunLost
-from syncjob.model import Command, Run, RunStatus, Traffic
+from syncjob.model.runs import Command, Run, RunStatus, Traffic
 
 COLUMNS = [runs.c[name] for name in Run.__slots__]
 
@@ -170,15 +170,21 @@ class Runs:
         return causes.pop() if len(ended) == in_a_row and len(causes) == 1 else None
 
 
-def advance(tx: Transaction, run_id: int, traffic: Traffic | None = None, **added: int) -> None:
+def advance(
+    tx: Transaction,
+    run_id: int,
+    traffic: Traffic | None = None,
+    *,
+    step_counts: Mapping[str, int] | None = None,
+    **added: int,
+) -> None:
     """Add to the run's counts and renew its heartbeat; raise RunLost if it is not running any more.
 
-    A count that is no column of `runs` is added to `run_counts`. The last statement of every
-    transaction of a run: when it raises, the transaction is undone, so that a run that was declared
-    abandoned writes nothing more.
+    `step_counts` are added to `run_counts`. Call it last in every transaction of a run: when it
+    raises, the transaction is undone, so that a run that was declared abandoned writes no more.
     """
-    of_steps = {name: added.pop(name) for name in [*added] if name not in runs.c}
-    rows = [{"run_id": run_id, "name": name, "count": n} for name, n in of_steps.items() if n]
+    counted = (step_counts or {}).items()
+    rows = [{"run_id": run_id, "name": name, "count": n} for name, n in counted if n]
     if rows:
         tx.connection.execute(_count_statement(tx.dialect), rows)
     values: dict[str, Any] = {"run": run_id, **{f"more_{name}": n for name, n in added.items()}}

@@ -11,7 +11,7 @@ from msgspec.structs import astuple
 from sqlalchemy import Column, ColumnElement, MetaData, Select, Table
 
 from syncjob.database.tables import followers
-from syncjob.model import UserInfo
+from syncjob.model.user_info import UserInfo
 
 FIELDS = UserInfo.__struct_fields__
 PROFILE_FIELDS = tuple(name for name in FIELDS if name not in ("openid", "subscribe"))

@@ -56,7 +56,7 @@ class Store:
 
     @property
     def writers(self) -> int:
-        """How many threads write faster than one: while one of them waits, another works."""
+        """How many threads should write side by side: SQLite has one writer at a time."""
         return self._database.dialect.writers
 
     def get_now(self) -> datetime:

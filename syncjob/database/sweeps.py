@@ -10,7 +10,10 @@ from syncjob.database import candidates, pages, runs
 from syncjob.database.tables import sweep_openids, sweeps
 from syncjob.database.transactions import Database, Transaction, reads, writes
 from syncjob.errors import RunLost
-from syncjob.model import Allowance, FollowerPage, PageSaved, Sweep, SweepSealed, Traffic
+from syncjob.model.replies import FollowerPage
+from syncjob.model.runs import Traffic
+from syncjob.model.sweeps import Allowance, PageSaved, Sweep
+from syncjob.model.unfollows import SweepSealed
 
 COLUMNS = [
     func.coalesce(sweeps.c.next_openid, "") if name == "next_openid" else sweeps.c[name]

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, literal, or_, select, true, update
 from syncjob.database.clock import DatabaseClock
 from syncjob.database.tables import access_tokens
 from syncjob.database.transactions import Database, Transaction, reads, writes
-from syncjob.model import AccessToken, TokenClaim
+from syncjob.model.replies import AccessToken, TokenClaim
 
 # How long others wait for the process that fetches; with all its retries, a call may take longer.
 CLAIM = timedelta(seconds=60)

@@ -11,7 +11,7 @@ from sqlalchemy import Table, func, literal, select
 from syncjob.database.dialects.base import Dialect
 from syncjob.database.tables import api_calls, api_errors, call_totals, run_totals
 from syncjob.database.transactions import Transaction
-from syncjob.model import Run
+from syncjob.model.runs import Run
 
 COUNTS = (
     "pages",

@@ -10,7 +10,10 @@ from syncjob.database import candidates, quarantine, runs
 from syncjob.database.tables import accounts, followers, unfollow_candidates
 from syncjob.database.tables import quarantine as quarantine_table
 from syncjob.database.transactions import Database, Transaction, reads, writes
-from syncjob.model import Answers, Candidate, HeldPages, ProofsSaved, Traffic, Unanswered
+from syncjob.model.answers import Answers
+from syncjob.model.runs import Traffic
+from syncjob.model.sweeps import HeldPages
+from syncjob.model.unfollows import Candidate, ProofsSaved, Unanswered
 
 
 @dataclass
@@ -49,8 +52,10 @@ class Unfollows:
             traffic,
             unfollowed=saved.unfollowed + refused,
             lagging=saved.profiles,
-            candidates_asked=len(answers) - len(saved.conflicts),
-            candidates_undecided=len(failed) + len(answers.missing) - refused,
+            step_counts={
+                "candidates_asked": len(answers) - len(saved.conflicts),
+                "candidates_undecided": len(failed) + len(answers.missing) - refused,
+            },
         )
         return ProofsSaved(saved.conflicts, refused)
 

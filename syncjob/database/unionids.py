@@ -10,7 +10,8 @@ from syncjob.database.column_types import ID
 from syncjob.database.staging import staged_profiles
 from syncjob.database.tables import accounts, followers
 from syncjob.database.transactions import Database, Transaction, reads, writes
-from syncjob.model import UnionidConflict, UserInfo
+from syncjob.model.answers import UnionidConflict
+from syncjob.model.user_info import UserInfo
 
 # An account that was bound to an Open Platform has profiles from before without a unionid. So many
 # rows show it; and from so many on, and such a share of them, it is not single ones, which batchget

@@ -7,7 +7,8 @@ from syncjob.database.health import get_health
 from syncjob.database.schema import CURRENT_REVISION
 from syncjob.doctor.findings import Finding, fault, from_error, ok, warning
 from syncjob.errors import DatabaseError, SettingsError
-from syncjob.model import Health, span_in_words
+from syncjob.model.health import Health
+from syncjob.model.spans import span_in_words
 
 # The oldest versions with ON CONFLICT over partial indexes, IDENTITY, RETURNING and FILTER.
 OLDEST = {"postgresql": (12, 0), "sqlite": (3, 35, 0)}

@@ -23,7 +23,10 @@ from syncjob.errors import SettingsError, SyncjobError
 from syncjob.job.identity import OwnList
 from syncjob.job.process import is_dead
 from syncjob.job.timing import next_sweep_at
-from syncjob.model import Account, FollowerPage, Health, Run
+from syncjob.model.accounts import Account
+from syncjob.model.health import Health
+from syncjob.model.replies import FollowerPage
+from syncjob.model.runs import Run
 
 RUNS = 20  # the newest, searched for an error with a rid
 

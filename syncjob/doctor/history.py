@@ -5,7 +5,10 @@ from datetime import datetime, timedelta
 
 from syncjob.doctor.findings import Finding, fault, note, ok, warning
 from syncjob.errors import ExitCode
-from syncjob.model import AccountStatus, Run, Sweep, next_sweep_in_words, span_in_words
+from syncjob.model.accounts import AccountStatus
+from syncjob.model.runs import Run
+from syncjob.model.spans import next_sweep_in_words, span_in_words
+from syncjob.model.sweeps import Sweep
 
 DISTRUSTED = 3  # sweeps in a row that were discarded
 MANY = 0.01  # of the followers, in quarantine

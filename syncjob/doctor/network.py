@@ -12,7 +12,7 @@ from syncjob.config import Settings
 from syncjob.doctor.findings import Finding, fault, from_error, note, ok, unchecked, warning
 from syncjob.errors import SettingsError
 from syncjob.limits import Overdue, within
-from syncjob.model import span_in_words
+from syncjob.model.spans import span_in_words
 from syncjob.wechat.decoding import decode
 from syncjob.wechat.http import Answer, HttpClient, RequestFailed, parse_http_date
 

@@ -17,7 +17,10 @@ from syncjob.errors import (
     TokenRejected,
     WeChatError,
 )
-from syncjob.model import FollowerPage, Run, ToldQuota, common_prefix, reserved_of
+from syncjob.model.openids import common_prefix
+from syncjob.model.quota import QuotaInfo, reserved_of
+from syncjob.model.replies import FollowerPage
+from syncjob.model.runs import Run
 from syncjob.wechat.client import QUOTA_GET, RID_GET, USER_GET, USER_INFO, USER_INFO_BATCHGET
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.token_sources import TokenSource
@@ -170,7 +173,7 @@ class _Account:
                 continue
             yield self._of_quota(endpoint.path, told_quota, reserve)
 
-    def _of_quota(self, path: str, quota: ToldQuota, reserve: float | None) -> Finding:
+    def _of_quota(self, path: str, quota: QuotaInfo, reserve: float | None) -> Finding:
         what = f"{path}: {quota.remain:,} of {quota.daily_limit:,} calls are left today"
         if quota.remain == 0:
             return warning("quota", what, "nothing: it is whole again after midnight in Beijing")

@@ -17,14 +17,15 @@ from syncjob.errors import (
 )
 from syncjob.job.evidence import Evidence
 from syncjob.job.moves import Moves
-from syncjob.model import Answers, Pseudonyms, Refusal, UnionidConflict, UserInfo
+from syncjob.model.answers import Answers, Refusal, UnionidConflict
+from syncjob.model.pseudonyms import Pseudonyms
+from syncjob.model.user_info import UserInfo
 from syncjob.wechat.client import USER_INFO, USER_INFO_BATCHGET, WeChatClient
 from syncjob.wechat.gate import Gate, is_of_one_api
 
 logger = logging.getLogger(__name__)
 
-# Attempts of a call that looks for the OpenID that fails a batch, since the batch had all attempts.
-# An OpenID that is found alone gets one more before it is blamed.
+# Requests of a call that looks for the OpenID that fails a batch: for a part, and for one OpenID.
 PART, ONE = 2, 3
 
 
@@ -110,7 +111,7 @@ class Asker:
         """Say which unionids disagree, each as its pseudonym."""
         name = self.pseudonyms.name
         values = (
-            f"batchget says {name(conflict.told)}",
+            f"batchget says {name(conflict.answered)}",
             f"user/info {name(confirmed) if confirmed else 'none'}",
             f"stored is {name(conflict.stored) if conflict.stored else 'none'}",
         )
@@ -137,8 +138,8 @@ def settle(
 ) -> Answers:
     """Ask user/info about each unionid in conflict; return only what it confirms.
 
-    A conflict of an OpenID that is not in `asked` is about the other owner of a unionid: the answer
-    of user/info about it is right, whatever is stored. Where `asker.moves` are believed, the first
+    An OpenID that is not in `asked` is the other owner of a unionid: what user/info says about it
+    is stored, whatever is there. Where `asker.moves` are believed, the first
     conflict vouches for the others: it is the last entry of its batch, which a shift of unionids
     would have reached.
     """
@@ -157,7 +158,7 @@ def settle(
             answers.missing.append(openid)
         elif not info.subscribe:
             answers.gone.append(openid)
-        elif openid in asked and info.unionid != conflict.told:
+        elif openid in asked and info.unionid != conflict.answered:
             asker.moves.note_contradiction()
             is_vouched_for = False
             refusal = Refusal(openid, None, asker.disagreement(conflict, info.unionid))

@@ -13,7 +13,7 @@ def start_backfill(job: Job) -> None:
     A backfill that has not come to its end goes on, unless the plan restarts it.
     """
     if job.plan.command == "backfill" and (job.plan.restart or not job.account.backfilling):
-        job.account = job.store.accounts.start_backfill(job.run.id, job.account)
+        job.account = job.in_store(job.store.accounts.start_backfill, job.run.id, job.account)
         logger.info("Started a backfill: every follower is due again.")
 
 
@@ -22,5 +22,5 @@ def finish_backfill(job: Job) -> None:
     if job.bounds.reached:
         logger.info("Did as much as was asked for; the next run goes on.")
     elif job.account.backfilling:
-        job.store.accounts.finish_backfill(job.run.id, job.account.id)
+        job.in_store(job.store.accounts.finish_backfill, job.run.id, job.account.id)
         job.read_account()

@@ -8,7 +8,8 @@ from datetime import timedelta
 from syncjob.job.ask import ask
 from syncjob.job.job import Job, Tally
 from syncjob.job.loop import CHUNK, AskLoop, Question
-from syncjob.model import Answers, AnswersSaved, HeldPages
+from syncjob.model.answers import Answers, AnswersSaved
+from syncjob.model.sweeps import HeldPages
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Enrichment:
 
 
 def enrich(job: Job) -> None:
-    """Step: ask about every follower who is unenriched, but for those this run got no answer about.
+    """Step: ask about every unenriched follower, except those this run got no answer about.
 
     Nothing is left to do where the sweep of this run has asked about everybody who is due.
     """
@@ -73,14 +74,15 @@ def enrich(job: Job) -> None:
         logger.info("WeChat leaves out too many; the next run asks again.")
         return
     if job.progress.counts:
-        job.progress.expect(job.store.followers.count_unenriched(job.account.id))
+        job.progress.expect(job.in_store(job.store.followers.count_unenriched, job.account.id))
     with AskLoop(job, Enrichment(job)) as loop:
         loop.run(_unenriched(job))
 
 
 def _unenriched(job: Job) -> Iterator[tuple[Sequence[str], Question]]:
     after = ""
-    while chunk := job.store.followers.get_unenriched(job.account.id, after=after, limit=CHUNK):
+    get = job.store.followers.get_unenriched
+    while chunk := job.in_store(get, job.account.id, after=after, limit=CHUNK):
         after = chunk[-1]
         yield job.bounds.take([openid for openid in chunk if openid not in job.missing]), ask
         if job.bounds.reached:
@@ -97,7 +99,8 @@ def refresh(job: Job) -> None:
 def _stale(job: Job, refresh_after: timedelta) -> Iterator[tuple[Sequence[str], Question]]:
     last, left = None, job.plan.refresh_limit
     while left > 0:
-        stale = job.store.followers.get_stale(
+        stale = job.in_store(
+            job.store.followers.get_stale,
             job.account.id,
             refresh_after=refresh_after,
             behind=last,

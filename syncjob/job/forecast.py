@@ -8,7 +8,7 @@ from syncjob.database.store import Store
 from syncjob.job.identity import OwnList
 from syncjob.job.intentions import Intentions, intend
 from syncjob.job.moves import ENOUGH
-from syncjob.model import Account
+from syncjob.model.accounts import Account
 from syncjob.wechat.client import USER_GET, USER_INFO, USER_INFO_BATCHGET, WeChatClient
 from syncjob.wechat.quotas import Quotas
 

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from syncjob.job.enrich import NOT_HELD
-from syncjob.model import Answers, AnswersSaved, FollowerPage, HeldPages
+from syncjob.model.answers import Answers, AnswersSaved
+from syncjob.model.replies import FollowerPage
+from syncjob.model.sweeps import HeldPages
 
 
 @dataclass(slots=True)
@@ -29,7 +31,7 @@ class Page:
 
     @property
     def leads_on(self) -> bool:
-        """Whether there may be a page after it; one that brings nobody may be the first again."""
+        """Whether there may be a page after it; with nobody new, it may be page one again."""
         answer = self.answer
         if not answer.openids or answer.next_openid in ("", self.cursor):
             return False

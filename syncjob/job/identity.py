@@ -9,7 +9,9 @@ from typing import Literal
 
 from syncjob.database.store import Store
 from syncjob.errors import ForeignList
-from syncjob.model import Account, FollowerPage, common_prefix
+from syncjob.model.accounts import Account
+from syncjob.model.openids import common_prefix
+from syncjob.model.replies import FollowerPage
 
 # A page that should hold so many stored followers, and holds none, is of another account, whatever
 # its OpenIDs begin with. A smaller account may have lost all followers and won others meanwhile.

@@ -7,7 +7,10 @@ from typing import Literal
 from syncjob.database.store import Store
 from syncjob.job.process import is_dead
 from syncjob.job.timing import is_too_old, next_sweep_at, wants_sweep
-from syncjob.model import AccountStatus, QuotaUse, Run, Sweep
+from syncjob.model.accounts import AccountStatus
+from syncjob.model.quota import QuotaUse
+from syncjob.model.runs import Run
+from syncjob.model.sweeps import Sweep
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,23 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from syncjob.database.store import Store
 from syncjob.job.ask import Asker
 from syncjob.job.moves import ENOUGH
 from syncjob.job.sweep_rules import DEFAULT_RULES, SweepRules
 from syncjob.job.workers import Workers
-from syncjob.model import Account, Command, Run
+from syncjob.model.accounts import Account
+from syncjob.model.runs import Command, Run
 from syncjob.wechat.client import WeChatClient
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +149,7 @@ class Job:
     def read_account(self) -> None:
         """Read the account again."""
         self.account = self.store.accounts.save(self.account.appid)
+
+    def in_store(self, transaction: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Return the result of a transaction that may take long, keeping the heartbeat."""
+        return self.workers.call("store", partial(transaction, *args, **options))

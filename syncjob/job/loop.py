@@ -4,9 +4,9 @@
                                 ^                        │
                                 └── unionids in conflict ┘
 
-One thread hands out and takes results, one at a time, so nothing here is locked. There is room for
-so many OpenIDs on the way and no more: memory stays flat whatever the account. What was asked and
-not stored when a run dies is asked again by the next one.
+One thread hands out and takes results, one at a time, so nothing here is locked. The constants
+below limit how many OpenIDs wait, are asked about, or are answered and not stored; so memory stays
+flat whatever the account. What was asked and not stored when a run dies is asked again by the next.
 """
 
 import time
@@ -21,7 +21,7 @@ from syncjob.errors import SyncjobError, WeChatError
 from syncjob.interruption import interruption
 from syncjob.job.ask import Asker, ask, settle
 from syncjob.job.job import Job
-from syncjob.model import Answers, UnionidConflict
+from syncjob.model.answers import Answers, UnionidConflict
 
 # Groups of a hundred cost the database twice as much an answer as groups of two thousand.
 GROUP = 2_000
@@ -32,8 +32,8 @@ MOST_UNSTORED = 2 * GROUP + GROUP // 2
 PREFETCH = 10_000
 # OpenIDs that are read from the database at once.
 CHUNK = 10_000
-# Unionids that one job asks about, at least: should batches come to be believed meanwhile, each
-# such part costs a call.
+# The smallest part of conflicts that is given to a worker: each part costs at least one call, also
+# where batches come to be trusted meanwhile.
 FEWEST = 10
 # How long the loop, when it ends early, waits for calls that are out, and for the storing of what
 # was answered.
@@ -80,7 +80,7 @@ class AskLoop(Generic[S]):
         self._storing = storing
         self._batch_size = job.plan.batch_size
         calls = job.workers.calls
-        # Each thread finds its next batch without waiting for this one.
+        # Twice the threads, so that the next batch of each is queued already.
         self._most_out = 2 * calls if calls > 1 else 1
         self._most_unstored = MOST_UNSTORED + calls * self._batch_size
         self._batches: deque[tuple[Sequence[str], Question]] = deque()
@@ -230,8 +230,8 @@ class AskLoop(Generic[S]):
             raise error
         self._unstored -= len(answers)
         own = set(answers.openids)
-        # The other owner of a unionid is not asked about while an answer about them is underway: if
-        # they still are in conflict, that answer is too.
+        # The other owner of a unionid is not asked about while an answer about them is underway:
+        # their own answer will meet the conflict, and is settled then.
         conflicts = [
             c for c in saved.conflicts if c.openid in own or c.openid not in self._underway
         ]

@@ -2,8 +2,8 @@
 
 In an account's first sweep nearly everybody is new. There a page is held until the answers about
 its people are stored, so that each of them is written once, profile and all, and not first as a
-bare row. Whom WeChat has not answered about by then is added by the page; and a page is never
-behind the cursor before all of its people are stored.
+bare row. OpenIDs without an answer by then are added by the page itself. The cursor passes a page
+only when all of its people are stored.
 """
 
 import logging
@@ -22,20 +22,16 @@ from syncjob.job.identity import OwnList
 from syncjob.job.job import Job
 from syncjob.job.loop import AskLoop
 from syncjob.job.sweep_rules import Repetition, find_disagreement, find_fault, is_end
-from syncjob.model import (
-    Answers,
-    AnswersSaved,
-    FollowerPage,
-    PageSaved,
-    Sweep,
-    SweepSealed,
-)
+from syncjob.model.answers import Answers, AnswersSaved
+from syncjob.model.replies import FollowerPage
+from syncjob.model.sweeps import PageSaved, Sweep
+from syncjob.model.unfollows import SweepSealed
 
 logger = logging.getLogger(__name__)
 
-# Pages that are fetched, or being fetched, and not stored. A call of the list is scarce (500 a
-# day): so many are repeated when a run is killed. With one call at a time, one.
-MOST_UNSTORED = 2
+# Pages that are fetched, or being fetched, and not stored: a kill repeats up to so many calls of
+# the list, which are scarce (500 a day). With one call at a time, one page.
+MOST_UNSTORED_PAGES = 2
 
 
 class CursorRefused(Exception):
@@ -80,7 +76,8 @@ class Pages:
         self._cursor, self._number, self._listed = sweep.next_openid, sweep.pages, sweep.openids
         self._leads_on = True  # whether to fetch it before the pages that have come are stored
         self._fetching = self._saving = False
-        self._most_unstored = min(MOST_UNSTORED, job.workers.calls)
+        self._over = False  # the last page is stored; the sweep is being sealed or discarded
+        self._most_unstored = min(MOST_UNSTORED_PAGES, job.workers.calls)
         self._list_error: Exception | None = None
         self._end: SweepEnd | None = None
 
@@ -121,7 +118,9 @@ class Pages:
 
     @property
     def _may_fetch(self) -> bool:
-        if self._fetching or self._list_error is not None or not self._loop.has_room:
+        if self._fetching or self._over or self._list_error is not None:
+            return False
+        if not self._loop.has_room:
             return False
         return len(self._pages) < self._most_unstored if self._leads_on else not self._pages
 
@@ -267,11 +266,17 @@ class Pages:
             self._discard(fault + hint)
             return
         job, sweep = self._job, self._sweep
-        sealed: SweepSealed = job.store.sweeps.seal(job.run.id, sweep, job.plan.rules.max_unfollow)
+        seal = partial(job.store.sweeps.seal, job.run.id, sweep, job.plan.rules.max_unfollow)
+        self._over = True
+        job.workers.start("store", seal, self._on_sealed)
+
+    def _on_sealed(self, sealed: SweepSealed, error: BaseException | None) -> None:
+        if error is not None:
+            raise error
         logger.info(
             "Sealed the sweep. sweep=%d pages=%d not_listed=%d parked=%s",
-            sweep.id,
-            sweep.pages,
+            self._sweep.id,
+            self._sweep.pages,
             sealed.candidates,
             sealed.parked,
         )
@@ -279,5 +284,11 @@ class Pages:
 
     def _discard(self, fault: str) -> None:
         logger.info("Discarded the sweep. sweep=%d reason=%s", self._sweep.id, fault)
-        self._job.store.sweeps.discard(self._job.run.id, self._sweep.id, fault)
+        discard = partial(self._job.store.sweeps.discard, self._job.run.id, self._sweep.id, fault)
+        self._over = True
+        self._job.workers.start("store", discard, partial(self._on_discarded, fault))
+
+    def _on_discarded(self, fault: str, _result: None, error: BaseException | None) -> None:
+        if error is not None:
+            raise error
         self._end = SweepEnd(fault=fault)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from syncjob.job.ask import ask, ask_each
 from syncjob.job.job import Job
 from syncjob.job.loop import CHUNK, AskLoop, Question
-from syncjob.model import Answers, ProofsSaved
+from syncjob.model.answers import Answers
+from syncjob.model.unfollows import ProofsSaved
 from syncjob.wechat.errcodes import refuses_to_speak
 
 logger = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ def prove_unfollows(job: Job) -> None:
 
     `subscribe: 0`: gone. `subscribe: 1`: the list lags behind. Anything else: not decided, and
     asked again, by user/info alone, if the next sweep does not list them either; after a pause
-    if WeChat refuses. Where it refuses for long enough (`database/absence.py`), they are gone.
+    if WeChat refuses. Where it refuses for long enough (`database/unfollows.py`), they are gone.
     Nobody is asked about while the candidates are parked.
     """
     if job.account.parked_at is None:
@@ -67,7 +68,9 @@ class _Proofs:
 def _candidates(job: Job) -> Iterator[tuple[Sequence[str], Question]]:
     after = ""
     while not job.bounds.reached:
-        chunk = job.store.unfollows.get_candidates(job.account.id, after=after, limit=CHUNK)
+        chunk = job.in_store(
+            job.store.unfollows.get_candidates, job.account.id, after=after, limit=CHUNK
+        )
         if not chunk:
             return
         after = chunk[-1].openid

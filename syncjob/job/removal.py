@@ -10,7 +10,8 @@ from syncjob.database.store import Store
 from syncjob.errors import RunLost, SettingsError, Stopped, SyncjobError, exit_code_of
 from syncjob.job.process import is_dead, this_process
 from syncjob.job.run import ABANDON_AFTER
-from syncjob.model import Account, Traffic
+from syncjob.model.accounts import Account
+from syncjob.model.runs import Traffic
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,9 @@ from syncjob.job.pruning import prune
 from syncjob.job.steps import STEPS
 from syncjob.job.workers import Workers
 from syncjob.log_context import add_log_fields
-from syncjob.model import Account, Pseudonyms, Run
+from syncjob.model.accounts import Account
+from syncjob.model.pseudonyms import Pseudonyms
+from syncjob.model.runs import Run
 from syncjob.wechat.client import WeChatClient
 
 logger = logging.getLogger(__name__)
@@ -58,7 +60,7 @@ def run_job(
     seconds at least.
     """
     with ExitStack() as starting:
-        # A signal that comes now ends a run that has a row: it is to be recorded there.
+        # Defer signals until the id of the row is known: the end of the run is recorded there.
         starting.enter_context(interruption.deferred())
         run = store.runs.start(
             account.id,
@@ -81,7 +83,7 @@ def run_job(
         client.gate.close(error)
         raise  # another process owns the row now
     except (Exception, KeyboardInterrupt) as error:
-        client.gate.close(error)  # threads that are waiting to retry must not
+        client.gate.close(error)  # keeps threads that wait from retrying
         if run.status == "running":
             is_recorded = _record_end(store, client, run, error, on_run)
             if is_recorded and isinstance(error, Exception):

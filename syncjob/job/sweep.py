@@ -14,7 +14,8 @@ from syncjob.job.job import Job
 from syncjob.job.pages import CursorRefused, Pages, SweepEnd
 from syncjob.job.timing import is_too_old, next_sweep_at, wants_sweep
 from syncjob.log_context import add_log_fields
-from syncjob.model import Sweep, next_sweep_in_words
+from syncjob.model.spans import next_sweep_in_words
+from syncjob.model.sweeps import Sweep
 from syncjob.wechat.client import USER_GET, USER_INFO_BATCHGET
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def _follow(job: Job) -> None:
     sweep = store.sweeps.get_open(account_id)
     if sweep is not None and is_too_old(sweep, job.plan.rules.max_age, store.get_now()):
         logger.info("The open sweep is too old to go on with. sweep=%d", sweep.id)
-        store.sweeps.discard(job.run.id, sweep.id, "it was too old to go on with")
+        job.in_store(store.sweeps.discard, job.run.id, sweep.id, "it was too old to go on with")
         sweep = None
     empty = False
     if sweep is None:
@@ -56,7 +57,7 @@ def _follow(job: Job) -> None:
         sweep = _start(job)
     else:
         if is_first:  # no other is held
-            store.sweeps.resume(job.run.id, sweep)
+            job.in_store(store.sweeps.resume, job.run.id, sweep)
         add_log_fields(sweep=sweep.id)
         logger.info("Went on with the open sweep. sweep=%d pages=%d", sweep.id, sweep.pages)
     if is_first:
@@ -90,7 +91,7 @@ def _follow_pages(
             end = pages.follow()
         except CursorRefused as refused:
             reason = f"WeChat refused {fault}: {refused}"
-            job.store.sweeps.discard(job.run.id, sweep.id, reason)
+            job.in_store(job.store.sweeps.discard, job.run.id, sweep.id, reason)
             end = SweepEnd(fault=reason, cursor_refused=True)
     return end
 

@@ -6,7 +6,8 @@ Pure: no HTTP, no SQL.
 from dataclasses import dataclass
 from datetime import timedelta
 
-from syncjob.model import Allowance, FollowerPage, PageSaved, Sweep
+from syncjob.model.replies import FollowerPage
+from syncjob.model.sweeps import Allowance, PageSaved, Sweep
 
 # A list that goes on for ever: far more OpenIDs than the account says it has, or absurdly many
 # pages where it does not say.

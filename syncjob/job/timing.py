@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from syncjob.database.store import Store
-from syncjob.model import Account, Sweep
+from syncjob.model.accounts import Account
+from syncjob.model.sweeps import Sweep
 
 # "auto" spends half of the list calls that a new account has per day; the company's other programs
 # have the other half (doc/service/Message_Management/API_Call_Limits.html).

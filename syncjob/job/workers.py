@@ -1,6 +1,6 @@
 """The threads of a run: they execute calls and transactions, and own no state of the run.
 
-Every result comes back through one queue, to be taken by that thread.
+Every result comes back through one queue, to be taken by the thread that owns the run.
 """
 
 import logging
@@ -67,7 +67,7 @@ class Workers:
             self._pools[pool].put(function, then)
 
     def finish(self) -> None:
-        """Begin no more calls that are queued; a transaction need not wait for a call any more."""
+        """Drop queued calls and start queued transactions now."""
         self._one_at_a_time = False
         for pool, function, then in self._queue:
             if pool == "store":
@@ -75,7 +75,7 @@ class Workers:
         self._queue.clear()
 
     def wait(self, until: float | None = None) -> bool:
-        """Take one result, waiting for it until then; return whether there was one.
+        """Take one result; wait for it until `until` at most. Return whether there was one.
 
         `until` is a value of time.monotonic(). Raises what the result's `then` raises, and
         Interrupted after a signal.

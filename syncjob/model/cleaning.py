@@ -1,26 +1,17 @@
-"""How single values of WeChat's JSON are cleaned: whatever is of a wrong type counts as absent."""
+"""Cleaning of single values of WeChat's JSON: a value of the wrong type counts as absent."""
 
 from math import isfinite
 from typing import Any
 
 SMALLINT = range(-(2**15), 2**15)
 BIGINT = range(-(2**63), 2**63)
-INSTANT = range(1, 253402300800)  # unix seconds until the year 9999; 0 means that there is none
+INSTANT = range(1, 253402300800)  # unix seconds until the year 9999; 0 means none
 
-
-LONGEST_OPENID = 512  # WeChat's have 28; what is much longer, no index of PostgreSQL's takes
-DEEPEST = 100  # levels of a JSON value that is kept
-
-
-def is_openid(value: object) -> bool:
-    """Tell whether an OpenID can be made of the value: a text that needs no cleaning."""
-    if not isinstance(value, str) or len(value) > LONGEST_OPENID:
-        return False
-    return bool(value.strip()) and is_clean(value)
+DEEPEST = 100  # levels of nesting that are kept
 
 
 def is_clean(text: str) -> bool:
-    """Tell whether the databases take the text: PostgreSQL refuses NUL, UTF-8 lone surrogates."""
+    """Return whether a database can store the text: without NUL and lone surrogates."""
     if "\0" in text:
         return False
     try:
@@ -30,7 +21,7 @@ def is_clean(text: str) -> bool:
 
 
 def text(value: object) -> str | None:
-    """Return a text without what the databases refuse."""
+    """Return the text without NUL and lone surrogates, None if it is no text."""
     if not isinstance(value, str):
         return None
     if "\0" in value:
@@ -41,7 +32,7 @@ def text(value: object) -> str | None:
 
 
 def cleaned(value: Any, levels: int = DEEPEST) -> Any:
-    """Clean every text of a JSON value; what is nested deeper than `levels` is absent."""
+    """Clean every text in a JSON value; replace what is nested deeper than `levels` by None."""
     if isinstance(value, str):
         return text(value)
     if isinstance(value, dict | list) and not levels:
@@ -54,10 +45,10 @@ def cleaned(value: Any, levels: int = DEEPEST) -> Any:
 
 
 def integer(value: object, *, within: range = BIGINT, default: Any = None) -> Any:
-    """Read a whole number, in whatever type; what no column can hold is absent.
+    """Read a whole number of any JSON type; return `default` for anything else or out of range.
 
-    Some endpoints send strings, and gateways between make of 1 and 0 what their language has: true
-    and false, 1.0, "1.0", "true".
+    Some endpoints send numbers as strings. Gateways rewrite 1 and 0 as true and false, 1.0, "1.0"
+    or "true".
     """
     if type(value) is not int:
         try:
@@ -84,7 +75,7 @@ def _whole(value: object) -> int:
 
 
 def integers(value: object) -> list[int] | None:
-    """Return the numbers of a list, without what is none."""
+    """Return the whole numbers in a list, without the other entries."""
     if not isinstance(value, list):
         return None
     return [number for number in map(integer, value) if number is not None]

@@ -1,16 +1,16 @@
-"""What the doctor learns of a database, as frozen values. Pure: no SQL."""
+"""The state of a database server or file, as the doctor reads it. Pure: no SQL."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-# For how long a pooler lends a session of the server to a client: see PgBouncer's pool_mode.
+# How long a pooler assigns a server session to a client: see PgBouncer's pool_mode.
 Pooling = Literal["session", "transaction", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """Another session that holds a lock on a table of ours, or, on SQLite, on the whole file."""
+    """Another session that holds a lock on one of our tables or, on SQLite, on the file."""
 
     pid: int | None
     name: str
@@ -20,12 +20,12 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a database says of itself.
+    """Version, schema, size, limits and locks of a database.
 
-    `missing` are rights that the job needs and this role or user lacks; `size` and `free` (of the
-    disk, known of a local file only) are in bytes; `sessions_left` is how many more the server and
-    the role allow, None where nothing limits them; `pooling` is None where no pooler was seen.
-    `fault` is what is wrong with the tables.
+    `missing`: privileges that the job needs and this role lacks. `size` and `free` are in bytes;
+    `free` is the space on the disk, known only for a local file. `sessions_left`: how many more
+    sessions the server and the role allow, None without a limit. `pooling`: None if no pooler was
+    detected. `fault`: what is wrong with the tables.
     """
 
     kind: Literal["sqlite", "postgresql"]

@@ -1,7 +1,7 @@
-"""The short hashes that stand for people in logs and messages, and for secrets in the database.
+"""Pseudonyms: short keyed hashes of OpenIDs for logs and messages, and of secrets for the database.
 
-Keyed, since whoever holds a list of OpenIDs could hash it and look them up. The key is the
-account's, so that all of its runs name a person alike.
+Without a key, anyone with a list of OpenIDs could hash it and compare. Each account has one key,
+so that all its runs use the same pseudonym for an OpenID.
 """
 
 import hashlib
@@ -9,17 +9,17 @@ from secrets import token_hex
 
 
 class Pseudonyms:
-    """Makes the pseudonyms of one account; without its key, ones that nobody can compare."""
+    """Makes the pseudonyms of one account. Without a key it uses a random one."""
 
     def __init__(self, key: str | None = None) -> None:
         self._key = (key or token_hex(16)).encode()[: hashlib.blake2s.MAX_KEY_SIZE]
 
     def name(self, openid: str | None) -> str:
-        """Return the hash that stands for an OpenID or a unionid, ten hexadecimal digits."""
+        """Return the pseudonym of an OpenID or a unionid: ten hexadecimal digits."""
         return self._hash(openid or "", b"syncjob")[:10]
 
     def fingerprint(self, secret: str) -> str:
-        """Return a hash by which a secret can be told from another one, and not found out."""
+        """Return a hash that shows whether a secret has changed, without revealing it."""
         return self._hash(secret, b"secret")
 
     def _hash(self, value: str, person: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What WeChat lets an account ask in a day, and what is spent of it. Pure: no HTTP, no SQL."""
+"""Daily API quotas and their use. Pure: no HTTP, no SQL."""
 
 import math
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ CHINA = timezone(timedelta(hours=8))
 
 
 def quota_day(at: datetime) -> date:
-    """Return the day against whose quota a call at that moment counts.
+    """Return the quota day of a call made at that instant: the date in Beijing.
 
-    A day of Beijing's. When quotas are set back is promised nowhere; midnight there is likely.
+    WeChat does not document when quotas are reset; midnight in Beijing is likely.
     """
     return at.astimezone(CHINA).date()
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Calls of one endpoint on one quota day; `cgi_path` is such as `/cgi-bin/user/get`."""
+    """Calls of one endpoint on one quota day; `cgi_path` looks like `/cgi-bin/user/get`."""
 
     day: date
     cgi_path: str
@@ -33,9 +33,9 @@ UNANSWERED = "unanswered"
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Calls of one endpoint that brought an error in place of what was asked for.
+    """Failed calls of one endpoint.
 
-    `error` is the errcode, or UNANSWERED: no answer of WeChat's came, or none that can be read.
+    `error` is the errcode, or UNANSWERED if no answer came or it could not be read.
     """
 
     cgi_path: str
@@ -44,8 +44,8 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldQuota:
-    """What openapi/quota/get says of one endpoint's day, all programs of the account together.
+class QuotaInfo:
+    """The answer of openapi/quota/get: one endpoint's day, for all programs of the account.
 
     (developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/openapi/get_api_quota.html)
     """
@@ -55,10 +55,10 @@ class ToldQuota:
     remain: int
 
     @classmethod
-    def from_json(cls, body: dict[str, Any]) -> "ToldQuota":
+    def from_json(cls, body: dict[str, Any]) -> "QuotaInfo":
         """Parse `{"quota": {"daily_limit": …, "used": …, "remain": …}}`, or raise MalformedReply.
 
-        `remain` is what must be there: a limit of 0 says nothing.
+        `remain` is required. A limit of 0 carries no information.
         """
         quota = body.get("quota")
         if not isinstance(quota, dict):
@@ -72,16 +72,16 @@ class ToldQuota:
 
 
 def reserved_of(daily_limit: int, share: float | None) -> int:
-    """Return how many of a day's calls are left alone, for a share from 0 to 1 (None: none)."""
+    """Return how many of a day's calls are reserved, for a share from 0 to 1 (None: none)."""
     return math.ceil((share or 0) * daily_limit)
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaState:
-    """What the database knows of one endpoint's day when a run is about to call it.
+    """One endpoint's day as stored in the database, read before a run's first call.
 
-    `calls` are those of this database's runs; `exhausted`: WeChat has said 45009; `total` is how
-    many followers WeChat's list had when it was last looked at.
+    `calls` were made by runs of this database; `exhausted`: WeChat has answered 45009; `total` is
+    the number of followers that WeChat last reported.
     """
 
     calls: int = 0
@@ -93,9 +93,10 @@ class QuotaState:
 class QuotaUse:
     """One endpoint's day as `syncjob quota` shows it.
 
-    `calls` are those of this database's runs today, `used` those of all programs: what WeChat last
-    said (`used_when_told`) and the runs' own since. So `used` is never less than `calls`; it is
-    None if WeChat has said nothing today. `daily_limit` and `told_at` may be of another day.
+    `calls` were made by runs of this database today. `used` counts those of all programs: the
+    number that WeChat last reported (`used_when_told`) plus the runs' calls since. It is never
+    less than `calls`, and None if WeChat has reported nothing today. `daily_limit` and `told_at`
+    may be from an earlier day.
     """
 
     cgi_path: str
@@ -115,15 +116,15 @@ class QuotaUse:
         calls: int,
         since: int,
         daily_limit: int | None,
-        told: int | None,
+        reported: int | None,
         told_at: datetime | None,
         exhausted_at: datetime | None,
         today: date,
     ) -> "QuotaUse":
-        """Add up what is known of the day; `since` are the runs' own calls since WeChat told."""
+        """Combine the stored facts; `since` is the number of the runs' calls after `told_at`."""
         used = None
-        if told is not None and told_at is not None and quota_day(told_at) == today:
-            used = max(calls, told + since)
+        if reported is not None and told_at is not None and quota_day(told_at) == today:
+            used = max(calls, reported + since)
         if exhausted_at is not None and quota_day(exhausted_at) != today:
             exhausted_at = None
         left = (
@@ -131,4 +132,4 @@ class QuotaUse:
         )
         if exhausted_at is not None:
             left = 0
-        return cls(cgi_path, calls, used, daily_limit, left, told, told_at, exhausted_at)
+        return cls(cgi_path, calls, used, daily_limit, left, reported, told_at, exhausted_at)

@@ -1,4 +1,4 @@
-"""What WeChat says, as frozen values; the quirks of its JSON are met here, once each.
+"""WeChat's answers as frozen values. Each quirk of its JSON is handled once, here.
 
 Pure: no HTTP, no SQL, no clock.
 """
@@ -6,21 +6,22 @@ Pure: no HTTP, no SQL, no clock.
 from dataclasses import dataclass, field
 from typing import Any
 
-from syncjob.model.cleaning import integer, is_openid
+from syncjob.model.cleaning import integer
+from syncjob.model.openids import is_openid
 
 LAST_INSTANT = 1 << 32  # seconds since 1970: in 2106
 
 
 class MalformedReply(ValueError):
-    """An answer of WeChat's that has not the documented shape; asking again may bring another."""
+    """An answer that does not have the documented shape. A retry may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FollowerPage:
     """One answer of user/get: up to 10 000 distinct OpenIDs, in WeChat's order.
 
-    `next_openid` is "" where the answer names none; `total` is the account's number of followers,
-    None where the answer does not say. `skipped` counts entries that no OpenID can be made of.
+    `next_openid` is "" if the answer has none; `total` is the account's number of followers, None
+    if absent. `skipped` counts entries that cannot be OpenIDs.
     """
 
     openids: tuple[str, ...] = field(repr=False)
@@ -30,15 +31,15 @@ class FollowerPage:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "FollowerPage":
-        """Parse an answer of user/get; raise MalformedReply for what cannot be one.
+        """Parse an answer of user/get; raise MalformedReply if it is not a page.
 
-        Past the end WeChat sends no `data` at all; older documents print blank OpenIDs in the
-        list and " " for an empty next_openid
+        Past the end WeChat sends no `data`. Older documentation shows blank OpenIDs in the list
+        and " " for an empty next_openid
         (developers.weixin.qq.com/doc/service/api/usermanage/userinfo/api_getfans).
         """
         data = body.get("data") or {}
-        # `{}`, or the `data` of somebody else's wrapper, must not be read as the end of the list:
-        # an end says at least one of these.
+        # `{}`, or the `data` of a gateway's wrapper, must not be taken for the end of the list: a
+        # real end has at least one of these keys.
         lists = isinstance(data, dict) and isinstance(data.get("openid"), list)
         wraps = isinstance(data, dict) and bool(data) and "openid" not in data
         if wraps or not (lists or body.keys() & {"total", "count", "next_openid"}):
@@ -55,8 +56,8 @@ class FollowerPage:
 
 
 def _distinct_openids(listed: list[Any]) -> tuple[tuple[str, ...], int]:
-    """Return the OpenIDs of a page and how many entries are none; blank ones count for nothing."""
-    # One look at all, instead of one at each: nearly every page is as documented.
+    """Return the distinct OpenIDs and the number of invalid entries, blank ones not counted."""
+    # Fast path: nearly every page is as documented, and one check of all entries is enough.
     if set(map(type, listed)) == {str} and "" not in listed:
         together = "".join(listed)
         if together.isascii() and together.isprintable() and " " not in together:
@@ -67,11 +68,11 @@ def _distinct_openids(listed: list[Any]) -> tuple[tuple[str, ...], int]:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldRequest:
-    """What openapi/rid/get says of an earlier request; its URL and bodies are left out.
+class RequestInfo:
+    """The answer of openapi/rid/get: facts about an earlier request.
 
-    They hold the token and OpenIDs. `client_ip` is the address that WeChat saw; `invoke_time` is in
-    seconds since 1970, `cost` in milliseconds
+    The request's URL and bodies are left out, because they hold the token and OpenIDs. `client_ip`
+    is the address that WeChat saw; `invoke_time` is in unix seconds, `cost` in milliseconds
     (developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/openapi/get_rid_info).
     """
 
@@ -80,7 +81,7 @@ class ToldRequest:
     client_ip: str | None
 
     @classmethod
-    def from_json(cls, body: dict[str, Any]) -> "ToldRequest":
+    def from_json(cls, body: dict[str, Any]) -> "RequestInfo":
         """Parse `{"request": {"invoke_time": …, "client_ip": …}}`, or raise MalformedReply."""
         request = body.get("request")
         if not isinstance(request, dict):
@@ -95,17 +96,18 @@ class ToldRequest:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A token and how long it lives, in seconds; None where its source does not say."""
+    """A token and its lifetime in seconds, None if its source does not say."""
 
     value: str = field(repr=False)
     expires_in: int | None
 
     @property
     def usable_for(self) -> float | None:
-        """Seconds until a new one should be fetched, well before WeChat refuses this one.
+        """The seconds after which a new token should be fetched, before this one expires.
 
-        A fixed margin would eat the whole life of a token that stable_token hands out with the
-        300 seconds it has left (doc/service/api/base/api_getstableaccesstoken).
+        The margin is at most half of the lifetime: stable_token may return a token with 300
+        seconds left, which a fixed margin would use up
+        (doc/service/api/base/api_getstableaccesstoken).
         """
         if self.expires_in is None:
             return None
@@ -114,9 +116,9 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenClaim:
-    """What came of wanting another token: a good one, or the right to fetch one, by its number.
+    """The result of claiming a token: a valid token, or the right to fetch one (`generation`).
 
-    Neither means that somebody else is fetching one.
+    If both are None, another process is fetching one.
     """
 
     token: str | None = field(default=None, repr=False)

@@ -1,10 +1,10 @@
-"""How long something took, is ago, or is to come, in words."""
+"""Durations and due times in words."""
 
 from datetime import datetime, timedelta
 
 
 def span_in_words(span: timedelta) -> str:
-    """Return `3 d`, `26 h`, `90 min` or `5 s`: the largest unit that it has two of."""
+    """Return `3 d`, `26 h`, `90 min` or `5 s`: the largest unit of which there are at least two."""
     seconds = max(0, round(span.total_seconds()))
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
@@ -13,9 +13,9 @@ def span_in_words(span: timedelta) -> str:
 
 
 def next_sweep_in_words(at: datetime | None, now: datetime) -> str:
-    """Return `next sweep due 2026-11-30 11:08 UTC`; with the next run, if that has come, or None.
+    """Return `next sweep due 2026-11-30 11:08 UTC`, or `… with the next run` if it is due.
 
-    All screens and the log say it in these words.
+    All commands and the log use these words.
     """
     if at is None or at <= now:
         return "next sweep due with the next run"

@@ -1,20 +1,20 @@
-"""Who is missing from WeChat's list, and what was found out about them. Pure: no HTTP, no SQL."""
+"""Followers missing from WeChat's list, and the proof that they left. Pure: no HTTP, no SQL."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from syncjob.model.records import UnionidConflict
+from syncjob.model.answers import UnionidConflict
 
-# Why a follow period ended: `subscribe: 0`, or the rule of database/absence.py.
+# Why a follow period ended: `subscribe: 0`, or the rule of database/unfollows.py.
 UnsubscribeReason = Literal["answered", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
 class SweepSealed:
-    """What sealing a sweep found: subscribed followers whom it did not list, too many or not.
+    """The result of sealing a sweep: the number of candidates, and whether they are parked.
 
-    `listed_again`: followers who had been candidates until now.
+    `listed_again`: followers who were candidates before, and are listed again.
     """
 
     candidates: int
@@ -24,10 +24,10 @@ class SweepSealed:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A subscribed follower whom the last sealed sweep did not list.
+    """A subscribed follower that the last sealed sweep did not list.
 
-    `following_at` is when they certainly still followed, as far as is known; `attempts` after how
-    many sealed sweeps WeChat was asked about them in vain.
+    `following_at` is the last instant at which they are known to have followed; `attempts` is
+    after how many sealed sweeps WeChat was asked about them without a usable answer.
     """
 
     openid: str = field(repr=False)
@@ -39,11 +39,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A subscribed follower who is missing from the list, and of whom WeChat does not say more.
+    """A subscribed follower missing from the list, about whom WeChat gives no usable answer.
 
-    It was asked after `attempts` sealed sweeps, and has refused after the last `refusals` of them,
-    the first of which began at `missed_since`. `errcode` is of the last refusal. They are not asked
-    about before `next_try_at`.
+    WeChat was asked after `attempts` sealed sweeps, and refused after the last `refusals` of them,
+    the first of which began at `missed_since`. `errcode` is from the last refusal. The next
+    attempt is at `next_try_at` or later.
     """
 
     openid: str = field(repr=False)
@@ -57,10 +57,10 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class ProofsSaved:
-    """What deciding candidates met.
+    """The result of storing the answers about candidates.
 
-    `conflicts`: where unionids contradict what is stored; of these people nothing was stored.
-    `refused`: how many follow periods have ended since WeChat refuses to speak of the person.
+    `conflicts`: unionids that contradict the database; nothing was stored for these OpenIDs.
+    `refused`: how many follow periods ended because WeChat keeps refusing to answer.
     """
 
     conflicts: list[UnionidConflict]

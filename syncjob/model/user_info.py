@@ -1,4 +1,4 @@
-"""What WeChat says of one person, in whatever shape of the last ten years.
+"""One user's profile as WeChat sends it, in every shape of the last ten years.
 
 Pure: no HTTP, no SQL, no clock.
 """
@@ -8,17 +8,8 @@ from typing import Annotated, Any, Literal
 from msgspec import DecodeError, Meta, Struct, field
 from msgspec.json import Decoder
 
-from syncjob.model.cleaning import (
-    BIGINT,
-    INSTANT,
-    LONGEST_OPENID,
-    SMALLINT,
-    cleaned,
-    integer,
-    integers,
-    is_openid,
-    text,
-)
+from syncjob.model.cleaning import BIGINT, INSTANT, SMALLINT, cleaned, integer, integers, text
+from syncjob.model.openids import LONGEST_OPENID, is_openid
 from syncjob.model.replies import MalformedReply
 
 Small = Annotated[int, Meta(ge=SMALLINT.start, lt=SMALLINT.stop)]
@@ -27,11 +18,11 @@ Instant = Annotated[int, Meta(ge=INSTANT.start, lt=INSTANT.stop)]
 
 
 class UserInfo(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """One entry of user/info/batchget, cleaned; None for what the entry does not say.
+    """One entry of user/info/batchget, cleaned; None for a field that the entry lacks.
 
-    `subscribe` is None where the entry says neither 0 nor 1. `subscribe_time` is in unix seconds,
-    and `extra` holds the keys that this version does not know. The types are what WeChat documents
-    and the columns hold: an entry that keeps to them needs no cleaning.
+    `subscribe` is None if it is neither 0 nor 1. `subscribe_time` is in unix seconds. `extra` holds
+    unknown keys. The types are those that WeChat documents and the columns hold: an entry that
+    matches them needs no cleaning.
     """
 
     openid: Annotated[str, Meta(min_length=1, max_length=LONGEST_OPENID)]
@@ -51,19 +42,18 @@ class UserInfo(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     subscribe_scene: str | None = None
     qr_scene: Big | None = None
     qr_scene_str: str | None = None
-    # Filled by from_json alone: the name is none that a key of WeChat's can be expected to have.
+    # Filled by from_json only: no key of WeChat's is likely to have this name.
     extra: dict[str, Any] | None = field(default=None, name="(what this version does not know)")
 
     def __repr__(self) -> str:
-        """Show nothing of the person: reprs end in logs and tracebacks."""
+        """Show no personal data: reprs end up in logs and tracebacks."""
         return f"UserInfo(subscribe={self.subscribe})"
 
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> "UserInfo":
-        """Parse one entry; never raise for a field.
+        """Parse one entry. No field raises: a value of the wrong type counts as absent.
 
-        Keys may be absent or empty alike (wechat: user/info since 2021-12-27); values of a wrong
-        type count as absent.
+        Since 2021-12-27 a key may be empty or absent.
         """
         return cls(
             openid=entry["openid"],
@@ -91,14 +81,14 @@ _KNOWN = frozenset(UserInfo.__struct_fields__) - {"extra"}
 
 
 def user_info_from_json(body: dict[str, Any]) -> UserInfo:
-    """Parse an answer of user/info; raise MalformedReply for one without a usable OpenID."""
+    """Parse an answer of user/info; raise MalformedReply if it has no usable OpenID."""
     if not is_openid(body.get("openid")):
         raise MalformedReply("a user without an OpenID")
     return UserInfo.from_json(body)
 
 
 def user_infos_from_json(body: dict[str, Any]) -> list[UserInfo]:
-    """Parse an answer of user/info/batchget; entries without a usable OpenID are left out."""
+    """Parse an answer of user/info/batchget, without the entries that have no usable OpenID."""
     entries = body.get("user_info_list")
     if not isinstance(entries, list):
         raise MalformedReply("a batch without user_info_list")
@@ -117,17 +107,17 @@ _decoder = Decoder(_Batch)
 
 
 def documented_user_infos(content: bytes) -> list[UserInfo] | None:
-    """Read an answer of user/info/batchget that is as documented, at a seventh of the price.
+    """Parse an answer of user/info/batchget on a fast path, seven times as fast as the slow one.
 
-    None for every other answer, which may still be a good one: errors, unknown keys, numbers as
-    strings, broken text.
+    Return None for an answer that is not exactly as documented: an error, unknown keys, numbers
+    as strings, broken text. The slow path may still accept it.
     """
-    if b"u0000" in content:  # the one text of good JSON that needs cleaning, perhaps
+    if b"u0000" in content:  # perhaps an escaped NUL, which needs cleaning
         return None
     try:
         infos = _decoder.decode(content).user_info_list
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    # One look at all, instead of one at each: blank ones are none, and none of WeChat's has blanks.
+    # One check of all OpenIDs together: blank ones are invalid, and WeChat's contain no spaces.
     together = "".join([info.openid for info in infos])
     return infos if together.isascii() and together.isprintable() and " " not in together else None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from syncjob.database.store import Store
 from syncjob.errors import SyncjobError
-from syncjob.files import replaced
+from syncjob.files import atomic_write
 from syncjob.notices.state import OK
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Files:
             return
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with replaced(path, mode=0o600) as file:
+            with atomic_write(path, mode=0o600) as file:
                 json.dump({"state": state}, file)
         except OSError as error:
             logger.warning(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from syncjob.model import span_in_words
+from syncjob.model.spans import span_in_words
 from syncjob.notices.state import OK, state_in_words
 
 # Raised when a field changes its meaning or is removed, not when one is added.

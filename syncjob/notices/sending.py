@@ -9,7 +9,7 @@ from typing import Any
 from syncjob.config import NoticeSettings, Secret
 from syncjob.database.store import Store, open_store
 from syncjob.errors import DatabaseError, SyncjobError
-from syncjob.model import Account, Standing
+from syncjob.model.accounts import Account, Standing
 from syncjob.notices.channels import NotSent, open_channels
 from syncjob.notices.memory import Files, Memory
 from syncjob.notices.notice import Notice

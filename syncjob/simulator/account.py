@@ -112,15 +112,15 @@ class Account:
 
     def hide(self, openid: str) -> None:
         """Keep the user out of the list until `show`; all else says the truth about them."""
-        self._members.tell(self._index(openid), False)
+        self._members.set_listed(self._index(openid), False)
 
     def linger(self, openid: str) -> None:
         """Keep the user in the list until `show`, even one who left; all else says the truth."""
-        self._members.tell(self._index(openid), True)
+        self._members.set_listed(self._index(openid), True)
 
     def show(self, openid: str) -> None:
         """End `hide` and `linger`: the list says the truth about the user."""
-        self._members.tell(self._index(openid), None)
+        self._members.set_listed(self._index(openid), None)
 
     def override(self, openid: str, **fields: object) -> None:
         """Have WeChat send these values, of any JSON type, in the user's fields."""
@@ -255,7 +255,7 @@ class Account:
             if index < ever and index not in unlisted:
                 if len(found) == size:
                     return found, place
-                found.append(self._directory.enlist(place, index))
+                found.append(self._directory.openid_at(place, index))
         return found, end
 
     def follows(self, index: int) -> bool:

@@ -15,14 +15,14 @@ from syncjob.simulator.account import Account
 from syncjob.simulator.answers import Answer, ErrorBodies
 from syncjob.simulator.credentials import Credentials
 from syncjob.simulator.details import asked_openids, batch_info, user_info
-from syncjob.simulator.faults import FaultScript, spoil
+from syncjob.simulator.faults import FaultScript, faulty_answer
 from syncjob.simulator.listing import list_page
 from syncjob.simulator.quotas import Quotas
 from syncjob.simulator.rids import Rids
 from syncjob.simulator.switches import ENDPOINTS, Switches
 
 _PREFIX = "/cgi-bin/"
-_UNLIMITED = 5_000_000  # calls a day, of an endpoint for which no limit is set
+_DEFAULT_DAILY_LIMIT = 5_000_000  # calls a day, of an endpoint for which no limit is set
 _SECRETS = ("access_token", "secret")
 _POST_ONLY = ("stable_token", "user/info/batchget", "openapi/quota/get", "openapi/rid/get")
 
@@ -73,7 +73,7 @@ class Api:
         openids = asked_openids(body) if endpoint == "user/info/batchget" else None
         shown = {name: value for name, value in params.items() if name not in _SECRETS}
         if endpoint == "stable_token":
-            shown |= _shown(body)
+            shown |= _without_secrets(body)
         request = Request(endpoint, shown, openids or ())
         self.counts[endpoint] += 1
         call, overall = self.counts[endpoint], self.counts.total()
@@ -82,19 +82,19 @@ class Api:
         if self.on_request is not None:
             self.on_request(request)
 
-        def right() -> Answer:
-            return self._right(method, endpoint, params, headers, body, openids)
+        def normal() -> Answer:
+            return self._normal(method, endpoint, params, headers, body, openids)
 
         fault = self.faults.find(endpoint, call, overall)
         asked = openids or (params.get("openid", ""),)
         what = fault.what if fault is not None else self.account.failure(asked)
         request.fault = None if fault is None else fault.spec
-        answer = right() if what is None else spoil(what, right, self._error)
+        answer = normal() if what is None else faulty_answer(what, normal, self._error)
         request.errcode = answer.errcode
         self._rids.keep(answer.body, target, self._clock())
         return replace(answer, clock_off=self.switches.clock_off)
 
-    def _right(
+    def _normal(
         self,
         method: str,
         endpoint: str,
@@ -113,14 +113,14 @@ class Api:
             return self._token(params)
         if endpoint == "stable_token":
             return self._stable_token(body)
-        errcode = self.credentials.check(params.get("access_token"), self._clock())
+        errcode = self.credentials.check_token(params.get("access_token"), self._clock())
         errcode = errcode or self._spend(endpoint)
         if errcode:
             return self._error(errcode)
         if endpoint == "openapi/quota/get":
-            said: str | int = self._tell_quota(body)
+            said: str | int = self._quota_info(body)
         elif endpoint == "openapi/rid/get":
-            said = self._rids.tell(body)
+            said = self._rids.answer(body)
         elif endpoint == "user/get":
             said = list_page(self.account, self.switches, params.get("next_openid"))
         elif endpoint == "user/info":
@@ -129,13 +129,13 @@ class Api:
             said = 47001 if body else 44002
         else:
             said = batch_info(self.account, self.switches, openids, self._dice)
-        self._let_time_pass()
+        self._act_as_others()
         if isinstance(said, int):
             return self._error(said)
         # Raw bytes that are no UTF-8 travel through str as lone surrogates.
         return Answer(said.encode("utf-8", "surrogateescape"))
 
-    def _tell_quota(self, body: bytes) -> str | int:
+    def _quota_info(self, body: bytes) -> str | int:
         """Say what is left of an endpoint's day; of one without a limit, plenty."""
         try:
             cgi_path = json.loads(body)["cgi_path"]
@@ -146,18 +146,18 @@ class Api:
         endpoint = cgi_path.removeprefix(_PREFIX)
         if endpoint not in ENDPOINTS:
             return 76021
-        limit = self.switches.daily_quota.get(endpoint, _UNLIMITED)
+        limit = self.switches.daily_quota.get(endpoint, _DEFAULT_DAILY_LIMIT)
         used = min(limit, self.quotas.spent_today(endpoint, self._clock()))
         quota = {"daily_limit": limit, "used": used, "remain": limit - used}
         return json.dumps({"errcode": 0, "errmsg": "ok", "quota": quota})
 
     def _token(self, params: dict[str, str]) -> Answer:
         names = ("grant_type", "appid", "secret")
-        errcode = self.credentials.refuse(*(params.get(name) for name in names))
+        errcode = self.credentials.check_secret(*(params.get(name) for name in names))
         errcode = errcode or self._spend("token")
         if errcode:
             return self._error(errcode)
-        return _issued(*self.credentials.issue(self._clock(), self.switches.token_lifetime))
+        return _token_answer(*self.credentials.issue(self._clock(), self.switches.token_lifetime))
 
     def _stable_token(self, body: bytes) -> Answer:
         try:
@@ -167,20 +167,20 @@ class Api:
         if not isinstance(asked, dict):
             return self._error(47001)
         names = ("grant_type", "appid", "secret")
-        errcode = self.credentials.refuse(*(asked.get(name) for name in names))
+        errcode = self.credentials.check_secret(*(asked.get(name) for name in names))
         errcode = errcode or self._spend("stable_token")
         if errcode:
             return self._error(errcode)
         force = asked.get("force_refresh") is True
         lifetime = self.switches.token_lifetime
-        return _issued(*self.credentials.issue_stable(self._clock(), lifetime, force=force))
+        return _token_answer(*self.credentials.issue_stable(self._clock(), lifetime, force=force))
 
     def _spend(self, endpoint: str) -> int:
         daily = self.switches.daily_quota.get(endpoint)
         minute = self.switches.minute_quota.get(endpoint)
         return self.quotas.spend(endpoint, self._clock(), daily=daily, minute=minute)
 
-    def _let_time_pass(self) -> None:
+    def _act_as_others(self) -> None:
         """Do what other people do between two calls: refresh the token, follow, leave."""
         self._business_calls += 1
         switches, calls = self.switches, self._business_calls
@@ -199,11 +199,11 @@ class Api:
         return self._errors.answer(errcode, self._clock(), quoted=quoted)
 
 
-def _issued(token: str, expires_in: int) -> Answer:
+def _token_answer(token: str, expires_in: int) -> Answer:
     return Answer(f'{{"access_token":"{token}","expires_in":{expires_in}}}'.encode())
 
 
-def _shown(body: bytes) -> dict[str, str]:
+def _without_secrets(body: bytes) -> dict[str, str]:
     try:
         asked = json.loads(body)
     except ValueError:

@@ -14,7 +14,7 @@ from syncjob.simulator.quotas import beijing_day
 _OVERLAP = 300  # seconds that an old token lives on beside its successor
 _FORCED_A_DAY = 20
 _FORCED_APART = 30  # seconds
-_REMEMBERED = 1000  # dead tokens that are still told apart from unknown ones
+_MAX_TOKENS = 1000  # dead tokens that are still told apart from unknown ones
 _SHAPE = re.compile(r"[0-9]{1,3}_[A-Za-z0-9_-]{100,}")
 _ALPHABET = string.ascii_letters + string.digits + "-_"
 
@@ -48,7 +48,7 @@ class Credentials:
         self._forced_today = 0
         self._forced_at = float("-inf")
 
-    def refuse(self, grant_type: object, appid: object, secret: object) -> int | None:
+    def check_secret(self, grant_type: object, appid: object, secret: object) -> int | None:
         """Return the errcode that these credentials earn, None if they are right."""
         if not appid:
             return 41002
@@ -91,7 +91,7 @@ class Credentials:
         self._stable = current
         return current.text, int(current.expires_at - now)
 
-    def check(self, token: str | None, now: float) -> int | None:
+    def check_token(self, token: str | None, now: float) -> int | None:
         """Return the errcode that calling with `token` earns, None if it is good."""
         if not token:
             return 41001
@@ -113,6 +113,6 @@ class Credentials:
     def _new(self, now: float, lifetime: int) -> _Token:
         text = f"{self._dice.randint(60, 99)}_" + "".join(self._dice.choices(_ALPHABET, k=133))
         token = self._tokens[text] = _Token(text, now + lifetime)
-        while len(self._tokens) > _REMEMBERED:
+        while len(self._tokens) > _MAX_TOKENS:
             del self._tokens[next(iter(self._tokens))]
         return token

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from syncjob.simulator.openids import ListOrder, OpenIds
 
-_MOST_LATELY = 1 << 16  # OpenIDs
+_MAX_RECENT = 1 << 16  # OpenIDs
 _PREFIX = 6  # characters that all OpenIDs of an account share
 
 
@@ -24,7 +24,7 @@ class Directory:
         self._openids = OpenIds(seed, "openid", self.size)
         self._seed = seed
         self._unionid_prefixes = [OpenIds(seed, "unionid", self.size).prefix]
-        self._lately: dict[str, int] = {}
+        self._recent: dict[str, int] = {}
 
     def openid(self, index: int) -> str:
         """Return the OpenID of the `index`-th person."""
@@ -45,7 +45,7 @@ class Directory:
 
     def index(self, openid: str) -> int | None:
         """Return whose OpenID it is, None if nobody's."""
-        known = self._lately.get(openid)
+        known = self._recent.get(openid)
         if known is not None:
             return known
         place = self._openids.decode(openid)
@@ -64,10 +64,10 @@ class Directory:
         index = self._order.index
         return ((place, index(place)) for place in range(start, end))
 
-    def enlist(self, place: int, index: int) -> str:
+    def openid_at(self, place: int, index: int) -> str:
         """Return the OpenID of the person at that place, and keep it in mind."""
-        if len(self._lately) >= _MOST_LATELY:
-            self._lately.clear()
+        if len(self._recent) >= _MAX_RECENT:
+            self._recent.clear()
         openid = self._openids.encode(place)
-        self._lately[openid] = index
+        self._recent[openid] = index
         return openid

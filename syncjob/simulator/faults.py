@@ -100,10 +100,12 @@ def parse_fault(spec: str) -> Fault:
     return Fault(spec, endpoint, what, first, last)
 
 
-def spoil(what: str, right: Callable[[], Answer], error: Callable[[int, bool], Answer]) -> Answer:
+def faulty_answer(
+    what: str, normal: Callable[[], Answer], error: Callable[[int, bool], Answer]
+) -> Answer:
     """Return the answer that goes wrong in the way of `what`.
 
-    `right` gives the answer that was due, and has its effects, such as a spent token or quota;
+    `normal` gives the answer that was due, and has its effects, such as a spent token or quota;
     `error` gives an error answer from an errcode and whether to send it as a string.
     """
     if re.fullmatch(r"-?[0-9]+", what):
@@ -115,14 +117,14 @@ def spoil(what: str, right: Callable[[], Answer], error: Callable[[int, bool], A
     if what == "garbage":
         return Answer(b"\x00\xff\xfe\x80not json\xc3")
     if what == "html":
-        return _page(200, b"Welcome")
+        return _web_page(200, b"Welcome")
     if what.startswith("http-"):
-        return _page(int(what[5:]), what[5:].encode() + b" Gateway trouble")
+        return _web_page(int(what[5:]), what[5:].encode() + b" Gateway trouble")
     if what == "string-errcode":
         return error(-1, True)
     if what.startswith("string-") and what != "string-0":
         return error(int(what.removeprefix("string-")), True)
-    answer = right()
+    answer = normal()
     body = answer.body
     if what in ("string-0", "zero-errcode") and answer.errcode is None:
         zero = b'"0"' if what == "string-0" else b"0"
@@ -140,5 +142,5 @@ def spoil(what: str, right: Callable[[], Answer], error: Callable[[int, bool], A
     return answer
 
 
-def _page(status: int, title: bytes) -> Answer:
+def _web_page(status: int, title: bytes) -> Answer:
     return Answer(_PAGE % {b"title": title}, status, "text/html")

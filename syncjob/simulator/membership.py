@@ -24,7 +24,7 @@ class Membership:
         self._founded_at = founded_at
         self._periods: dict[int, list[Period]] = {}
         self._gone: set[int] = set()
-        self._told: dict[int, bool] = {}  # what the list says of someone, whatever is true
+        self._overridden: dict[int, bool] = {}  # what the list says of someone, whatever is true
         self.unlisted: set[int] = set()
 
     @property
@@ -62,12 +62,12 @@ class Membership:
             self._gone.remove(index)
             self._list(index)
 
-    def tell(self, index: int, listed: bool | None) -> None:
+    def set_listed(self, index: int, listed: bool | None) -> None:
         """Have the list show the person or not, whatever is true; None for what is true."""
         if listed is None:
-            self._told.pop(index, None)
+            self._overridden.pop(index, None)
         else:
-            self._told[index] = listed
+            self._overridden[index] = listed
         self._list(index)
 
     def follows(self, index: int) -> bool:
@@ -84,7 +84,7 @@ class Membership:
         return list(self._periods.get(index) or [(self._founded_at(index), None)])
 
     def _list(self, index: int) -> None:
-        if self._told.get(index, self.follows(index)):
+        if self._overridden.get(index, self.follows(index)):
             self.unlisted.discard(index)
         else:
             self.unlisted.add(index)

@@ -31,7 +31,7 @@ def run_command(
             child.terminate()
 
     # The terminal sends Ctrl-C to the command as well; here it only must not end the waiting.
-    with _caught(stop, signal.SIGTERM), _caught(lambda: None, signal.SIGINT):
+    with _handling(stop, signal.SIGTERM), _handling(lambda: None, signal.SIGINT):
         child = subprocess.Popen(  # noqa: S603 - running what the operator typed is the point
             command, env=_environment(settings, without)
         )
@@ -44,27 +44,27 @@ def run_command(
 def wait_for_stop(ready: Callable[[], object]) -> None:
     """Call `ready`, then wait for Ctrl-C or SIGTERM; either may come as soon as it is called."""
     # A pipe, because an Event's own lock may be held by the very code that the signal interrupts.
-    heard, told = os.pipe()
+    reader, writer = os.pipe()
     try:
-        with _caught(lambda: os.write(told, b"."), signal.SIGINT, signal.SIGTERM):
+        with _handling(lambda: os.write(writer, b"."), signal.SIGINT, signal.SIGTERM):
             ready()
-            os.read(heard, 1)
+            os.read(reader, 1)
     finally:
-        os.close(heard)
-        os.close(told)
+        os.close(reader)
+        os.close(writer)
 
 
 @contextmanager
-def _caught(react: Callable[[], object], *signals: signal.Signals) -> Iterator[None]:
+def _handling(react: Callable[[], object], *signals: signal.Signals) -> Iterator[None]:
     """Call `react` on these signals; one that the caller had ignored stays ignored."""
     before = {number: signal.getsignal(number) for number in signals}
-    heeded = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-    for number in heeded:
+    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in handled:
         signal.signal(number, lambda _number, _frame: react())
     try:
         yield
     finally:
-        for number in heeded:
+        for number in handled:
             signal.signal(number, before[number])
 
 

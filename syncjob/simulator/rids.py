@@ -4,7 +4,7 @@ import json
 import re
 
 _RID = re.compile(rb"rid: ([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})")
-_MOST = 1000
+_MAX_REQUESTS = 1000
 _CLIENT_IP = "203.0.113.7"
 
 
@@ -27,10 +27,10 @@ class Rids:
             "response_body": body.decode("utf-8", "replace"),
             "client_ip": _CLIENT_IP,
         }
-        while len(self._requests) > _MOST:
+        while len(self._requests) > _MAX_REQUESTS:
             del self._requests[next(iter(self._requests))]
 
-    def tell(self, body: bytes) -> str | int:
+    def answer(self, body: bytes) -> str | int:
         """Answer a question about a rid, or return the errcode that it earns."""
         try:
             rid = json.loads(body)["rid"]

@@ -17,15 +17,15 @@ from syncjob.simulator.answers import Answer
 
 Respond = Callable[[str, str, dict[str, str], bytes], Answer]
 
-_LARGEST_HEAD = 64 * 1024
+_MAX_HEAD = 64 * 1024
 
 
 class Connection(asyncio.Protocol):
     """One keep-alive connection; answers its requests one after the other, in order."""
 
-    def __init__(self, respond: Respond, open_ones: set["Connection"]) -> None:
+    def __init__(self, respond: Respond, connections: set["Connection"]) -> None:
         self._respond = respond
-        self._open_ones = open_ones
+        self._connections = connections
         self._buffer = b""
         self._busy = False
         self._transport: asyncio.Transport | None = None
@@ -33,30 +33,30 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take note of the connection, so that it can be closed at the end."""
         self._transport = cast(asyncio.Transport, transport)
-        self._open_ones.add(self)
+        self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; an answer still due is not sent."""
         self._transport = None
-        self._open_ones.discard(self)
+        self._connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
         """Answer the request if it is complete."""
         self._buffer += data
-        self._read_on()
+        self._answer_next()
 
     def abort(self) -> None:
         """Close the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 
-    def _read_on(self) -> None:
+    def _answer_next(self) -> None:
         if self._busy or self._transport is None:
             return
         try:
             parsed = parse_request(self._buffer)
         except ValueError:
-            self._transport.write(_rendered(Answer(status=400)))
+            self._transport.write(_encode(Answer(status=400)))
             self._transport.close()
             return
         if parsed is None:
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         if answer.action == "drop":
             self._transport.abort()
             return
-        rendered = _rendered(answer)
+        rendered = _encode(answer)
         if answer.action == "tear":
             self._transport.write(rendered[: len(rendered) - max(1, len(answer.body) // 2)])
             self._transport.close()
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
             return
         self._busy = False
         if self._buffer:
-            self._read_on()
+            self._answer_next()
 
 
 def parse_request(data: bytes) -> tuple[str, str, dict[str, str], bytes, int] | None:
@@ -98,7 +98,7 @@ def parse_request(data: bytes) -> tuple[str, str, dict[str, str], bytes, int] | 
     """
     end = data.find(b"\r\n\r\n")
     if end < 0:
-        if len(data) > _LARGEST_HEAD:
+        if len(data) > _MAX_HEAD:
             raise ValueError("no end of the head")
         return None
     first, *lines = data[:end].decode("latin-1").split("\r\n")
@@ -134,7 +134,7 @@ def _unchunk(data: bytes, start: int) -> tuple[bytes, int] | None:
     return None
 
 
-def _rendered(answer: Answer) -> bytes:
+def _encode(answer: Answer) -> bytes:
     try:
         reason = http.HTTPStatus(answer.status).phrase
     except ValueError:
@@ -158,16 +158,16 @@ async def serve(
 
     A delayed answer holds up its own connection and no other.
     """
-    open_ones: set[Connection] = set()
+    connections: set[Connection] = set()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: Connection(respond, open_ones), sock=listener, backlog=1024, ssl=tls
+        lambda: Connection(respond, connections), sock=listener, backlog=1024, ssl=tls
     )
     try:
         await stop.wait()
     finally:
         server.close()
-        for connection in tuple(open_ones):
+        for connection in tuple(connections):
             connection.abort()
         await server.wait_closed()
         await asyncio.sleep(0)  # lets the transports close their sockets

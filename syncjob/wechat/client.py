@@ -14,11 +14,10 @@ from syncjob.errors import (
     WeChatUnavailable,
     in_one_line,
 )
-from syncjob.model import (
-    FollowerPage,
-    ToldQuota,
-    ToldRequest,
-    Traffic,
+from syncjob.model.quota import QuotaInfo
+from syncjob.model.replies import FollowerPage, RequestInfo
+from syncjob.model.runs import Traffic
+from syncjob.model.user_info import (
     UserInfo,
     documented_user_infos,
     user_info_from_json,
@@ -58,14 +57,14 @@ USER_INFO_BATCHGET = Endpoint(
 QUOTA_GET = Endpoint(
     method="POST",
     path="/cgi-bin/openapi/quota/get",
-    parse=ToldQuota.from_json,
+    parse=QuotaInfo.from_json,
     keys=frozenset({"quota"}),
     attempts=1,
 )
 RID_GET = Endpoint(
     method="POST",
     path="/cgi-bin/openapi/rid/get",
-    parse=ToldRequest.from_json,
+    parse=RequestInfo.from_json,
     keys=frozenset({"request"}),
     attempts=1,
 )
@@ -216,7 +215,7 @@ class WeChatClient:
         if self._quotas is not None:
             self._quotas.learn(endpoint.path, lambda: self._ask_quota(endpoint.path, token))
 
-    def _ask_quota(self, cgi_path: str, token: str) -> ToldQuota | None:
+    def _ask_quota(self, cgi_path: str, token: str) -> QuotaInfo | None:
         """Return what is left of an endpoint's daily quota, None if WeChat does not answer.
 
         Raises TokenRejected the first time the token is rejected, so that it is replaced. If the

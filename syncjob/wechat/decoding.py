@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from syncjob.model import integer
+from syncjob.model.cleaning import integer
 
 COMMON_KEYS = frozenset({"errcode", "errmsg", "rid"})
 

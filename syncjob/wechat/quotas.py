@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Protocol
 
 from syncjob.errors import QuotaExhausted, QuotaReserved
-from syncjob.model import QuotaState, Spent, ToldQuota, quota_day, reserved_of
+from syncjob.model.quota import QuotaInfo, QuotaState, Spent, quota_day, reserved_of
 
 # Calls a day of a new account, used when WeChat does not answer
 # (doc/service/Message_Management/API_Call_Limits.html). The page says 5 000 000 for user/info,
@@ -34,7 +34,7 @@ class QuotaBook(Protocol):
     def get(self, cgi_path: str) -> QuotaState:
         """Return what is stored for the endpoint today."""
 
-    def save(self, cgi_path: str, told: ToldQuota) -> None:
+    def save(self, cgi_path: str, reported: QuotaInfo) -> None:
         """Store WeChat's answer."""
 
 
@@ -70,7 +70,7 @@ class Quotas:
         with self._lock:
             return tuple(Spent(*key, calls) for key, calls in sorted(self._calls.items()))
 
-    def learn(self, cgi_path: str, ask: Callable[[], ToldQuota | None]) -> None:
+    def learn(self, cgi_path: str, ask: Callable[[], QuotaInfo | None]) -> None:
         """Fetch the endpoint's remaining quota once a day; `ask` asks WeChat.
 
         If it returns None, the documented quota of a new account is used.
@@ -81,10 +81,10 @@ class Quotas:
             if self._is_known(cgi_path):
                 return
             state = self._book.get(cgi_path)
-            told = ask() if self._reserve is not None or state.exhausted else None
-            if told is not None:
-                self._book.save(cgi_path, told)
-            self._set_left(cgi_path, state, told)
+            reported = ask() if self._reserve is not None or state.exhausted else None
+            if reported is not None:
+                self._book.save(cgi_path, reported)
+            self._set_left(cgi_path, state, reported)
 
     def spend(self, cgi_path: str) -> None:
         """Count a call before it is sent; raise QuotaExhausted if none is left."""
@@ -123,16 +123,16 @@ class Quotas:
                 self._exhausted.clear()
             return cgi_path in self._left
 
-    def _set_left(self, cgi_path: str, state: QuotaState, told: ToldQuota | None) -> None:
+    def _set_left(self, cgi_path: str, state: QuotaState, reported: QuotaInfo | None) -> None:
         self.note_total(state.total)
         limit = DEFAULT_DAILY_QUOTAS.get(cgi_path)
         with self._lock:
             left = None
-            if told is not None:
-                self._daily[cgi_path] = told.daily_limit - reserved_of(
-                    told.daily_limit, self._reserve
+            if reported is not None:
+                self._daily[cgi_path] = reported.daily_limit - reserved_of(
+                    reported.daily_limit, self._reserve
                 )
-                left = told.remain - reserved_of(told.daily_limit, self._reserve)
+                left = reported.remain - reserved_of(reported.daily_limit, self._reserve)
             elif state.exhausted:
                 left = 0
                 self._exhausted.add(cgi_path)

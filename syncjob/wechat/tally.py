@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 
-from syncjob.model import UNANSWERED, Failed
+from syncjob.model.quota import UNANSWERED, Failed
 
 
 class Tally:

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from syncjob.commands import run_command
 from syncjob.errors import NeedsOperator
-from syncjob.model import AccessToken, MalformedReply, integer
+from syncjob.model.cleaning import integer
+from syncjob.model.replies import AccessToken, MalformedReply
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.transport import Transport
 

@@ -16,7 +16,7 @@ from syncjob.errors import (
     TokenContested,
     WeChatError,
 )
-from syncjob.model import AccessToken, TokenClaim
+from syncjob.model.replies import AccessToken, TokenClaim
 from syncjob.wechat.token_sources import FixedToken, TokenSource
 
 logger = logging.getLogger(__name__)

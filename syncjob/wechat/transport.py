@@ -25,7 +25,8 @@ from syncjob.errors import (
     WeChatUnavailable,
     in_one_line,
 )
-from syncjob.model import MalformedReply, Traffic
+from syncjob.model.replies import MalformedReply
+from syncjob.model.runs import Traffic
 from syncjob.wechat.decoding import decode, errcode_of, is_foreign, shown_keys
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.errcodes import error_of, meaning_of

@@ -21,7 +21,7 @@ from syncjob.errors import Interrupted, RunInProgress, Stopped
 from syncjob.job.process import this_process
 from syncjob.job.removal import remove_account
 from syncjob.job.run import ABANDON_AFTER
-from syncjob.model import Account
+from syncjob.model.accounts import Account
 from tests.conftest import World
 
 Query = Callable[..., list[Any]]

@@ -20,7 +20,7 @@ from syncjob.config import (
 )
 from syncjob.config.settings import OF_ACCOUNT, SETTING_NAMES
 from syncjob.errors import SettingsError
-from syncjob.model import Allowance
+from syncjob.model.sweeps import Allowance
 
 LEAST = {"SYNCJOB_APPID": "wx5d1f0a2b3c4e6978", "SYNCJOB_APPSECRET": "s3cret"}
 

@@ -12,7 +12,7 @@ from syncjob.cli.logs import log_to_stderr
 from syncjob.config import Settings, SettingsReader
 from syncjob.job.job import Plan
 from syncjob.job.run import run_job
-from syncjob.model import Run
+from syncjob.model.runs import Run
 from tests.conftest import Databases, World
 
 SIZES = {1: 2_500, 2: 1_200}  # followers, by seed

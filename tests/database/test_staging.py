@@ -10,15 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncjob.database.store import Store
-from syncjob.model import (
-    Answers,
-    FollowerPage,
-    HeldPages,
-    Traffic,
-    UserInfo,
-    documented_user_infos,
-    user_infos_from_json,
-)
+from syncjob.model.answers import Answers
+from syncjob.model.replies import FollowerPage
+from syncjob.model.runs import Traffic
+from syncjob.model.sweeps import HeldPages
+from syncjob.model.user_info import UserInfo, documented_user_infos, user_infos_from_json
 
 pytestmark = pytest.mark.pooled
 

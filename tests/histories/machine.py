@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from syncjob.job.sweep_rules import SweepRules
-from syncjob.model import Allowance
+from syncjob.model.sweeps import Allowance
 from tests.histories.deeds import DEEDS
 from tests.histories.stage import INTERRUPTIONS, Database, History
 

@@ -11,7 +11,7 @@ from sqlalchemy import delete
 from syncjob.database.engine import open_engine
 from syncjob.database.store import Store, open_store
 from syncjob.database.tables import metadata
-from syncjob.model import AccessToken, TokenClaim
+from syncjob.model.replies import AccessToken, TokenClaim
 
 START = 1_760_000_000  # in October 2025
 

@@ -18,7 +18,7 @@ from syncjob.database.tables import accounts, followers
 from syncjob.errors import RunInProgress, SyncjobError
 from syncjob.job.job import Plan
 from syncjob.job.run import ABANDON_AFTER, run_job
-from syncjob.model import FollowerPage
+from syncjob.model.replies import FollowerPage
 from syncjob.simulator import Account, Simulator
 from syncjob.wechat.client import WeChatClient
 from syncjob.wechat.token_sources import StableToken

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from syncjob.job.sweep_rules import DEFAULT_RULES, SweepRules
-from syncjob.model import Allowance
+from syncjob.model.sweeps import Allowance
 from tests.conftest import Databases
 from tests.histories.props import Database
 from tests.histories.stage import History

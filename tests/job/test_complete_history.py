@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from syncjob.model import CHINA
+from syncjob.model.quota import CHINA
 from tests.conftest import World
 
 Query = Callable[..., list[Any]]

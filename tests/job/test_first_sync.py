@@ -10,19 +10,12 @@ import pytest
 from syncjob.database.store import Store
 from syncjob.errors import RunLost
 from syncjob.job.job import Plan
-from syncjob.model import (
-    Account,
-    Allowance,
-    Answers,
-    AnswersSaved,
-    FollowerPage,
-    HeldPages,
-    Refusal,
-    Run,
-    Sweep,
-    Traffic,
-    UserInfo,
-)
+from syncjob.model.accounts import Account
+from syncjob.model.answers import Answers, AnswersSaved, Refusal
+from syncjob.model.replies import FollowerPage
+from syncjob.model.runs import Run, Traffic
+from syncjob.model.sweeps import Allowance, HeldPages, Sweep
+from syncjob.model.user_info import UserInfo
 from tests.conftest import World
 from tests.job.test_sync_job import assert_equals_truth
 

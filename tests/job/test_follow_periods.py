@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from syncjob.database.store import Store, open_store
-from syncjob.model import Account, Allowance, Answers, FollowerPage, Run, Traffic, UserInfo
+from syncjob.model.accounts import Account
+from syncjob.model.answers import Answers
+from syncjob.model.replies import FollowerPage
+from syncjob.model.runs import Run, Traffic
+from syncjob.model.sweeps import Allowance
+from syncjob.model.user_info import UserInfo
 
 pytestmark = pytest.mark.pooled
 

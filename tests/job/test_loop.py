@@ -12,7 +12,8 @@ from syncjob.job.ask import Asker, ask
 from syncjob.job.job import Bounds, Job, Plan, Tally
 from syncjob.job.loop import GROUP, MOST_UNSTORED, AskLoop
 from syncjob.job.workers import Workers
-from syncjob.model import Answers, AnswersSaved, UserInfo
+from syncjob.model.answers import Answers, AnswersSaved
+from syncjob.model.user_info import UserInfo
 from syncjob.simulator import Request
 from tests.conftest import World
 

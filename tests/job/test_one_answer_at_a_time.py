@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from syncjob.database.store import Store
-from syncjob.model import Answers, FollowerPage, Traffic, UserInfo
+from syncjob.model.answers import Answers
+from syncjob.model.replies import FollowerPage
+from syncjob.model.runs import Traffic
+from syncjob.model.user_info import UserInfo
 from tests.ages import age
 from tests.conftest import World
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from syncjob.errors import QuotaReserved
-from syncjob.model import MalformedReply, QuotaState, Spent, ToldQuota
+from syncjob.model.quota import QuotaInfo, QuotaState, Spent
+from syncjob.model.replies import MalformedReply
 from syncjob.wechat.quotas import Quotas
 from tests.conftest import World
 from tests.job.test_sync_job import assert_equals_truth
@@ -203,9 +204,9 @@ def test_every_call_is_counted_by_day_and_endpoint(
     assert wechat.run("sync") == 0
     assert wechat.run("sync") == 0
 
-    told = {f"/cgi-bin/{endpoint}": n for endpoint, n in wechat.simulator.counts.items()}
+    counts = {f"/cgi-bin/{endpoint}": n for endpoint, n in wechat.simulator.counts.items()}
     counted = query("SELECT cgi_path, calls FROM daily_api_calls")
-    assert {cgi_path: int(calls) for cgi_path, calls in counted} == told
+    assert {cgi_path: int(calls) for cgi_path, calls in counted} == counts
     assert query(
         "SELECT runs.calls, sum(api_calls.calls) FROM runs JOIN api_calls ON run_id = id "
         "GROUP BY id, runs.calls HAVING runs.calls <> sum(api_calls.calls)"
@@ -224,7 +225,7 @@ def test_a_run_that_has_nothing_to_do_asks_for_no_quota(world: Callable[..., Wor
 
 
 @pytest.mark.parametrize("answer", ["hang", "drop", "html", "garbage", "40001", "45009", "76021"])
-def test_a_quota_that_cannot_be_told_stops_nothing(
+def test_an_unknown_quota_stops_nothing(
     world: Callable[..., World], database_url: str, answer: str
 ) -> None:
     """It is asked once, whatever comes; once more, and no further, where it is the token."""
@@ -296,19 +297,19 @@ def test_runs_that_fail_for_what_passes_are_not_probed(world: Callable[..., Worl
 
 
 class Book:
-    """Knows what it is told."""
+    """Returns fixed values."""
 
     def __init__(self, **known: Any) -> None:
         self.state = QuotaState(**known)
-        self.saved: list[ToldQuota] = []
+        self.saved: list[QuotaInfo] = []
 
     def get(self, cgi_path: str) -> QuotaState:
         """Return the state."""
         return self.state
 
-    def save(self, cgi_path: str, told: ToldQuota) -> None:
+    def save(self, cgi_path: str, reported: QuotaInfo) -> None:
         """Keep it."""
-        self.saved.append(told)
+        self.saved.append(reported)
 
 
 def spendable(quotas: Quotas, cgi_path: str = USER_GET, most: int = 1000) -> int:
@@ -322,28 +323,28 @@ def spendable(quotas: Quotas, cgi_path: str = USER_GET, most: int = 1000) -> int
 
 
 @pytest.mark.parametrize(
-    ("known", "told", "reserve", "calls"),
+    ("known", "reported", "reserve", "calls"),
     [
-        ({}, ToldQuota(500, 0, 500), 0.2, 400),
-        ({}, ToldQuota(500, 450, 50), 0.2, 0),
-        ({}, ToldQuota(500, 450, 50), 0.0, 50),
-        ({}, ToldQuota(500, 450, 50), None, 1000),
-        ({}, ToldQuota(7, 0, 7), 0.2, 5),  # a reserve is rounded up
+        ({}, QuotaInfo(500, 0, 500), 0.2, 400),
+        ({}, QuotaInfo(500, 450, 50), 0.2, 0),
+        ({}, QuotaInfo(500, 450, 50), 0.0, 50),
+        ({}, QuotaInfo(500, 450, 50), None, 1000),
+        ({}, QuotaInfo(7, 0, 7), 0.2, 5),  # a reserve is rounded up
         ({}, None, 0.2, 400),
         ({"calls": 390}, None, 0.2, 10),
         ({"calls": 390, "total": 100_000}, None, 0.2, 1000),
         ({"exhausted": True}, None, 0.2, 0),
         ({"exhausted": True}, None, None, 0),
         ({"exhausted": True, "total": 10**6}, None, 0.2, 0),
-        ({"exhausted": True}, ToldQuota(500, 0, 500), None, 500),
+        ({"exhausted": True}, QuotaInfo(500, 0, 500), None, 500),
     ],
 )
 def test_what_is_left_of_a_day(
-    known: dict[str, Any], told: ToldQuota | None, reserve: float | None, calls: int
+    known: dict[str, Any], reported: QuotaInfo | None, reserve: float | None, calls: int
 ) -> None:
     """What WeChat tells comes first, then that it is used up, then what new accounts have."""
     quotas = Quotas(Book(**known), reserve=reserve)
-    quotas.learn(USER_GET, lambda: told)
+    quotas.learn(USER_GET, lambda: reported)
     assert spendable(quotas) == calls
 
 
@@ -363,10 +364,10 @@ def test_at_midnight_in_beijing_all_is_asked_anew() -> None:
     """Also in the middle of a run; a call counts on the day it was sent."""
     now = datetime(2026, 11, 21, 15, 59, tzinfo=UTC)
     quotas = Quotas(Book(), reserve=0.2, now=lambda: now)
-    quotas.learn(USER_GET, lambda: ToldQuota(10, 8, 2))
+    quotas.learn(USER_GET, lambda: QuotaInfo(10, 8, 2))
     assert spendable(quotas) == 0
     now += timedelta(minutes=1)
-    quotas.learn(USER_GET, lambda: ToldQuota(10, 0, 10))
+    quotas.learn(USER_GET, lambda: QuotaInfo(10, 0, 10))
     assert spendable(quotas) == 8
     assert quotas.spent == (Spent(now.date() + timedelta(days=1), USER_GET, 8),)
 
@@ -378,14 +379,14 @@ def test_at_midnight_in_beijing_all_is_asked_anew() -> None:
 def test_an_answer_without_a_quota_is_none(quota: Any) -> None:
     """It says nothing, so it must not stop a run."""
     with pytest.raises(MalformedReply):
-        ToldQuota.from_json({"quota": quota})
+        QuotaInfo.from_json({"quota": quota})
 
 
 def test_numbers_that_contradict_each_other_are_brought_into_bounds() -> None:
     """WeChat's counters may be off."""
     said = {"daily_limit": 500, "used": 503, "remain": -3}
-    assert ToldQuota.from_json({"quota": said}) == ToldQuota(500, 503, 0)
-    assert ToldQuota.from_json({"quota": {"daily_limit": 5, "remain": 9}}) == ToldQuota(5, 0, 5)
+    assert QuotaInfo.from_json({"quota": said}) == QuotaInfo(500, 503, 0)
+    assert QuotaInfo.from_json({"quota": {"daily_limit": 5, "remain": 9}}) == QuotaInfo(5, 0, 5)
 
 
 def test_calls_that_brought_an_error_are_counted_by_errcode(

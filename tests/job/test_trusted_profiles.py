@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from syncjob.model import Pseudonyms
+from syncjob.model.pseudonyms import Pseudonyms
 from tests.conftest import World
 from tests.job.test_sync_job import assert_equals_truth
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from syncjob.database.store import Store
-from syncjob.model import Answers, FollowerPage, Traffic
+from syncjob.model.answers import Answers
+from syncjob.model.replies import FollowerPage
+from syncjob.model.runs import Traffic
 from tests.conftest import World
 
 pytestmark = pytest.mark.pooled

@@ -26,7 +26,9 @@ from typing import Any, get_args
 sys.path[0] = str(Path(__file__).parents[2])
 
 from syncjob.errors import SyncjobError, WeChatError
-from syncjob.model import BIGINT, AccessToken, FollowerPage, UserInfo
+from syncjob.model.cleaning import BIGINT
+from syncjob.model.replies import AccessToken, FollowerPage
+from syncjob.model.user_info import UserInfo
 from syncjob.simulator import Account
 from syncjob.simulator.profiles import Era, Shape
 from syncjob.wechat.client import QUOTA_GET, RID_GET, USER_GET, USER_INFO, USER_INFO_BATCHGET

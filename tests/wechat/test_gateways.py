@@ -7,7 +7,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from syncjob.model import FollowerPage, MalformedReply, UserInfo, integer
+from syncjob.model.cleaning import integer
+from syncjob.model.replies import FollowerPage, MalformedReply
+from syncjob.model.user_info import UserInfo
 from tests.conftest import World
 from tests.gateway import gateway
 

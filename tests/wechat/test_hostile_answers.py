@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from syncjob.errors import WeChatError
-from syncjob.model import FollowerPage, MalformedReply
+from syncjob.model.replies import FollowerPage, MalformedReply
 from syncjob.wechat.endpoint import Endpoint
 from syncjob.wechat.transport import Transport
 from tests.conftest import World

@@ -5,13 +5,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from syncjob.model import (
-    AccessToken,
-    FollowerPage,
-    MalformedReply,
-    UserInfo,
-    user_infos_from_json,
-)
+from syncjob.model.replies import AccessToken, FollowerPage, MalformedReply
+from syncjob.model.user_info import UserInfo, user_infos_from_json
 
 FIRST, SECOND = "oCFBU6first_0000000000000001", "oCFBU6second-000000000000002"
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
-from syncjob.model import FollowerPage, MalformedReply, user_infos_from_json
+from syncjob.model.replies import FollowerPage, MalformedReply
+from syncjob.model.user_info import user_infos_from_json
 from tests.wechat.test_model import FIRST, FULL
 
 TEXT = st.one_of(

@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime
 
-from syncjob.model import AccessToken, FollowerPage, Pseudonyms, Sweep
+from syncjob.model.pseudonyms import Pseudonyms
+from syncjob.model.replies import AccessToken, FollowerPage
+from syncjob.model.sweeps import Sweep
 from tests.wechat.test_model import FIRST, READ, SECOND
 
 

@@ -13,7 +13,7 @@ from syncjob.config import open_settings
 from syncjob.database.store import Store, open_store
 from syncjob.database.tokens import CLAIM
 from syncjob.errors import WeChatUnavailable
-from syncjob.model import AccessToken, TokenClaim
+from syncjob.model.replies import AccessToken, TokenClaim
 from syncjob.wechat.tokens import CLAIM_POLL, CLAIM_TIMEOUT, Tokens
 from tests.conftest import World
 from tests.wechat.test_tokens import REJECTED, Shelf

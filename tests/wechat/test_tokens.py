@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from syncjob.errors import TokenContested, TokenRejected
-from syncjob.model import AccessToken, TokenClaim
+from syncjob.model.replies import AccessToken, TokenClaim
 from syncjob.wechat.tokens import MAX_REJECTIONS, REJECTION_WINDOW, Tokens
 from tests.conftest import World
 from tests.loopback import answering

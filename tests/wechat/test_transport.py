@@ -14,7 +14,7 @@ from syncjob.errors import (
     WeChatError,
     WeChatUnavailable,
 )
-from syncjob.model import MalformedReply
+from syncjob.model.replies import MalformedReply
 from syncjob.wechat.endpoint import ATTEMPTS, Endpoint
 from syncjob.wechat.transport import MAX_BACKOFF, Transport
 from tests.loopback import Server, answering

@@ -9,7 +9,8 @@ from sqlalchemy import URL, ColumnElement, Connection, CursorResult, Engine, Sel
 from sqlalchemy import select as select_
 
 from syncjob.errors import DatabaseError
-from syncjob.model import Health, UserInfo
+from syncjob.model.health import Health
+from syncjob.model.user_info import UserInfo
 
 # Cures that errors of every database may need.
 ANOTHERS = "tables of another program are in the way; give syncjob a schema of its own"

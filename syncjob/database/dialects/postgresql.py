@@ -39,7 +39,8 @@ from syncjob.database.dialects.postgresql_staging import StagedParameters
 from syncjob.database.dialects.postgresql_urls import parse
 from syncjob.errors import DatabaseError
 from syncjob.limits import Overdue, within
-from syncjob.model import Health, UserInfo
+from syncjob.model.health import Health
+from syncjob.model.user_info import UserInfo
 
 # It logs what it does with a statement that a signal ends; the outcome we log ourselves.
 logging.getLogger("psycopg").setLevel(logging.ERROR)

@@ -9,7 +9,7 @@ from syncjob.database.engine import reading
 from syncjob.database.ownership import get_revision
 from syncjob.database.schema import find_fault
 from syncjob.database.tables import metadata
-from syncjob.model import Blocker, Health
+from syncjob.model.health import Blocker, Health
 
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 # While one of these is held on a table, nobody else can write to it, or use it at all.

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine, exc
 
-from syncjob.model import Pooling
+from syncjob.model.health import Pooling
 
 TRANSACTIONS = "set pool_mode = transaction (or session) in the pooler, or name PostgreSQL itself"
 FULL = "raise the pooler's max_client_conn (or its plan), or close what holds the others"

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import CTE, Connection, CursorResult, column, text
 
 from syncjob.database.staging import COLUMNS, Columns, columns_of
-from syncjob.model import UserInfo
+from syncjob.model.user_info import UserInfo
 
 NUMBERS = {
     "sex": "smallint",

@@ -36,7 +36,8 @@ from syncjob.database.dialects.base import ANOTHERS, INCOMPLETE, Dialect, Staged
 from syncjob.database.dialects.sqlite_files import parse_sqlite, path_of, require_file
 from syncjob.database.staging import COLUMNS, Columns, columns_of, staged_profiles
 from syncjob.errors import DatabaseError
-from syncjob.model import Health, UserInfo
+from syncjob.model.health import Health
+from syncjob.model.user_info import UserInfo
 
 if TYPE_CHECKING:
     import sqlite3

@@ -12,7 +12,7 @@ from syncjob.database.dialects.sqlite_files import path_of
 from syncjob.database.engine import reading
 from syncjob.database.ownership import get_revision
 from syncjob.database.schema import find_fault
-from syncjob.model import Blocker, Health
+from syncjob.model.health import Blocker, Health
 
 
 def get_health(engine: Engine) -> Health:

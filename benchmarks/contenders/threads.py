@@ -28,7 +28,7 @@ def start(work: Callable[[], object]) -> Thread:
 def fan_out(work: Callable[[Item], object], items: Iterable[Item], threads: int) -> None:
     """Call work(item) for each item from so many threads, and return when all is done.
 
-    Items are taken two a thread ahead, no more, so that memory stays flat.
+    Items are measured two a thread ahead, no more, so that memory stays flat.
     """
     waiting: queue.Queue[Item | None] = queue.Queue(maxsize=2 * threads)
 
@@ -36,10 +36,10 @@ def fan_out(work: Callable[[Item], object], items: Iterable[Item], threads: int)
         while (item := waiting.get()) is not None:
             work(item)
 
-    crew = [start(serve) for _ in range(threads)]
+    workers = [start(serve) for _ in range(threads)]
     for item in items:
         waiting.put(item)
-    for _ in crew:
+    for _ in workers:
         waiting.put(None)
-    for thread in crew:
+    for thread in workers:
         thread.join()
