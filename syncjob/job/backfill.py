@@ -3,6 +3,7 @@
 import logging
 
 from syncjob.job.job import Job
+from syncjob.job.timing import owes_sweep
 
 logger = logging.getLogger(__name__)
 
@@ -18,9 +19,12 @@ def start_backfill(job: Job) -> None:
 
 
 def finish_backfill(job: Job) -> None:
-    """Step: end the backfill, since everybody was listed and asked about; not at a bound."""
+    """Step: end the backfill once everybody was listed and asked about; not at a bound.
+
+    While the list is broken a run may not list at all: then the backfill goes on.
+    """
     if job.bounds.reached:
         logger.info("Did as much as was asked for; the next run goes on.")
-    elif job.account.backfilling:
+    elif job.account.backfilling and not owes_sweep(job.store, job.account):
         job.in_store(job.store.accounts.finish_backfill, job.run.id, job.account.id)
         job.read_account()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from syncjob.job.enrich import NOT_HELD
-from syncjob.model.answers import Answers, AnswersSaved
+from syncjob.model.answers import Answers, AnswersSaved, UnionidConflict
 from syncjob.model.replies import FollowerPage
 from syncjob.model.sweeps import HeldPages
 
@@ -38,12 +38,25 @@ class Page:
         return bool(self.new) or not self.is_held
 
 
+@dataclass(frozen=True, slots=True)
+class SavedFor:
+    """Answers that were stored, and the pages for which their people were added."""
+
+    held: HeldPages
+    saved: AnswersSaved
+
+    @property
+    def conflicts(self) -> list[UnionidConflict]:
+        """The answers of which nothing was stored."""
+        return self.saved.conflicts
+
+
 class HeldPeople:
     """Which held page lists somebody first, and whether an answer has added them already."""
 
     def __init__(self, sweep_id: int) -> None:
         self._sweep_id = sweep_id
-        # The number of the page that lists each new OpenID first; 0 once an answer has added it.
+        # The number of the page for which an OpenID is new; 0 once an answer has added its row.
         self._page_of: dict[str, int] = {}
 
     def hold(self, page: Page, known: dict[str, bool]) -> list[str]:
@@ -70,15 +83,16 @@ class HeldPeople:
         pages = {o: number for o in answers.openids if (number := self._page_of.get(o))}
         return HeldPages(self._sweep_id, pages)
 
-    def note_saved(self, pages: Iterable[Page], answers: Answers, saved: AnswersSaved) -> None:
+    def note_saved(self, pages: Iterable[Page], answers: Answers, stored: SavedFor) -> None:
         """Note whose answers are stored, for the pages that are not."""
-        contested = {conflict.openid for conflict in saved.conflicts}
-        known = set(saved.known)  # they were stored already: an earlier page has listed them
+        contested = {conflict.openid for conflict in stored.conflicts}
+        known = set(stored.saved.known)  # they were stored already: an earlier page has listed them
         for openid in known:
             self._page_of.pop(openid, None)
         not_added = {*answers.missing, *contested}
-        for openid in answers.openids:
-            if openid not in not_added and openid in self._page_of:
+        for openid, number in stored.held.pages.items():
+            # Not one that another page lists by now, and that was not added for it.
+            if openid not in not_added and self._page_of.get(openid) == number:
                 self._page_of[openid] = 0
         for page in pages:
             if known:

@@ -17,12 +17,12 @@ from typing import Self
 
 from syncjob.errors import InvalidOpenID, SyncjobError
 from syncjob.job.enrich import Enrichment
-from syncjob.job.held import HeldPeople, Page
+from syncjob.job.held import HeldPeople, Page, SavedFor
 from syncjob.job.identity import OwnList
 from syncjob.job.job import Job
 from syncjob.job.loop import AskLoop
 from syncjob.job.sweep_rules import Repetition, find_disagreement, find_fault, is_end
-from syncjob.model.answers import Answers, AnswersSaved
+from syncjob.model.answers import Answers
 from syncjob.model.replies import FollowerPage
 from syncjob.model.sweeps import PageSaved, Sweep
 from syncjob.model.unfollows import SweepSealed
@@ -159,8 +159,10 @@ class Pages:
         """Tell whether a page need not wait for answers any more."""
         if not page.waiting or self._loop.failure is not None:
             return True
-        are_asked = self._loop.handed_out >= page.last_batch
-        return are_asked and time.monotonic() >= page.progress_at + self._job.plan.hold_seconds
+        now = time.monotonic()
+        if self._loop.handed_out < page.last_batch:
+            page.progress_at = now  # some of its people are still to be asked about
+        return now >= page.progress_at + self._job.plan.hold_seconds
 
     @property
     def _wake_at(self) -> float | None:
@@ -189,6 +191,8 @@ class Pages:
         self, result: tuple[FollowerPage, dict[str, bool]], error: BaseException | None
     ) -> None:
         self._fetching = False
+        if self._over:
+            return  # a page after the end is nobody's
         if isinstance(error, InvalidOpenID) and self._cursor:
             self._list_error = CursorRefused(error)
         elif isinstance(error, SyncjobError):
@@ -219,14 +223,15 @@ class Pages:
         self._job.progress.due(len(taken))
         self._loop.put(taken)
 
-    def saving(self, answers: Answers, *, confirmed: bool) -> Callable[[], AnswersSaved]:
+    def saving(self, answers: Answers, *, confirmed: bool) -> Callable[[], SavedFor]:
         """Return the transaction that stores answers, and adds those whom held pages list."""
         held = self._held.of(answers)
-        return self._enrichment.saving(answers, confirmed=confirmed, held=held)
+        save = self._enrichment.saving(answers, confirmed=confirmed, held=held)
+        return lambda: SavedFor(held, save())
 
-    def saved(self, answers: Answers, saved: AnswersSaved) -> None:
+    def saved(self, answers: Answers, saved: SavedFor) -> None:
         """Note who of the held pages' people is stored."""
-        self._enrichment.saved(answers, saved)
+        self._enrichment.saved(answers, saved.saved)
         self._held.note_saved(self._pages, answers, saved)
 
     def _on_page_saved(self, page: Page, saved: PageSaved, error: BaseException | None) -> None:

@@ -30,12 +30,19 @@ def next_sweep_at(store: Store, account: Account, every: timedelta | None) -> da
     """
     if store.sweeps.get_open(account.id) is not None:
         return None
-    sealed = store.sweeps.get_sealed(account.id)
-    started = account.backfill_started_at if account.backfilling else None
-    if started is not None and (sealed is None or sealed.started_at < started):
-        sealed = None  # the backfill is owed a sweep of its own
+    sealed = None if owes_sweep(store, account) else store.sweeps.get_sealed(account.id)
     newest = store.sweeps.get_newest(account.id, DISCARDED_IN_A_ROW)
     return _due_at(sealed, newest, every, store.get_now())
+
+
+def owes_sweep(store: Store, account: Account) -> bool:
+    """Tell whether a backfill has not listed everybody yet: no sweep is sealed that it began."""
+    started = account.backfill_started_at if account.backfilling else None
+    # One from the future means that the clock was set back.
+    if started is None or started > store.get_now():
+        return False
+    sealed = store.sweeps.get_sealed(account.id)
+    return sealed is None or sealed.started_at < started
 
 
 def wants_sweep(store: Store, account: Account, every: timedelta | None) -> bool:

@@ -158,15 +158,11 @@ class _Threads:
 
     def put(self, function: Callable[[], Any], then: Then) -> None:
         """Have the next free thread call the function."""
-        if not self._threads:
-            self._threads = [
-                threading.Thread(
-                    target=with_log_fields(self._work), name=f"{self._name}-{number}", daemon=True
-                )
-                for number in range(self._count)
-            ]
-            for thread in self._threads:
-                thread.start()
+        for number in range(len(self._threads), self._count):
+            name = f"{self._name}-{number}"
+            thread = threading.Thread(target=with_log_fields(self._work), name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)  # only a thread that was started can be joined
         self._todo.put((function, then))
 
     def stop(self) -> None:

@@ -430,3 +430,23 @@ def test_a_signal_that_is_ignored_from_the_start_stays_ignored(
     _, stderr = process[0].communicate(timeout=30)
     assert (process[0].returncode, stderr) == (0, "")
     assert query("SELECT status FROM runs") == [("succeeded",)]
+
+
+def test_a_backfill_is_not_over_before_a_sweep_of_its_own_is_sealed(
+    world: Callable[..., World], query: Query
+) -> None:
+    """While a broken list is left alone for a time, runs enrich and the backfill stays open."""
+    wechat = world(300, page_size=100)
+    wechat.set(SYNCJOB_SWEEP_EVERY="1d")
+    assert wechat.run("sync") == 0
+    wechat.simulator.switches.total_off = 250
+    codes = [wechat.run("backfill"), wechat.run("sync"), wechat.run("sync"), wechat.run("sync")]
+
+    assert codes == [75, 75, 75, 0]  # after three discarded sweeps in a row the list is left alone
+    open_since = query("SELECT backfill_finished_at FROM accounts")
+    assert open_since == [(None,)]
+
+    wechat.simulator.switches.total_off = 0
+    wechat.set(SYNCJOB_SWEEP_EVERY="0")
+    assert wechat.run("sync") == 0
+    assert query("SELECT count(*) FROM accounts WHERE backfill_finished_at IS NULL") == [(0,)]
