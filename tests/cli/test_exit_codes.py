@@ -133,8 +133,7 @@ def test_a_minute_quota_is_waited_out(
 
     assert wechat.run("sync") == 0
 
-    (nap,) = naps
-    assert nap >= 60
+    assert max(naps) >= 60
 
 
 def test_nobody_answers_at_the_address(
