@@ -1,4 +1,4 @@
-"""Makes a store and a client from settings; only this file picks token source and database."""
+"""Creates the store and the client of an account from its settings."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -40,7 +40,7 @@ class Job:
 
 @contextmanager
 def open_job(settings: Settings) -> Iterator[Job]:
-    """Open the store and the client of the settings' account; close both at the end of the block.
+    """Open the store and the client of an account; close both at the end of the block.
 
     Raises DatabaseError, before anything is written, if the database is not ready.
     """
@@ -55,14 +55,14 @@ def open_job(settings: Settings) -> Iterator[Job]:
         )
         account = store.accounts.save(settings.account.appid)
         quotas = Quotas(
-            _QuotaBook(store, account.id),
+            _AccountQuotas(store, account.id),
             reserve=settings.account.quota_reserve,
             now=_clock_of(store),
         )
         transport = Transport(
             settings.api_url,
             timeout=settings.timeout,
-            threads=settings.concurrency + 1,  # one for the list
+            threads=settings.concurrency + 1,  # one more for the list
             quotas=quotas,
             sleep=sleep,
         )
@@ -70,14 +70,14 @@ def open_job(settings: Settings) -> Iterator[Job]:
         source = token_source(settings, transport, stack)
         pseudonyms = Pseudonyms(account.hash_key)
         credentials = pseudonyms.fingerprint(settings.account.appsecret.reveal())
-        shelf = _AccountShelf(store, account.id, credentials)
-        tokens = Tokens(source, shelf, sleep=sleep)
+        token_store = _AccountTokens(store, account.id, credentials)
+        tokens = Tokens(source, token_store, sleep=sleep)
         client = WeChatClient(transport, tokens, lang=settings.account.lang, quotas=quotas)
         yield Job(store, client, account, quotas)
 
 
 @dataclass(frozen=True, slots=True)
-class _AccountShelf:
+class _AccountTokens:
     """The tokens of one account in the store."""
 
     store: Store
@@ -107,7 +107,7 @@ class _AccountShelf:
 
 
 @dataclass(frozen=True, slots=True)
-class _QuotaBook:
+class _AccountQuotas:
     """The quotas of one account in the store."""
 
     store: Store
@@ -121,13 +121,13 @@ class _QuotaBook:
 
 
 def _clock_of(store: Store) -> Callable[[], datetime]:
-    """Return a function for the database's time, which is read once, here."""
+    """Return a clock that reads the database's time once, here, and adds the elapsed time."""
     begun, since = store.get_now(), monotonic()
     return lambda: begun + timedelta(seconds=monotonic() - since)
 
 
 def token_source(settings: Settings, transport: Transport, stack: ExitStack) -> TokenSource:
-    """Return the token source that the settings name; `stack` closes it."""
+    """Create the token source that the settings select; `stack` closes it."""
     match settings.account.token_source:
         case "stable":
             return StableToken(

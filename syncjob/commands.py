@@ -1,4 +1,4 @@
-"""Commands of the operator's: run without a shell, for a limited time."""
+"""Runs the operator's commands, without a shell and with a time limit."""
 
 import os
 import subprocess
@@ -16,17 +16,16 @@ def run_command(
     stdout: IO[bytes] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> int:
-    """Run a command and return its exit code; None of a stream leaves it where ours goes.
+    """Run a command and return its exit code. A stream that is None is inherited.
 
-    It is killed, and with it what it has started, when it is overdue, which raises
-    subprocess.TimeoutExpired, and when a signal ends this process. Raises OSError where it cannot
-    be started.
+    The command and its children are killed after `timeout` seconds, and when a signal ends this
+    process. Raises subprocess.TimeoutExpired, and OSError if the command cannot be started.
     """
-    # At a terminal it stays in our group: it may ask something there, and Ctrl-C reaches it.
+    # At a terminal it stays in our process group, so that it can prompt and receives Ctrl-C.
     leads_group = not os.isatty(0)
 
     def start() -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(  # noqa: S603 - the operator's own words; no shell sees them
+        return subprocess.Popen(  # noqa: S603 - the operator's own command, without a shell
             words,
             stdin=None if stdin is None else subprocess.PIPE,
             stdout=stdout,

@@ -1,14 +1,14 @@
-"""The error tree: what can go wrong, which exit code it ends with and what the operator does next.
+"""The errors of syncjob. Each has an exit code, and a docstring that says what the operator does.
 
-Every error that leaves syncjob is one of these; its text is the one or two lines that the
-operator reads. No text ever holds a secret, a token or a plain OpenID.
+The text of an error is one or two lines for the operator. It never holds a secret, a token or a
+plain OpenID.
 """
 
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process tells cron, systemd and monitors; a contract, documented in the README."""
+    """The exit codes of all commands: a contract with cron and monitors, see the README."""
 
     DONE = 0
     FAILED = 1
@@ -20,42 +20,42 @@ class ExitCode(IntEnum):
 
 
 class SyncjobError(Exception):
-    """Look at the message: something failed that none of the narrower classes describes."""
+    """Read the message: no subclass describes this failure."""
 
     exit_code = ExitCode.FAILED
 
 
 class SettingsError(SyncjobError):
-    """Mend the named setting; nothing was touched."""
+    """Fix the named setting; nothing was changed."""
 
     exit_code = ExitCode.SETTINGS
 
 
 class RehearsalRefused(SettingsError):
-    """Name a database of its own for the rehearsal: this one holds real people, or may."""
+    """Use a separate database for the rehearsal: this one may hold real followers."""
 
 
 # --- the database -------------------------------------------------------------------------
 
 
 class DatabaseError(SyncjobError):
-    """The database cannot be reached or refuses the work; what was committed is safe."""
+    """Check the database: it cannot be reached or returned an error. Committed work is safe."""
 
     exit_code = ExitCode.DATABASE
 
 
 class SchemaNotCurrent(DatabaseError):
-    """Run `syncjob migrate` (or install the syncjob that the schema was made by)."""
+    """Run `syncjob migrate`, or install the version of syncjob that created the schema."""
 
 
 class RunInProgress(SyncjobError):
-    """Another run of the account is at work; come back later."""
+    """Try again later: another run of the account is running."""
 
     exit_code = ExitCode.TRY_AGAIN_LATER
 
 
 class RunLost(SyncjobError):
-    """This run was declared abandoned by another one; it has written nothing since."""
+    """Nothing to do: another run declared this one abandoned, and it has written nothing since."""
 
     exit_code = ExitCode.TRY_AGAIN_LATER
 
@@ -64,10 +64,10 @@ class RunLost(SyncjobError):
 
 
 class WeChatError(SyncjobError):
-    """WeChat answered with an error: `errcode`, its text without hints, and the `rid`.
+    """An error answer of WeChat, with its `errcode` and its `rid`.
 
-    The rid names the request in WeChat's own records for seven days (openapi/rid/get).
-    `of_one_openid`: one OpenID of the call may be why; a call without it might be answered.
+    The rid identifies the request; openapi/rid/get accepts it for seven days. `of_one_openid`: a
+    single OpenID may be the cause, so that a call without it may succeed.
     """
 
     of_one_openid = False
@@ -87,43 +87,43 @@ class WeChatError(SyncjobError):
 
 
 class UnexpectedReply(WeChatError):
-    """WeChat said something this version does not know how to act on."""
+    """An answer that this version cannot handle."""
 
 
 class ForeignReply(UnexpectedReply):
-    """Look at what stands between: JSON came, at every attempt, and it is not in WeChat's form."""
+    """Check proxies and gateways: every attempt returned JSON that is not WeChat's."""
 
 
 class NeedsOperator(WeChatError):
-    """Only a person can mend this: credentials, IP whitelist, permission, state of the account."""
+    """Only a person can fix this: credentials, IP whitelist, permission, state of the account."""
 
     exit_code = ExitCode.NEEDS_A_PERSON
 
 
 class ForeignList(NeedsOperator):
-    """Have the token source return this account's token: the list was another account's."""
+    """Make the token source return this account's token: the list was another account's."""
 
 
 class TokenContested(NeedsOperator):
-    """Find the other program that refreshes this account's token, and share one token with it."""
+    """Find the other program that refreshes this account's token, and share its token."""
 
 
 class WeChatUnavailable(WeChatError):
-    """WeChat is busy or cannot be reached, after all retries; a later run goes on."""
+    """WeChat is busy or cannot be reached, after all retries. A later run continues."""
 
     exit_code = ExitCode.TRY_AGAIN_LATER
 
 
 class AnswerUnreadable(WeChatUnavailable):
-    """An answer of WeChat's own stays unreadable; of a batch, one user's text may be why."""
+    """WeChat's answer is unreadable at each retry. In a batch, one user's text may be the cause."""
 
     of_one_openid = True
 
 
 class QuotaExhausted(WeChatError):
-    """The day's quota is used up; a run after midnight in Beijing goes on.
+    """The day's quota is used up. A run after midnight in Beijing continues.
 
-    `cgi_path` is the endpoint of which WeChat has said so.
+    `cgi_path` is the endpoint for which WeChat reported it.
     """
 
     exit_code = ExitCode.TRY_AGAIN_LATER
@@ -131,35 +131,35 @@ class QuotaExhausted(WeChatError):
 
 
 class QuotaReserved(QuotaExhausted):
-    """What may be spent of a day's quota is spent; a run after midnight in Beijing goes on."""
+    """All but the reserve of the day's quota is used. A run after midnight in Beijing continues."""
 
 
 class ListBroken(WeChatError):
-    """WeChat's list contradicted itself; the sweep was discarded and the next run starts over."""
+    """WeChat's list contradicted itself. The sweep was discarded; the next run starts over."""
 
     exit_code = ExitCode.TRY_AGAIN_LATER
 
 
 class UnfollowsParked(SyncjobError):
-    """So many seem to have left that a person should look: `syncjob unfollows`."""
+    """Review the unfollows: so many followers are missing that `syncjob unfollows` must decide."""
 
     exit_code = ExitCode.PARKED
 
 
 class TokenRejected(WeChatError):
-    """A business call refused its access token; the client gets another one and asks once more."""
+    """WeChat refused the access token of an API call. The client gets another and retries once."""
 
     exit_code = ExitCode.NEEDS_A_PERSON
 
 
 class InvalidOpenID(WeChatError):
-    """WeChat refused an OpenID (40003): a cursor, or one among those of a batch."""
+    """WeChat refused an OpenID (40003): the cursor, or one of a batch."""
 
     of_one_openid = True
 
 
 class NoSuchUser(WeChatError):
-    """WeChat says that an OpenID is nobody's, or not of a follower (43004, 46004 …)."""
+    """WeChat says that an OpenID belongs to nobody, or to no follower (43004, 46004 …)."""
 
     of_one_openid = True
 
@@ -169,25 +169,25 @@ class BatchSizeRefused(WeChatError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGTERM, SIGINT or SIGHUP arrived, and ends what is under way; its text is the signal's name.
+    """SIGTERM, SIGINT or SIGHUP arrived; the text is the signal's name.
 
-    A KeyboardInterrupt, because the database drivers know how to leave a statement on one.
+    A KeyboardInterrupt, because database drivers cancel the running statement on one.
     """
 
 
 class Stopped(SyncjobError):
-    """A signal stopped the command; the run is recorded as interrupted and the next one goes on."""
+    """A signal stopped the command. The run is recorded as interrupted; the next one continues."""
 
     exit_code = ExitCode.TRY_AGAIN_LATER
 
 
 def in_one_line(error: object) -> str:
-    """Return the text of an error, its lines parted by semicolons."""
+    """Return the text of an error in one line, with semicolons between its lines."""
     return "; ".join(str(error).splitlines())
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
-    """Return what the process ends with because of the error."""
+    """Return the exit code for the error."""
     if isinstance(error, SyncjobError):
         return error.exit_code
     return ExitCode.TRY_AGAIN_LATER if isinstance(error, KeyboardInterrupt) else ExitCode.FAILED

@@ -1,4 +1,4 @@
-"""Files that are there whole, or as they were before, whoever reads them meanwhile."""
+"""Atomic replacement of files: a reader sees the old content or the new, never a part."""
 
 import os
 from collections.abc import Iterator
@@ -9,34 +9,35 @@ from typing import TextIO
 
 
 class AtomicFile:
-    """What a file is to become. Made beside it, so that a folder that refuses is known early.
+    """A temporary file that replaces `path` when it is complete.
 
-    `mode` are the file's rights, whatever the umask. Raises OSError where it cannot be made.
+    It is created at once in the same folder, so that missing permissions show early. `mode` is the
+    file's mode, independent of the umask. Raises OSError if it cannot be created.
     """
 
     def __init__(self, path: Path, *, mode: int) -> None:
         self._path = path
         self._mode = mode
         self._descriptor, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        self._draft = Path(name)
+        self._temporary = Path(name)
 
     @contextmanager
     def writing(self) -> Iterator[TextIO]:
-        """Open it to be written; at the end of the block it takes the file's place.
+        """Yield the temporary file; replace `path` by it at the end of the block.
 
-        Raises OSError, after which the file is as it was.
+        On an error, OSError included, `path` is unchanged.
         """
         try:
             with os.fdopen(self._descriptor, "w", encoding="utf-8") as file:
                 yield file
-            self._draft.chmod(self._mode)
-            self._draft.replace(self._path)
+            self._temporary.chmod(self._mode)
+            self._temporary.replace(self._path)
         finally:
-            self._draft.unlink(missing_ok=True)
+            self._temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_write(path: Path, *, mode: int) -> Iterator[TextIO]:
-    """Open what is to take the file's place at the end of the block; raise OSError if it cannot."""
+    """Yield a file that replaces `path` at the end of the block. Raises OSError."""
     with AtomicFile(path, mode=mode).writing() as file:
         yield file

@@ -1,7 +1,7 @@
-"""Which account, run and sweep the log lines of a thread are about.
+"""The fields of log lines: account, run and sweep.
 
-Each account that is opened has fields of its own, in a context variable; nothing here belongs to
-the whole process. A new thread has an empty context: start it with `with_log_fields`.
+Each opened account has its own fields in a context variable, so that several accounts fit into one
+process. A new thread starts with an empty context; wrap its target in `with_log_fields`.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,20 +12,20 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Changed in place, so that the threads of a run see what it learns after their start.
+# Changed in place, so that running threads see fields that are added later.
 _FIELDS: ContextVar[dict[str, object]] = ContextVar("syncjob.log_fields")
 
 
 def start_log_fields(**fields: object) -> None:
-    """Begin with these fields, in this thread and in those that it starts from now on.
+    """Replace the fields, for this thread and for threads it starts later.
 
-    They stay after the run, so that the line that says how the command failed has them too.
+    They stay after the run, so that the line that reports the command's failure has them too.
     """
     _FIELDS.set(dict(fields))
 
 
 def add_log_fields(**fields: object) -> None:
-    """Add fields, for all threads that share these."""
+    """Add fields, for all threads that share this context."""
     _FIELDS.set(found := _FIELDS.get({}))
     found.update(fields)
 
@@ -36,5 +36,5 @@ def get_log_fields() -> Mapping[str, object]:
 
 
 def with_log_fields(function: Callable[P, T]) -> Callable[P, T]:
-    """Return a target for one new thread, whose log lines have the fields of this one."""
+    """Wrap the target of a new thread so that it shares the log fields of this thread."""
     return partial(copy_context().run, function)
