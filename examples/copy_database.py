@@ -2,8 +2,9 @@
 
     python examples/copy_database.py sqlite:////var/lib/syncjob/syncjob.db postgresql://db/crm_wechat
 
-Both databases must have the current schema (syncjob migrate), the target must be empty, and no run
-may be running. The copy is one transaction. Access tokens are not copied; the next run fetches one.
+Both databases must have the current schema (syncjob migrate), the target must have no account, and
+no run may be in progress. The copy is one transaction. Access tokens are not copied; the next run
+fetches one.
 """
 
 import sys
@@ -29,7 +30,7 @@ def copy(source_url: str, target_url: str) -> dict[str, int]:
             require_current(source)
             require_current(target)
             if source.scalar(select(func.count()).where(runs.c.status == "running")):
-                raise SyncjobError("a run is running in the source; stop the timer and wait for it")
+                raise SyncjobError("a run is in progress in the source; stop the timer and wait")
             if target.scalar(select(func.count()).select_from(accounts)):
                 raise SyncjobError("the target holds an account already; name an empty database")
             for table in metadata.sorted_tables:  # in the order of their foreign keys
