@@ -1,4 +1,4 @@
-"""How fast syncjob is, side by side with the ways people have of doing the same.
+"""Benchmarks of syncjob against other programs for the same task.
 
-`make bench` runs it; README.md beside this file says what is measured, and how.
+Run them with `make bench`; README.md in this folder explains what is measured, and how.
 """

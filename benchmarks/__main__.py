@@ -1,4 +1,4 @@
-"""Measures what it is told to, and prints the table: `make bench`, or `python -m benchmarks`."""
+"""Runs one scenario and prints its table: `make bench`, or `python -m benchmarks`."""
 
 import sys
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from benchmarks.startup import startup
 
 
 def main() -> None:
-    """Run the scenario; a contender that fails ends it with exit code 1."""
+    """Run the scenario; exit with 1 if a contender fails."""
     options = read_options()
     try:
         table, facts = _measured(options)

@@ -1,12 +1,12 @@
-"""Fresh databases for the contenders, and what is in them afterwards."""
+"""New databases for the contenders, and a summary of what they stored."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-# What all contenders store, however they type it, as text that is the same for all. Empty texts
-# count as null, since CSV, by which dlt loads, does not tell them apart.
+# The columns that all contenders store, compared as text. Empty texts count as null, since dlt
+# loads CSV, which does not distinguish them.
 TEXTS = (
     "unionid",
     "nickname",
@@ -23,7 +23,7 @@ SCRIPTS = Path(__file__).parent / "contenders"
 
 
 class Stored(NamedTuple):
-    """What a database holds: rows, those with a unionid, and a checksum over their values."""
+    """The number of rows, the number of rows with a unionid, and a checksum over their values."""
 
     followers: int
     unionids: int
@@ -31,7 +31,7 @@ class Stored(NamedTuple):
 
 
 class Database(Protocol):
-    """One kind of database, as the benchmark uses it."""
+    """The interface of a database for the benchmarks."""
 
     def fresh(self) -> str:
         """Return the URL of a new, empty database."""
@@ -40,24 +40,24 @@ class Database(Protocol):
         """Remove the database."""
 
     def create_table(self, url: str) -> None:
-        """Make the followers table of the contenders that make none themselves."""
+        """Create the followers table, for contenders that do not create one."""
 
     def settle(self, url: str) -> None:
-        """Wait until nobody is at work in the database."""
+        """Wait until no session is open in the database."""
 
     def cpu(self) -> float | None:
-        """Return the CPU seconds that the server has used so far, None if that is not known."""
+        """Return the CPU seconds that the server has used so far, None if unknown."""
 
     def stored(self, url: str, table: str) -> Stored:
-        """Return what the table holds."""
+        """Return a summary of the table."""
 
     def about(self) -> dict[str, str]:
-        """Return the version, and the settings that matter."""
+        """Return the version and the relevant settings."""
 
 
 @contextmanager
 def opened(kind: str) -> Iterator[Database]:
-    """Yield the database of this kind; a server of our own ends with the block."""
+    """Yield a database of this kind; stop a server that was started for it at the end."""
     if kind == "sqlite":
         from benchmarks.sqlite import SQLite
 

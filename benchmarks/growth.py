@@ -1,4 +1,4 @@
-"""Growth: syncjob alone, on accounts of several sizes."""
+"""The scenario growth: syncjob alone, on accounts of several sizes."""
 
 from statistics import median
 
@@ -23,7 +23,7 @@ _COLUMNS = (
 
 
 def growth(options: Options, database: Database) -> Table:
-    """Run syncjob on an account of each size, in turn, as often as told."""
+    """Run syncjob on an account of each size, in turn, `options.repeat` times."""
     (ours,) = pick(options.database, OURS)
     results: dict[int, list[Measured]] = {size: [] for size in options.sizes}
     for turn in range(options.repeat):

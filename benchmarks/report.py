@@ -27,7 +27,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: the key in its rows, its heading, and how a value is written."""
+    """A column of a table: the key in its rows, its heading and the format of its values."""
 
     key: str
     heading: str
@@ -36,14 +36,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """What a scenario found; a value that is missing or None is not known."""
+    """The result of a scenario; a missing value or None is unknown."""
 
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
     notes: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """Return it as Markdown that is also good to look at as it stands."""
+        """Return the table as aligned Markdown."""
         lines = [[column.heading for column in self.columns]]
         for row in self.rows:
             values = [(row.get(column.key), column.form) for column in self.columns]
@@ -65,7 +65,7 @@ def log_progress(text: str) -> None:
 
 
 def about(database: Mapping[str, str]) -> dict[str, str]:
-    """Return the date, the machine, and the version of all that takes part."""
+    """Return the date, the machine and all versions."""
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "machine": f"{os.cpu_count()} × {_cpu()}, {_memory()}, Linux {platform.release()}",

@@ -1,4 +1,4 @@
-"""The rerun: syncjob once more, with a new sweep, on an account that has not changed."""
+"""The scenario rerun: a second sync with a new sweep, on an unchanged account."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,7 @@ _COLUMNS = (
 
 
 def rerun(options: Options, database: PostgreSQL) -> Table:
-    """Sync once untimed and once more timed, as often as told, on PostgreSQL."""
+    """Sync once untimed and once timed, `options.repeat` times, on PostgreSQL."""
     rows = []
     for turn in range(options.repeat):
         row = {"turn": turn + 1, **_second_sync(options, database)}
@@ -53,7 +53,7 @@ def _second_sync(options: Options, database: PostgreSQL) -> dict[str, Any]:
             )
             prepare(ours, database, url, environ)
             run([SYNCJOB, "sync"], environ)
-        # A simulator of its own counts the calls of the second sync alone.
+        # A separate simulator counts only the calls of the second sync.
         database.forget_token(url)
         database.rest(url)
         before = database.written(url, "followers")

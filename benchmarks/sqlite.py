@@ -1,4 +1,4 @@
-"""SQLite for the benchmark: a file for each run, in a folder that goes away."""
+"""SQLite for the benchmarks: a file for each run, in a temporary folder."""
 
 import sqlite3
 import zlib
@@ -12,7 +12,7 @@ from benchmarks.databases import NUMBERS, SCRIPTS, TEXTS, Stored
 
 
 class SQLite:
-    """Files in a folder."""
+    """A folder of SQLite files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -20,7 +20,7 @@ class SQLite:
     @classmethod
     @contextmanager
     def opened(cls) -> Iterator["SQLite"]:
-        """Yield a folder for the files, and remove it."""
+        """Create the temporary folder; remove it at the end of the block."""
         with TemporaryDirectory(prefix="syncjob-bench-") as folder:
             yield cls(Path(folder))
 
@@ -29,12 +29,12 @@ class SQLite:
         return f"sqlite:///{self._folder / uuid4().hex}.db"
 
     def drop(self, url: str) -> None:
-        """Remove the file and what SQLite keeps beside it."""
+        """Remove the file and SQLite's files beside it."""
         for file in self._folder.glob(f"{_path(url).name}*"):
             file.unlink()
 
     def create_table(self, url: str) -> None:
-        """Make the followers table."""
+        """Create the followers table."""
         with sqlite3.connect(_path(url)) as connection:
             connection.executescript((SCRIPTS / "followers.sqlite.sql").read_text())
 
@@ -42,10 +42,10 @@ class SQLite:
         """Do nothing: there is no server."""
 
     def cpu(self) -> None:
-        """Return None: the work is done, and counted, in the client."""
+        """Return None: the client's CPU includes SQLite's."""
 
     def stored(self, url: str, table: str) -> Stored:
-        """Return what the table holds."""
+        """Return a summary of the table."""
         columns = [f"coalesce({name}, '')" for name in (*TEXTS, *NUMBERS)]
         columns += ["openid", "strftime('%s', subscribe_time)"]
         with sqlite3.connect(_path(url)) as connection:

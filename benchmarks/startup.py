@@ -1,4 +1,4 @@
-"""The start: how long `syncjob status` takes when there is nothing to tell."""
+"""The scenario startup: the time of `syncjob status` on an empty database."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ _COLUMNS = (
 
 
 def startup() -> Table:
-    """Start `syncjob status` and, to compare, Python alone, ten times in turn."""
+    """Run `syncjob status` and, for comparison, Python alone, TIMES times in turn."""
     with TemporaryDirectory(prefix="syncjob-bench-") as folder:
         url = f"sqlite:///{Path(folder) / 'empty.db'}"
         environ = environment(SYNCJOB_DATABASE_URL=url, SYNCJOB_APPID="wx5d1f0a2b3c4e6978")
@@ -46,7 +46,8 @@ def startup() -> Table:
                 "fastest": min(seconds),
                 "slowest": max(seconds),
                 "cpu": median(usage.cpu_seconds for usage in measured),
-                "peak_mb": max(usage.peak_mb for usage in measured) or None,  # too short to be seen
+                # 0: the process was too short to be sampled.
+                "peak_mb": max(usage.peak_mb for usage in measured) or None,
             }
         )
     return Table(_COLUMNS, rows, [f"On an empty SQLite database, {TIMES} times each, in turn."])

@@ -1,4 +1,4 @@
-"""`syncjob simulate` over TLS, for the benchmark: its options as far as that needs them."""
+"""`syncjob simulate` over TLS for the benchmarks, with the options that they need."""
 
 import argparse
 import shlex
@@ -10,7 +10,7 @@ from syncjob.simulator.rehearsal import wait_for_stop
 
 
 def main() -> None:
-    """Serve until SIGTERM; say where, and at the end which calls came in, as the command does."""
+    """Serve until SIGTERM; print the settings first and the counts of calls last."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tls_wechat", description=__doc__)
     parser.add_argument("--followers", type=int, required=True)
     parser.add_argument("--latency", type=float, required=True, help="milliseconds")

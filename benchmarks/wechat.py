@@ -1,4 +1,4 @@
-"""The simulated WeChat, as a process of its own: `syncjob simulate`, as installed."""
+"""The simulated WeChat as a separate process: the installed `syncjob simulate`."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ from benchmarks.processes import BIN, Failed, environment, stat
 
 @dataclass(frozen=True)
 class Account:
-    """The account that is served: `profiles` as `syncjob simulate` knows them, latency in ms."""
+    """The simulated account: `profiles` as in `syncjob simulate`, `latency` in ms."""
 
     followers: int
     latency: float
@@ -25,9 +25,9 @@ class Account:
 
 @dataclass
 class WeChat:
-    """A served account; `calls`, by endpoint, are known once it has stopped.
+    """A running simulator; `calls`, by endpoint, are set when it has stopped.
 
-    `trust`: the variables with which a contender accepts its certificate.
+    `trust`: environment variables with which a contender accepts its certificate.
     """
 
     url: str
@@ -38,14 +38,14 @@ class WeChat:
     calls: dict[str, int] = field(default_factory=dict)
 
     def cpu(self) -> float:
-        """Return the CPU seconds that it has used so far."""
+        """Return the CPU seconds used so far."""
         known = stat(self.pid)
         return known.cpu_seconds if known else 0.0
 
 
 @contextmanager
 def serving(account: Account) -> Iterator[WeChat]:
-    """Serve the account until the block ends. The same number of followers are the same people."""
+    """Serve the account until the block ends. The same size gives the same followers."""
     options = {
         "--followers": str(account.followers),
         "--latency": str(account.latency),
@@ -57,7 +57,7 @@ def serving(account: Account) -> Iterator[WeChat]:
         trust = {}
         if account.tls:
             authority, certificate = _certify(Path(folder))
-            # requests reads the first of them, Python's ssl the other.
+            # requests reads the first, Python's ssl the second.
             trust = {"REQUESTS_CA_BUNDLE": authority, "SSL_CERT_FILE": authority}
             program = [sys.executable, "-m", "benchmarks.tls_wechat"]
             command = [*program, *words, "--certificate", certificate]
@@ -86,7 +86,7 @@ def serving(account: Account) -> Iterator[WeChat]:
 
 
 def _certify(folder: Path) -> tuple[str, str]:
-    """Make a CA and a certificate for 127.0.0.1; return the file of each."""
+    """Create a CA and a certificate for 127.0.0.1; return the file of each."""
     import trustme
 
     authority, certificate = trustme.CA(), folder / "certificate.pem"
@@ -97,7 +97,7 @@ def _certify(folder: Path) -> tuple[str, str]:
 
 
 def _read_settings(process: subprocess.Popen[str]) -> dict[str, str]:
-    """Return what the simulator prints for a shell, as soon as it serves."""
+    """Return the settings that the simulator prints for a shell when it is ready."""
     settings: dict[str, str] = {}
     for line in process.stdout or ():
         name, _, value = line.removeprefix("export ").partition("=")

@@ -1,10 +1,10 @@
-"""Copy all that syncjob has stored into another database, from SQLite to PostgreSQL or back.
+"""Copy all tables of syncjob into another database, from SQLite to PostgreSQL or back.
 
     python examples/copy_database.py sqlite:////var/lib/syncjob/syncjob.db postgresql://db/crm_wechat
 
-Both must be at the newest schema (syncjob migrate), the target must hold no account, and no run may
-be at work. One transaction: the target has everything or nothing. The access token is left behind;
-the next run gets one.
+Both databases must have the current schema (syncjob migrate), the target must have no account, and
+no run may be in progress. The copy is one transaction. Access tokens are not copied; the next run
+fetches one.
 """
 
 import sys
@@ -17,11 +17,11 @@ from syncjob.database.tables import accounts, metadata, runs
 from syncjob.errors import SyncjobError
 
 ROWS = 1_000
-LEFT_BEHIND = {"access_tokens"}
+NOT_COPIED = {"access_tokens"}
 
 
 def copy(source_url: str, target_url: str) -> dict[str, int]:
-    """Copy every table; return how many rows each has."""
+    """Copy every table; return the number of rows of each."""
     source_engine = open_engine(source_url, name="syncjob/copy")
     target_engine = open_engine(target_url, name="syncjob/copy", timeouts=False)
     copied = {}
@@ -30,11 +30,11 @@ def copy(source_url: str, target_url: str) -> dict[str, int]:
             require_current(source)
             require_current(target)
             if source.scalar(select(func.count()).where(runs.c.status == "running")):
-                raise SyncjobError("a run is at work in the source; stop the timer and wait for it")
+                raise SyncjobError("a run is in progress in the source; stop the timer and wait")
             if target.scalar(select(func.count()).select_from(accounts)):
                 raise SyncjobError("the target holds an account already; name an empty database")
-            for table in metadata.sorted_tables:  # those that others point at come first
-                if table.name in LEFT_BEHIND:
+            for table in metadata.sorted_tables:  # in the order of their foreign keys
+                if table.name in NOT_COPIED:
                     continue
                 copied[table.name] = 0
                 for rows in (
@@ -45,15 +45,15 @@ def copy(source_url: str, target_url: str) -> dict[str, int]:
                     target.execute(table.insert(), [dict(row) for row in rows])
                     copied[table.name] += len(rows)
                 if isinstance(table.c[0].identity, Identity) and table.c[0].name == "id":
-                    _count_on(target, table.name)
+                    _advance_sequence(target, table.name)
     finally:
         source_engine.dispose()
         target_engine.dispose()
     return copied
 
 
-def _count_on(target: Connection, table: str) -> None:
-    """Let PostgreSQL's next id be behind those that came along; SQLite sees to it by itself."""
+def _advance_sequence(target: Connection, table: str) -> None:
+    """Advance PostgreSQL's sequence past the copied ids; SQLite does so by itself."""
     if target.dialect.name == "postgresql":
         target.execute(
             text(

@@ -1,6 +1,6 @@
-"""What syncjob does, within a minute: the seeds' 23 000 followers into a fresh SQLite file.
+"""A demo of syncjob: copies 23 000 simulated followers into a new SQLite file in a minute.
 
-Run it with `make demo`. Everything happens on this machine: WeChat is `syncjob simulate`.
+Run it with `make demo`. Everything runs on this machine: WeChat is `syncjob simulate`.
 """
 
 import os
@@ -19,7 +19,7 @@ COLUMNS = ("openid", "subscribe", "subscribe_time", "subscribe_scene", "tagid_li
 
 
 def main() -> None:
-    """Migrate, sync twice, and show what came of it."""
+    """Migrate, sync twice, and show the result."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for file in FOLDER.iterdir():
         file.unlink()
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def run(heading: str, *arguments: str) -> None:
-    """Show a command, run it, and stop the demo if it fails."""
+    """Print a command, run it, and stop the demo if it fails."""
     print(f"\n{heading}\n$ syncjob {shlex.join(arguments)}", flush=True)
     words = [str(SYNCJOB) if word == "syncjob" else word for word in arguments]
     code = subprocess.run([SYNCJOB, *words], check=False).returncode

@@ -1,4 +1,4 @@
-"""Calls to a served simulator, as a client of WeChat makes them; the clock is the test's."""
+"""Helpers that call a served simulator, with a clock that the test sets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ NOON = 1_750_000_000.0  # 2025-06-15 23:06:40 in Beijing
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that only the test advances."""
 
     def __init__(self) -> None:
         self.now = NOON
@@ -23,7 +23,7 @@ class Clock:
 
 
 class Caller:
-    """Asks a served simulator over one keep-alive connection."""
+    """Calls a served simulator over one keep-alive connection."""
 
     def __init__(self, simulator: Simulator, clock: Clock, url: str) -> None:
         self.simulator, self.clock, self.url = simulator, clock, url
@@ -37,7 +37,7 @@ class Caller:
         return self.session.get(f"{self.url}/cgi-bin/{endpoint}", params=params, timeout=5)
 
     def new_token(self, endpoint: str = "stable_token", **fields: Any) -> dict[str, Any]:
-        """Ask a token endpoint; `fields` replace what is right."""
+        """Call a token endpoint; `fields` replace the correct values."""
         asked = {
             "grant_type": "client_credential",
             "appid": self.simulator.appid,
@@ -47,25 +47,25 @@ class Caller:
             answer = self.session.get(f"{self.url}/cgi-bin/token", params=asked, timeout=5)
         else:
             answer = self.session.post(f"{self.url}/cgi-bin/stable_token", json=asked, timeout=5)
-        told: dict[str, Any] = answer.json()
-        return told
+        token: dict[str, Any] = answer.json()
+        return token
 
     def page(self, cursor: str | None = None) -> dict[str, Any]:
-        """Ask for the page after `cursor`."""
+        """Return the page after `cursor`."""
         params = {} if cursor is None else {"next_openid": cursor}
-        told: dict[str, Any] = self.get("user/get", **params).json()
-        return told
+        page: dict[str, Any] = self.get("user/get", **params).json()
+        return page
 
     def batch(self, openids: list[str]) -> requests.Response:
-        """Ask batchget about the users."""
+        """Call batchget for the users."""
         asked = {"user_list": [{"openid": openid, "lang": "zh_CN"} for openid in openids]}
         url = f"{self.url}/cgi-bin/user/info/batchget?access_token={self.token}"
         return self.session.post(url, json=asked, timeout=5)
 
     def users(self, openids: list[str]) -> list[dict[str, Any]]:
-        """Return the entries of a batch that goes well."""
-        told: list[dict[str, Any]] = self.batch(openids).json()["user_info_list"]
-        return told
+        """Return the entries of a successful batch."""
+        entries: list[dict[str, Any]] = self.batch(openids).json()["user_info_list"]
+        return entries
 
     def sweep(self) -> list[str]:
         """Return all OpenIDs, following next_openid until a page is empty."""

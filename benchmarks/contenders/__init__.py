@@ -1,6 +1,6 @@
-"""The contenders: each a program that copies all followers of an account into a database.
+"""The contenders: programs that copy all followers of an account into a database, a file each.
 
-Their common settings are here and the same for all; how they do it is in a file each.
+This file has their common settings.
 """
 
 import os
@@ -19,7 +19,7 @@ class Task:
 
 
 def read_task() -> Task:
-    """Read what the benchmark put into the environment."""
+    """Read the settings from the environment."""
     return Task(
         wechat=os.environ["BENCH_WECHAT"],
         appid=os.environ["BENCH_APPID"],
@@ -30,13 +30,13 @@ def read_task() -> Task:
 
 
 def token_request(task: Task) -> dict[str, str]:
-    """Return the body of the call that asks for an access token."""
+    """Return the body of the call for an access token."""
     return {"grant_type": "client_credential", "appid": task.appid, "secret": task.secret}
 
 
 def fetch_token(task: Task) -> str:
-    """Return an access token, by one call of requests."""
-    import requests  # the floor does without, and shall not pay for importing it
+    """Fetch an access token."""
+    import requests  # not at the top: the floor does not use it
 
     url = f"{task.wechat}/cgi-bin/stable_token"
     token: str = requests.post(url, json=token_request(task), timeout=60).json()["access_token"]

@@ -1,7 +1,4 @@
-"""WeChat's calls as a plain program makes them with requests, for the plain references.
-
-Nothing is retried, checked or resumed: this is the least that such a program can be.
-"""
+"""Calls to WeChat with requests, for the plain references: no retries, checks or resuming."""
 
 import json
 from collections.abc import Iterator
@@ -39,7 +36,7 @@ Row = tuple[Any, ...]
 
 
 class WeChat:
-    """The account, by one session that all threads share."""
+    """A client with one session for all threads."""
 
     def __init__(self, task: Task) -> None:
         self._base = f"{task.wechat}/cgi-bin"
@@ -70,7 +67,7 @@ class WeChat:
 
 
 def as_row(user: dict[str, Any]) -> Row:
-    """Return a user as WeChat describes one as a row of the table, in the order of COLUMNS."""
+    """Return WeChat's JSON object of a user as a row, in the order of COLUMNS."""
     return (
         1,
         user["openid"],

@@ -1,8 +1,8 @@
-"""dlt_tuned with Arrow tables made by hand, which dlt carries to the database as they are.
+"""dlt_tuned with Arrow tables, which dlt loads unchanged.
 
 Its documentation: "This method skips the regular dlt normalizer used for Python objects and is
-several times faster." Parquet goes in through the ADBC driver, by COPY. What is left of dlt is the
-pool of threads, the files in between, and the loader.
+several times faster." The ADBC driver loads Parquet with COPY. Of dlt only the thread pool, the
+intermediate files and the loader are used.
 """
 
 import dlt

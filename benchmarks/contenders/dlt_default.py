@@ -1,8 +1,8 @@
-"""A dlt pipeline with its documentation's defaults.
+"""A dlt pipeline with the defaults of its documentation.
 
-RESTClient reads the list with the paginator made for cursors, a transformer asks for the
-profiles, and the pipeline merges them on the OpenID. No setting is changed; one column is typed,
-since dlt cannot know that the number is a time.
+RESTClient reads the list with the cursor paginator, a transformer fetches the profiles, and the
+pipeline merges them on the OpenID. No setting is changed; one column has a type, since dlt cannot
+know that the number is a timestamp.
 """
 
 import os
@@ -49,7 +49,7 @@ def followers(page: list[str]) -> Iterator[list[dict[str, Any]]]:
 if __name__ == "__main__":
     pipeline = dlt.pipeline(
         pipeline_name="wechat",
-        # A folder of its own, so that no run finds what another left behind.
+        # A separate folder, so that a run finds no files of another.
         pipelines_dir=os.environ["BENCH_FOLDER"],
         destination=dlt.destinations.postgres(task.database),
         dataset_name="wechat",

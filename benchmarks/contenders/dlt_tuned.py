@@ -1,14 +1,13 @@
-"""A dlt pipeline with every screw turned that "Optimizing dlt" in its documentation names.
+"""A dlt pipeline with all optimizations of "Optimizing dlt" in its documentation.
 
-- The profiles are fetched by as many threads as there may be calls; one item is five calls, since
-  each item costs the pipeline a turn of its loop.
-- A plain session in place of dlt's, which retries and costs a little more a call.
-- orjson parses, as dlt brings it along.
-- Columns are typed and nothing is nested, so that no schema is inferred and no child table made.
-- Files rotate, so that two processes normalize, and are not compressed.
-- COPY of CSV in place of INSERT … VALUES.
-- The table is replaced: cheaper than a merge, and less than the others do, since what it knew
-  before is gone.
+- As many threads as concurrent calls fetch the profiles; one item is five calls, to save overhead
+  per item.
+- A plain session instead of dlt's, which adds retries and a little overhead per call.
+- orjson as the parser, which dlt includes.
+- Typed columns and no nesting, so that dlt infers no schema and creates no child tables.
+- Rotated, uncompressed files, so that two processes can normalize.
+- COPY of CSV instead of INSERT … VALUES.
+- Replace instead of merge: cheaper, and less work than the others do, since old rows are lost.
 """
 
 import os
@@ -58,7 +57,7 @@ _TYPES = {
 
 @dlt.resource
 def openids() -> Iterator[list[str]]:
-    """Yield the OpenIDs, those of a few calls at a time."""
+    """Yield the OpenIDs in chunks of a few calls."""
     params = dict(token)
     size = 100 * _CALLS_AN_ITEM
     while True:
@@ -72,7 +71,7 @@ def openids() -> Iterator[list[str]]:
 
 
 def fetch_users(wanted: list[str]) -> list[dict[str, Any]]:
-    """Return the profiles of these OpenIDs as WeChat describes them."""
+    """Return the profiles of these OpenIDs as WeChat sends them."""
     users: list[dict[str, Any]] = []
     for start in range(0, len(wanted), 100):
         batch = [{"openid": openid, "lang": "zh_CN"} for openid in wanted[start : start + 100]]
@@ -100,9 +99,9 @@ def load(resource: Any, file_format: str, normalizers: int) -> None:
     os.environ.update(SETTINGS, NORMALIZE__WORKERS=str(normalizers))
     pipeline = dlt.pipeline(
         pipeline_name="wechat",
-        # A folder of its own, so that no run finds what another left behind.
+        # A separate folder, so that a run finds no files of another.
         pipelines_dir=os.environ["BENCH_FOLDER"],
-        # Its unique index is on a column that only a merge needs.
+        # The unique index is on a column that only a merge needs.
         destination=dlt.destinations.postgres(task.database, create_indexes=False),
         dataset_name="wechat",
     )

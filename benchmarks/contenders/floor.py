@@ -1,7 +1,7 @@
-"""The floor: urllib3, msgspec into typed structs, a pool of threads, two COPYs, nothing else.
+"""The floor: urllib3, msgspec structs, a thread pool, two COPYs, nothing else.
 
-As little as a Python program can do for this: answers are parsed straight into structs, the text
-of COPY is built in the threads that fetch, and the two writers only pass bytes on.
+The minimum of work for a Python program: answers are parsed into structs, the fetching threads
+build the text for COPY, and the two writers only pass it on.
 """
 
 import queue
@@ -21,7 +21,7 @@ _WRITERS = 2
 _COPY = """COPY followers (account_id, openid, subscribe, nickname, sex, language, city, province,
     country, headimgurl, subscribe_time, unionid, remark, groupid, tagid_list, subscribe_scene,
     qr_scene, qr_scene_str) FROM STDIN"""
-# What COPY would read as something else than itself.
+# Characters with a special meaning for COPY.
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
@@ -66,7 +66,7 @@ class User(msgspec.Struct):
     qr_scene_str: str = ""
 
     def line(self) -> str:
-        """Return the row as COPY reads it."""
+        """Return the row in COPY's text format."""
         return (
             f"1\t{self.openid}\t{self.subscribe}\t{escaped(self.nickname)}\t{self.sex}"
             f"\t{self.language}\t{escaped(self.city)}\t{escaped(self.province)}"
@@ -84,12 +84,12 @@ class Batch(msgspec.Struct):
 
 
 def escaped(text: str) -> str:
-    """Return the text as COPY reads it."""
+    """Return the text escaped for COPY."""
     return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
 
 
 class WeChat:
-    """The account, by one pool of connections that all threads share."""
+    """A client with one connection pool for all threads."""
 
     def __init__(self, task: Task) -> None:
         self._pool = urllib3.connectionpool.connection_from_url(
@@ -117,7 +117,7 @@ class WeChat:
                 return
 
     def lines(self, openids: list[str]) -> bytes:
-        """Return the rows of these OpenIDs as COPY reads them."""
+        """Return the rows of these OpenIDs in COPY's text format."""
         wanted = '","lang":"zh_CN"},{"openid":"'.join(openids)
         body = f'{{"user_list":[{{"openid":"{wanted}","lang":"zh_CN"}}]}}'.encode()
         answer = self._pool.request("POST", self._batchget, body=body).data

@@ -1,7 +1,7 @@
-"""The plain reference: requests, the standard library's json, a pool of threads, one COPY.
+"""The plain reference: requests, the standard library's json, a thread pool, one COPY.
 
-An afternoon's program that only wants to be done soon: no run is recorded, no cursor is kept,
-nothing is checked, and after a crash it begins anew.
+The program one writes in an afternoon: it records no run, keeps no cursor, checks nothing, and
+starts over after a crash.
 """
 
 import queue

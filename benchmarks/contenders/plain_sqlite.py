@@ -1,7 +1,7 @@
-"""The plain reference on SQLite: as on PostgreSQL, with one thread that upserts by executemany.
+"""The plain reference on SQLite: as plain.py, with one thread that upserts with executemany.
 
-The database keeps a write-ahead log and syncs at its checkpoints, as SQLite advises for a program
-that writes much; a transaction holds the answers that wait when it begins.
+The database uses WAL and synchronous NORMAL, as SQLite recommends for many writes. A transaction
+stores the answers that are queued.
 """
 
 import queue
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def storable(row: Row) -> Row:
-    """Return the row with its instant as text in UTC, as SQLite's own functions read it."""
+    """Return the row with subscribe_time as text in UTC, in SQLite's format."""
     text = row[_TIME].strftime("%Y-%m-%d %H:%M:%S")
     return (*row[:_TIME], text, *row[_TIME + 1 :])
 

@@ -1,7 +1,7 @@
-"""Row by row, as the tutorials do it that this project began with: an ORM, a commit each row.
+"""Row by row, as tutorials do it: an ORM, and a commit per row.
 
-List a page; for each OpenID look whether it is there, and insert it if not. Then ask for the
-profiles, a hundred a call, and save each user by itself. One call and one row after the other.
+It lists a page and inserts each OpenID that is missing. Then it fetches the profiles, a hundred
+per call, and saves each user in a transaction. No concurrency.
 """
 
 import json
@@ -18,7 +18,7 @@ from benchmarks.contenders import fetch_token, read_task
 
 
 class Base(DeclarativeBase):
-    """What the ORM wants its classes to share."""
+    """The base class of the ORM."""
 
 
 class Follower(Base):
@@ -47,7 +47,7 @@ class Follower(Base):
 
 
 class WeChat:
-    """The account."""
+    """A client of WeChat."""
 
     def __init__(self) -> None:
         task = read_task()
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def save(session: Session, user: dict[str, Any]) -> None:
-    """Write a user as WeChat describes one into its row."""
+    """Write WeChat's JSON object of a user into its row."""
     follower = session.get_one(Follower, (1, user["openid"]))
     for name, value in user.items():
         setattr(follower, name, value)

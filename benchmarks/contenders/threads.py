@@ -1,4 +1,4 @@
-"""Threads for the contenders that have some: an error in any of them ends the program."""
+"""Worker threads for the contenders; an error in any thread ends the program."""
 
 import os
 import queue
@@ -11,12 +11,12 @@ Item = TypeVar("Item")
 
 
 def start(work: Callable[[], object]) -> Thread:
-    """Start a thread that does the work."""
+    """Start a thread that runs `work`."""
 
     def run() -> None:
         try:
             work()
-        except BaseException:  # noqa: BLE001 - there is nothing to save: a rerun begins anew
+        except BaseException:  # noqa: BLE001 - nothing to clean up: a rerun starts over
             traceback.print_exc()
             os._exit(1)
 
@@ -26,17 +26,17 @@ def start(work: Callable[[], object]) -> Thread:
 
 
 def fan_out(work: Callable[[Item], object], items: Iterable[Item], threads: int) -> None:
-    """Call work(item) for each item from so many threads, and return when all is done.
+    """Call work(item) for each item in `threads` threads; return when all are done.
 
-    Items are measured two a thread ahead, no more, so that memory stays flat.
+    At most two items per thread are queued, so that memory stays flat.
     """
     waiting: queue.Queue[Item | None] = queue.Queue(maxsize=2 * threads)
 
-    def serve() -> None:
+    def run() -> None:
         while (item := waiting.get()) is not None:
             work(item)
 
-    workers = [start(serve) for _ in range(threads)]
+    workers = [start(run) for _ in range(threads)]
     for item in items:
         waiting.put(item)
     for _ in workers:

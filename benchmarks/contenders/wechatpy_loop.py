@@ -1,7 +1,7 @@
-"""wechatpy and SQLAlchemy, as the documentation of both shows: one call after the other.
+"""wechatpy and SQLAlchemy as in their documentation: no concurrency.
 
-`iter_followers` yields the OpenIDs, `get_batch` takes a hundred of them, and SQLAlchemy Core
-upserts what came back in one executemany and one transaction.
+`iter_followers` yields the OpenIDs, `get_batch` fetches the profiles of a hundred, and SQLAlchemy
+Core upserts them with one executemany in one transaction.
 """
 
 from datetime import UTC, datetime
@@ -51,7 +51,7 @@ followers = Table(
 def main() -> None:
     """Copy all followers into the table."""
     task = read_task()
-    # The address is a constant of the class, and the call for a token has one of its own.
+    # The base URL is a class attribute; the token call has another URL, so fetch_token makes it.
     WeChatClient.API_BASE_URL = f"{task.wechat}/cgi-bin/"
     client = WeChatClient(task.appid, task.secret, access_token=fetch_token(task))
     engine = create_engine(task.database.replace("postgresql:", "postgresql+psycopg:"))
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def as_row(user: dict[str, Any]) -> dict[str, Any]:
-    """Return a user as WeChat describes one as a row of the table."""
+    """Return WeChat's JSON object of a user as a row of the table."""
     row: dict[str, Any] = {name: user.get(name) for name in followers.columns.keys()}  # noqa: SIM118
     row["account_id"] = 1
     row["subscribe"] = user["subscribe"] == 1

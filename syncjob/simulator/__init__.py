@@ -1,7 +1,7 @@
-"""A WeChat that runs on loopback, for tests and rehearsals.
+"""A simulated WeChat on loopback, for tests and rehearsals.
 
-Written from the description of WeChat's API alone. Imports nothing of the rest of syncjob, so
-that a wrong reading of WeChat cannot hide on both sides.
+Written only from the documentation of WeChat's API. It imports nothing else of syncjob, so that a
+misreading of the API cannot be the same on both sides.
 """
 
 from syncjob.simulator.account import Account

@@ -1,7 +1,7 @@
-"""The population of a made-up Official Account.
+"""The followers of a simulated Official Account.
 
-Followers are a function of their index, and only what a test changed about them is stored: five
-million people cost no more memory than five. Nothing here knows about HTTP, tokens or pages.
+Followers are a function of their index, and only changes are stored: five million followers need
+no more memory than five. No HTTP and no tokens here.
 """
 
 import json
@@ -23,13 +23,13 @@ _SMALLEST_CAPACITY = 1 << 14
 class Account:
     """An Official Account with `followers` followers, the same ones for the same `seed`.
 
-    `capacity` bounds how many people may ever follow (default: twice the followers, at least
-    16 384). `profiles` picks the era: "today" (names and avatars empty), "full" (as before
-    2021) or "docs" (keys absent). `unfollowed` picks the shape of someone who left. `unionid`
-    False means no Open Platform. Every `quirk_every`-th person to follow has one of the byte
-    sequences of `profiles.QUIRKS` in a field; some of them no JSON parser can read. `clock` returns
-    unix seconds, of 2025 or later, and stamps who comes and goes; a Simulator sets it to its own.
-    Raises ValueError for a number or a name that makes no sense.
+    `capacity` limits how many users may ever follow (default: twice the followers, at least
+    16 384). `profiles` selects the shape of profiles: "today" (names and avatars empty), "full"
+    (as before 2021) or "docs" (keys absent). `unfollowed` selects the shape of a user who left.
+    `unionid` False means no Open Platform. Every `quirk_every`-th user has one of
+    `profiles.QUIRKS` in a field; some of these are invalid JSON. `clock` returns unix seconds, in
+    2025 or later, and dates follows and unfollows; a Simulator sets it to its own clock.
+    Raises ValueError for an invalid number or name.
     """
 
     def __init__(
@@ -65,27 +65,27 @@ class Account:
 
     @property
     def total(self) -> int:
-        """How many people follow now."""
+        """The number of current followers."""
         return self._members.total
 
     @property
     def listed(self) -> int:
-        """How many people the list shows now; as many as follow, unless somebody lags."""
+        """The number of users in the list: `total`, unless `hide` or `linger` are in use."""
         return self._members.listed
 
     @property
     def ever(self) -> int:
-        """How many people ever followed."""
+        """The number of users who ever followed."""
         return self._members.ever
 
     @property
     def end(self) -> int:
-        """The place in the list after the last one that there can be."""
+        """The list position after the last possible one."""
         return self._directory.size
 
     @property
     def clock(self) -> Callable[[], float]:
-        """What stamps who comes and goes."""
+        """The clock that dates follows and unfollows."""
         return self._members.clock
 
     @clock.setter
@@ -93,49 +93,49 @@ class Account:
         self._members.clock = clock
 
     def follow(self, n: int = 1) -> list[str]:
-        """Let `n` new people follow and return their OpenIDs, in the order of following."""
+        """Add `n` new followers and return their OpenIDs, in the order of following."""
         if self.ever + n > self.end:
             raise ValueError(f"the account is full: capacity {self.end}")
         return [self.openid(index) for index in self._members.join(n)]
 
     def unfollow(self, openid: str) -> None:
-        """Let the user leave; someone who already left stays gone."""
+        """Let the user unfollow; no effect if they already have."""
         self._members.leave(self._index(openid))
 
     def refollow(self, openid: str) -> None:
-        """Let the user come back, with a new subscribe_time."""
+        """Let the user follow again, with a new subscribe_time."""
         self._members.come_back(self._index(openid))
 
     def periods(self, openid: str) -> list[Period]:
-        """Return since when and until when the user followed, each time, in unix seconds."""
+        """Return the user's follow periods, start and end in unix seconds."""
         return self._members.periods(self._index(openid))
 
     def hide(self, openid: str) -> None:
-        """Keep the user out of the list until `show`; all else says the truth about them."""
+        """Keep the user out of the list until `show`. Other endpoints are not affected."""
         self._members.set_listed(self._index(openid), False)
 
     def linger(self, openid: str) -> None:
-        """Keep the user in the list until `show`, even one who left; all else says the truth."""
+        """Keep the user in the list until `show`, even if they left. Other endpoints are right."""
         self._members.set_listed(self._index(openid), True)
 
     def show(self, openid: str) -> None:
-        """End `hide` and `linger`: the list says the truth about the user."""
+        """End `hide` and `linger` for the user."""
         self._members.set_listed(self._index(openid), None)
 
     def override(self, openid: str, **fields: object) -> None:
-        """Have WeChat send these values, of any JSON type, in the user's fields."""
+        """Send these values, of any JSON type, in the user's fields."""
         self._overrides.set(self._index(openid), fields)
 
     def omit(self, openid: str, *fields: str) -> None:
-        """Have WeChat leave these keys out of the user's entry."""
+        """Leave these keys out of the user's entry."""
         self._overrides.omit(self._index(openid), fields)
 
     def wire(self, openid: str, fields: dict[str, bytes]) -> None:
-        """Put raw bytes where the fields' JSON values would stand, quotes included."""
+        """Send raw bytes, quotes included, in place of the fields' JSON values."""
         self._overrides.wire(self._index(openid), fields)
 
     def garble(self, openid: str) -> None:
-        """Have every body that describes the user be one that no JSON parser can read."""
+        """Make every answer with the user's profile invalid JSON."""
         self._overrides.garble(self._index(openid), True)
 
     def poison(self, openid: str) -> None:
@@ -143,38 +143,38 @@ class Account:
         self.refuse(openid)
 
     def refuse(self, openid: str, errcode: int = 40003, *, batches: bool = True) -> None:
-        """Refuse to speak of the user: user/info, and each batch with them, fails with `errcode`.
+        """Make user/info for the user, and each batch with them, fail with `errcode`.
 
-        Without `batches` only user/info does; batchget calls the user unfollowed.
+        Without `batches` only user/info fails; batchget reports the user as unfollowed.
         """
         index = self._index(openid)
         (self._refused if batches else self._refused_alone)[index] = errcode
 
     def forget(self, openid: str) -> None:
-        """Leave the user out of batchget's answers; user/info still knows them."""
+        """Leave the user out of batchget's answers; user/info still answers."""
         self._forgotten.add(self._index(openid))
 
     def blank(self, openid: str) -> None:
-        """Have batchget call the user unfollowed, wrongly; user/info is right."""
+        """Make batchget report the user as unfollowed, wrongly; user/info is right."""
         self._blank.add(self._index(openid))
 
     def hide_unionid(self, openid: str) -> None:
-        """Have batchget leave the user's unionid out; user/info shows it."""
+        """Make batchget leave out the user's unionid; user/info sends it."""
         self._unionless.add(self._index(openid))
 
     def fail(self, openid: str, what: str) -> None:
-        """Make every batch with this OpenID go wrong, and user/info for it: see faults.WHATS."""
+        """Make every batch with this OpenID fail, and user/info for it: see faults.WHATS."""
         self._failing[self._index(openid)] = parse_fault(f"*={what}").what
 
     def failure(self, openids: Iterable[str]) -> str | None:
-        """Return how a call about these goes wrong, None if it does not."""
+        """Return the fault of a call about these OpenIDs, None if there is none."""
         if not self._failing:
             return None
         indexes = (self.find(openid) for openid in openids)
         return next((self._failing[index] for index in indexes if index in self._failing), None)
 
     def bind(self, unionid: bool = True) -> None:
-        """Bind the account to an Open Platform, from where on everybody has a unionid; or not."""
+        """Bind the account to an Open Platform, so that users have unionids; or unbind it."""
         self._unionid = unionid
 
     def move_unionids(self) -> None:
@@ -182,11 +182,11 @@ class Account:
         self._directory.move_unionids()
 
     def misname(self, openid: str, unionid: str) -> None:
-        """Have batchget send another unionid for the user; user/info sends the right one."""
+        """Make batchget send another unionid for the user; user/info sends the right one."""
         self._misnamed[self._index(openid)] = unionid
 
     def cure(self, openid: str) -> None:
-        """Undo for the user whatever makes an answer about them wrong, or none."""
+        """Undo every fault that makes answers about the user wrong or missing."""
         index = self._index(openid)
         self._failing.pop(index, None)
         self._misnamed.pop(index, None)
@@ -197,29 +197,29 @@ class Account:
             marked.discard(index)
 
     def openid(self, index: int) -> str:
-        """Return the OpenID of the `index`-th person to follow, counted from 0."""
+        """Return the OpenID of the `index`-th follower, counted from 0."""
         if not 0 <= index < self.ever:
             raise ValueError(f"nobody followed as number {index}")
         return self._directory.openid(index)
 
     def stranger(self, n: int = 0) -> str:
-        """Return the n-th of the well-formed OpenIDs that belong to nobody."""
+        """Return the n-th well-formed OpenID that belongs to nobody."""
         if self.ever + n >= self.end:
             raise ValueError("the account is full: every OpenID belongs to somebody")
         return self._directory.openid(self.end - 1 - n)
 
     def openids(self) -> Iterator[str]:
-        """Yield the OpenIDs of all who follow, in the order of WeChat's list."""
+        """Yield the listed OpenIDs, in the order of WeChat's list."""
         start = 0
         while start < self.end:
             page, start = self.page(start, 10_000)
             yield from page
 
     def user(self, openid: str) -> dict[str, object]:
-        """Return what user/info truly says about the user.
+        """Return the user's profile as user/info should send it.
 
-        A field with bytes that no JSON parser takes has those bytes as its value.
-        Raises ValueError for an OpenID that was never given out.
+        The value of a field that is invalid JSON is its bytes. Raises ValueError for an OpenID
+        that nobody ever had.
         """
         index = self._index(openid)
         changes = self._overrides.of(index)
@@ -231,7 +231,7 @@ class Account:
                     user[name] = from_json(value)
         return user
 
-    # What follows is for the endpoints.
+    # The methods below are for the endpoints.
 
     def find(self, openid: str) -> int | None:
         """Return the index of the user, None if nobody ever had this OpenID."""
@@ -239,14 +239,14 @@ class Account:
         return index if index is not None and index < self.ever else None
 
     def place(self, openid: str) -> int | None:
-        """Return the user's place in the list, followed or not, None if nobody has the OpenID."""
+        """Return the user's list position, following or not, None if nobody has the OpenID."""
         return None if self.find(openid) is None else self._directory.place(openid)
 
     def page(self, start: int, size: int, end: int | None = None) -> tuple[list[str], int]:
-        """Return up to `size` OpenIDs from place `start` on, and the place to go on from.
+        """Return up to `size` OpenIDs from position `start` on, and the position to continue at.
 
-        The list stops before place `end`, if there is one. The place to go on from is not before
-        it exactly when nobody is listed after the page.
+        The list ends before position `end` (default: at its real end). If nobody is listed after
+        the page, the position to continue at is `end`.
         """
         found: list[str] = []
         ever, unlisted = self.ever, self._members.unlisted
@@ -259,11 +259,11 @@ class Account:
         return found, end
 
     def follows(self, index: int) -> bool:
-        """Tell whether the user follows now."""
+        """Return whether the user follows now."""
         return self._members.follows(index)
 
     def lost(self, index: int | None) -> bool:
-        """Tell whether batchget has no follower's entry for someone: unknown, gone or wrong."""
+        """Return whether batchget sends no follower's entry: unknown, unfollowed or faked."""
         return (
             index is None
             or not self.follows(index)
@@ -273,9 +273,9 @@ class Account:
         )
 
     def refusal(self, openid: str, index: int | None, *, batch: bool) -> int | None:
-        """Return the errcode with which WeChat refuses to speak of the OpenID, if it does.
+        """Return the errcode with which WeChat refuses the OpenID, None if it does not.
 
-        40003 for one that is malformed or another account's.
+        40003 for a malformed OpenID or one of another account.
         """
         if index is None:
             return None if self._directory.well_formed(openid) else 40003
@@ -283,14 +283,14 @@ class Account:
         return refused if batch or refused is not None else self._refused_alone.get(index)
 
     def forgets(self, index: int) -> bool:
-        """Tell whether batchget leaves this user out."""
+        """Return whether batchget leaves this user out."""
         return index in self._forgotten
 
     def describe(self, index: int | None, openid: str, *, batch: bool) -> str:
-        """Return the user's JSON object as text; raw bytes stand as lone surrogates.
+        """Return the user's JSON object as text, with raw bytes as lone surrogates.
 
-        With `batch` it is what batchget says, which `blank` and `hide_unionid` can make wrong.
-        An index of None is someone unknown, whom WeChat describes as having left.
+        `batch`: as in batchget, where `blank` and `hide_unionid` apply. An index of None is an
+        unknown user, whom WeChat reports as unfollowed.
         """
         if index is None:
             return self._profiles.unfollowed(openid, None)
@@ -312,7 +312,7 @@ class Account:
         return directory.unionid(directory.openid(index)) if self._unionid else None
 
     def unionids(self, openid: str) -> list[str]:
-        """Return the unionids that the user has ever had, the newest last."""
+        """Return all unionids that the user ever had, newest last."""
         return self._directory.unionids(openid)
 
     def _index(self, openid: str) -> int:
@@ -323,8 +323,8 @@ class Account:
 
     def _plain(self, index: int, openid: str, *, batch: bool) -> str:
         unionid = self._directory.unionid(openid) if self._unionid else None
-        called_gone = batch and (index in self._blank or index in self._refused_alone)
-        if called_gone or not self.follows(index):
+        reported_gone = batch and (index in self._blank or index in self._refused_alone)
+        if reported_gone or not self.follows(index):
             return self._profiles.unfollowed(openid, unionid)
         if batch and index in self._unionless:
             unionid = None

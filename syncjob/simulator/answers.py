@@ -1,7 +1,4 @@
-"""What goes back over the wire: an answer, and WeChat's error bodies with their texts and rids.
-
-Which error is due is decided elsewhere.
-"""
+"""Answers, and WeChat's error bodies with their texts and rids."""
 
 import json
 import random
@@ -9,7 +6,7 @@ import string
 from dataclasses import dataclass
 from typing import Literal
 
-JSON_TYPE = "application/json; encoding=utf-8"  # WeChat writes encoding where charset is meant
+JSON_TYPE = "application/json; encoding=utf-8"  # WeChat sends "encoding" instead of "charset"
 
 ERRMSGS = {
     -1: "system error",
@@ -61,11 +58,11 @@ _HINTED = (40003, 40032, 47001)
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer, or what happens in its place.
+    """One answer, or a failure in its place.
 
-    `action`: "send" it; "drop" the connection without a word; "hang", never answering; "tear",
-    closing in the middle of the body. `delay` is in seconds, and so is `clock_off`, by which the
-    Date is wrong.
+    `action`: "send" the answer; "drop" the connection without one; "hang" without one; "tear" the
+    connection in the middle of the body. `delay` and `clock_off`, the error of the Date header,
+    are in seconds.
     """
 
     body: bytes = b""
@@ -78,7 +75,7 @@ class Answer:
 
 
 class ErrorBodies:
-    """Writes error answers; the rids differ each time, yet are the same for the same seed."""
+    """Makes error answers. The sequence of rids is the same for the same seed."""
 
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(f"rid {seed}")
@@ -86,7 +83,7 @@ class ErrorBodies:
     def answer(self, errcode: int, now: float, *, quoted: bool = False) -> Answer:
         """Return HTTP 200 with `errcode`, as a string if `quoted`, and its errmsg.
 
-        The first group of a rid is the unix time in hex.
+        The first group of a rid is the unix time in hexadecimal.
         """
         errmsg = ERRMSGS.get(errcode, f"simulated error {errcode}")
         if errcode in _HINTED:

@@ -1,7 +1,7 @@
-"""WeChat's endpoints as a pure function of requests: no sockets, no threads, no sleeping.
+"""WeChat's endpoints as a function of requests: no sockets, no threads, no sleeping.
 
-`Api.answer` takes a parsed HTTP request and returns an answer. What each endpoint says is in the
-modules next door; the order in which a call is checked is here.
+`Api.answer` takes a parsed HTTP request and returns an answer. The order of the checks is here;
+the answers of each endpoint are in the other modules.
 """
 
 import json
@@ -22,16 +22,16 @@ from syncjob.simulator.rids import Rids
 from syncjob.simulator.switches import ENDPOINTS, Switches
 
 _PREFIX = "/cgi-bin/"
-_DEFAULT_DAILY_LIMIT = 5_000_000  # calls a day, of an endpoint for which no limit is set
+_DEFAULT_DAILY_LIMIT = 5_000_000  # calls a day
 _SECRETS = ("access_token", "secret")
 _POST_ONLY = ("stable_token", "user/info/batchget", "openapi/quota/get", "openapi/rid/get")
 
 
 @dataclass
 class Request:
-    """A call as it came in: `params` without token and secret, `openids` of a batchget.
+    """A received call: `params` without token and secret, `openids` of a batchget.
 
-    `errcode` (None for success) and `fault` (the spec that was hit) are known once answered.
+    `errcode` (None for success) and `fault` (the spec that matched) are set with the answer.
     """
 
     endpoint: str
@@ -42,7 +42,7 @@ class Request:
 
 
 class Api:
-    """One account's WeChat. Not thread-safe: one thread calls `answer`."""
+    """The API of one account. Not thread-safe: only one thread may call `answer`."""
 
     def __init__(self, account: Account, switches: Switches, clock: Callable[[], float]) -> None:
         self.account = account
@@ -63,12 +63,12 @@ class Api:
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one HTTP request; `target` is path and query, `headers` have lower-case names.
 
-        Counts and records the call, and lets the fault that hits it decide.
+        Counts and records the call, and applies the fault that matches it.
         """
         path, _, query = target.partition("?")
         endpoint = path.removeprefix(_PREFIX) if path.startswith(_PREFIX) else path
         params = dict(parse_qsl(query, keep_blank_values=True))
-        if endpoint == "user/get" and method == "POST":  # seen to work with a form, once
+        if endpoint == "user/get" and method == "POST":  # reported once to work with a form
             params |= dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
         openids = asked_openids(body) if endpoint == "user/info/batchget" else None
         shown = {name: value for name, value in params.items() if name not in _SECRETS}
@@ -104,7 +104,7 @@ class Api:
         openids: tuple[str, ...] | None,
     ) -> Answer:
         if method == "POST" and "chunked" in headers.get("transfer-encoding", "").lower():
-            return Answer(status=412)  # WeChat wants a Content-Length
+            return Answer(status=412)  # WeChat requires a Content-Length
         if endpoint not in ENDPOINTS:
             return self._error(40066)
         if endpoint in _POST_ONLY and method != "POST":
@@ -132,11 +132,11 @@ class Api:
         self._act_as_others()
         if isinstance(said, int):
             return self._error(said)
-        # Raw bytes that are no UTF-8 travel through str as lone surrogates.
+        # Raw bytes that are not UTF-8 are lone surrogates in the text.
         return Answer(said.encode("utf-8", "surrogateescape"))
 
     def _quota_info(self, body: bytes) -> str | int:
-        """Say what is left of an endpoint's day; of one without a limit, plenty."""
+        """Return the answer of openapi/quota/get, or an errcode."""
         try:
             cgi_path = json.loads(body)["cgi_path"]
         except (ValueError, TypeError, KeyError):
@@ -181,7 +181,7 @@ class Api:
         return self.quotas.spend(endpoint, self._clock(), daily=daily, minute=minute)
 
     def _act_as_others(self) -> None:
-        """Do what other people do between two calls: refresh the token, follow, leave."""
+        """Refresh the token, follow and unfollow, as others do between two calls."""
         self._business_calls += 1
         switches, calls = self.switches, self._business_calls
         if switches.intruder_every and calls % switches.intruder_every == 0:

@@ -1,7 +1,4 @@
-"""AppID, secret and access tokens: who may call, and until when.
-
-Holds both token endpoints' rules. Parsing their requests is `api`'s business.
-"""
+"""AppID, secret and access tokens, and the rules of both token endpoints."""
 
 import hashlib
 import random
@@ -11,10 +8,10 @@ from dataclasses import dataclass
 
 from syncjob.simulator.quotas import beijing_day
 
-_OVERLAP = 300  # seconds that an old token lives on beside its successor
+_OVERLAP = 300  # seconds for which an old token stays valid beside the new one
 _FORCED_A_DAY = 20
 _FORCED_APART = 30  # seconds
-_MAX_TOKENS = 1000  # dead tokens that are still told apart from unknown ones
+_MAX_TOKENS = 1000  # remembered, to distinguish dead tokens from unknown ones
 _SHAPE = re.compile(r"[0-9]{1,3}_[A-Za-z0-9_-]{100,}")
 _ALPHABET = string.ascii_letters + string.digits + "-_"
 
@@ -32,7 +29,7 @@ class _Token:
 
 
 class Credentials:
-    """The account's credentials; the same AppID and secret for the same seed.
+    """The credentials of an account, derived from its seed.
 
     `lifetime` is the expires_in of a new token in seconds. Times are unix seconds.
     """
@@ -49,7 +46,7 @@ class Credentials:
         self._forced_at = float("-inf")
 
     def check_secret(self, grant_type: object, appid: object, secret: object) -> int | None:
-        """Return the errcode that these credentials earn, None if they are right."""
+        """Return the errcode for these credentials, None if they are valid."""
         if not appid:
             return 41002
         if not secret:
@@ -63,7 +60,7 @@ class Credentials:
     def issue(self, now: float, lifetime: int) -> tuple[str, int]:
         """Return a new classic token and its expires_in.
 
-        The one before it lives on for five minutes, older ones are dead at once.
+        The previous token stays valid for five minutes; older ones become invalid at once.
         """
         for age, token in enumerate(reversed(self._classic)):
             token.revoked_at = min(token.revoked_at, now + (_OVERLAP if age == 0 else 0))
@@ -72,10 +69,11 @@ class Credentials:
         return token.text, lifetime
 
     def issue_stable(self, now: float, lifetime: int, *, force: bool = False) -> tuple[str, int]:
-        """Return the stable token and its remaining expires_in; never touches classic ones.
+        """Return the stable token and its remaining expires_in; classic tokens are not affected.
 
-        In the token's last five minutes it is a new one, and both live. `force` kills the old
-        one, at most 20 times a day and 30 s apart; otherwise it changes nothing.
+        In the last five minutes of a token it returns a new one, and both are valid. `force`
+        replaces and invalidates the token, at most 20 times a day and every 30 s; beyond that it
+        has no effect.
         """
         current = self._stable
         if current is None or current.errcode(now) is not None:
@@ -85,14 +83,14 @@ class Credentials:
             self._forced_at = now
             current.revoked_at = now
             current = self._new(now, lifetime)
-        # A lifetime too short for five minutes of overlap spends its second half on it.
+        # With a lifetime under ten minutes, the overlap is its second half.
         elif current.expires_at - now <= min(_OVERLAP, lifetime / 2):
             current = self._new(now, lifetime)
         self._stable = current
         return current.text, int(current.expires_at - now)
 
     def check_token(self, token: str | None, now: float) -> int | None:
-        """Return the errcode that calling with `token` earns, None if it is good."""
+        """Return the errcode for a call with `token`, None if it is valid."""
         if not token:
             return 41001
         if token in self._tokens:
@@ -100,7 +98,7 @@ class Credentials:
         return 40001 if _SHAPE.fullmatch(token) else 40014
 
     def kill(self, now: float) -> None:
-        """Make every token invalid, as when another program has refreshed."""
+        """Make every token invalid, as if another program had refreshed it."""
         for token in tuple(self._tokens.values()):
             if token.errcode(now) is None:
                 token.revoked_at = now

@@ -1,6 +1,6 @@
-"""The answers to user/info and user/info/batchget.
+"""The answers of user/info and user/info/batchget.
 
-Reads the account and the switches; tokens, quotas and faults have been dealt with before.
+Tokens, quotas and faults are handled before, in api.py.
 """
 
 import json
@@ -10,12 +10,12 @@ import re
 from syncjob.simulator.account import Account
 from syncjob.simulator.switches import Switches
 
-# With one comma: the key may stand last.
+# With one comma, after or before it: the key may be the last.
 _UNIONID = re.compile(r'"unionid":"([^"]*)",|,"unionid":"([^"]*)"')
 
 
 def asked_openids(body: bytes) -> tuple[str, ...] | None:
-    """Return the OpenIDs of a batchget request, None if the body is not such a request."""
+    """Return the OpenIDs of a batchget request, None if the body is not one."""
     try:
         asked = json.loads(body)["user_list"]
         openids = tuple([entry["openid"] for entry in asked])
@@ -25,7 +25,7 @@ def asked_openids(body: bytes) -> tuple[str, ...] | None:
 
 
 def user_info(account: Account, openid: str) -> str | int:
-    """Return the JSON of one user, or the errcode with which WeChat refuses to speak of them."""
+    """Return the JSON of one user, or an errcode."""
     index = account.find(openid)
     refusal = account.refusal(openid, index, batch=False)
     if refusal is not None:
@@ -38,8 +38,8 @@ def batch_info(
 ) -> str | int:
     """Return the JSON of up to 100 users, or an errcode for the batch as a whole.
 
-    One malformed or refused OpenID fails the batch, and nothing says which it was. Someone
-    unknown is no error, but an entry with subscribe 0.
+    One malformed or refused OpenID fails the whole batch, and the error does not say which. An
+    unknown user is not an error, but an entry with subscribe 0.
     """
     if not 0 < len(openids) <= switches.batch_limit:
         return 40032
@@ -51,7 +51,7 @@ def batch_info(
     described = [
         None
         if index is not None and account.forgets(index)
-        # Someone unknown is described like anybody who left.
+        # An unknown user has the same entry as one who left.
         else account.describe(index, openid, batch=True)
         for openid, index in zip(openids, found, strict=True)
     ]
@@ -73,9 +73,9 @@ def batch_info(
 
 
 def _shift_unionids(entries: list[str]) -> list[str]:
-    """Give each entry that has a unionid the next one's; the last is left without.
+    """Give each entry with a unionid the unionid of the next one; the last one loses its own.
 
-    Reported once, in 2024, of batches with an OpenID that nobody has.
+    Reported once, in 2024, for batches with an unknown OpenID.
     """
     known = [match[1] or match[2] for entry in entries if (match := _UNIONID.search(entry))]
     following = iter(known[1:])

@@ -1,6 +1,6 @@
-"""Who has which OpenID, which unionid, and which place in the list; people are numbers.
+"""The OpenID, unionid and list position of each user; users are numbers.
 
-Nothing here knows who ever followed: everybody up to `size` has a name and a place.
+Every number below `size` has an OpenID and a position, whether the user ever followed or not.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ _PREFIX = 6  # characters that all OpenIDs of an account share
 
 
 class Directory:
-    """Room for `capacity` people or some more, the same for the same `seed`.
+    """OpenIDs for at least `capacity` users, derived from `seed`.
 
-    Whoever was just listed is asked about next, so their numbers are kept for a while: that takes
-    a tenth of what it takes to decipher an OpenID.
+    Clients fetch the profiles of the users just listed, so the numbers of recent OpenIDs are
+    cached: a lookup takes a tenth of the time of decoding.
     """
 
     def __init__(self, seed: int, capacity: int) -> None:
@@ -27,24 +27,24 @@ class Directory:
         self._recent: dict[str, int] = {}
 
     def openid(self, index: int) -> str:
-        """Return the OpenID of the `index`-th person."""
+        """Return the OpenID of the `index`-th user."""
         return self._openids.encode(self._order.key(index))
 
     def move_unionids(self) -> None:
-        """Give everybody another unionid: those of another Open Platform."""
+        """Give every user another unionid: those of another Open Platform."""
         of_platform = f"unionid {len(self._unionid_prefixes)}"
         self._unionid_prefixes.append(OpenIds(self._seed, of_platform, self.size).prefix)
 
     def unionid(self, openid: str) -> str:
-        """Return the unionid behind an OpenID: its own characters, backwards."""
+        """Return the unionid of an OpenID, made of its reversed characters."""
         return self.unionids(openid)[-1]
 
     def unionids(self, openid: str) -> list[str]:
-        """Return the unionids that the OpenID has ever had, the newest last."""
+        """Return all unionids that the OpenID ever had, newest last."""
         return [prefix + openid[: _PREFIX - 1 : -1] for prefix in self._unionid_prefixes]
 
     def index(self, openid: str) -> int | None:
-        """Return whose OpenID it is, None if nobody's."""
+        """Return the number of the user with the OpenID, None if there is none."""
         known = self._recent.get(openid)
         if known is not None:
             return known
@@ -52,20 +52,20 @@ class Directory:
         return None if place is None else self._order.index(place)
 
     def place(self, openid: str) -> int | None:
-        """Return the place of that person in the list, None if it is nobody's OpenID."""
+        """Return the list position of the OpenID, None if it is nobody's."""
         return self._openids.decode(openid)
 
     def well_formed(self, openid: str) -> bool:
-        """Tell whether `openid` looks like one of this account, named or not."""
+        """Return whether `openid` has the format of this account's OpenIDs."""
         return self._openids.well_formed(openid)
 
     def listed(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield place and index of everybody from place `start` on, before `end`."""
+        """Yield position and index of every user from position `start` to before `end`."""
         index = self._order.index
         return ((place, index(place)) for place in range(start, end))
 
     def openid_at(self, place: int, index: int) -> str:
-        """Return the OpenID of the person at that place, and keep it in mind."""
+        """Return the OpenID at that position, and cache its index."""
         if len(self._recent) >= _MAX_RECENT:
             self._recent.clear()
         openid = self._openids.encode(place)

@@ -1,6 +1,6 @@
-"""Scripted failures: which call of which endpoint goes wrong, and how.
+"""Scripted faults: which call of which endpoint fails, and how.
 
-A fault spec reads ENDPOINT=WHAT[@CALLS]; `FaultScript.add` has the grammar.
+The format of a fault is ENDPOINT=WHAT[@CALLS], see `FaultScript.add`.
 """
 
 import re
@@ -40,7 +40,7 @@ WHATS = (
 
 @dataclass(frozen=True)
 class Fault:
-    """One parsed spec: calls `first` to `last` of `endpoint` go wrong in the way of `what`."""
+    """One parsed spec: calls `first` to `last` of `endpoint` fail with the fault `what`."""
 
     spec: str
     endpoint: str
@@ -49,34 +49,33 @@ class Fault:
     last: float
 
     def hits(self, endpoint: str, call: int, overall: int) -> bool:
-        """Tell whether the `call`-th call of `endpoint`, the `overall`-th of all, goes wrong."""
+        """Return whether the `call`-th call of `endpoint`, the `overall`-th of all, fails."""
         number = overall if self.endpoint == "*" else call
         return self.endpoint in ("*", endpoint) and self.first <= number <= self.last
 
 
 class FaultScript:
-    """The faults in force; may be changed while the simulator serves."""
+    """The active faults; may be changed while the simulator serves."""
 
     def __init__(self) -> None:
         self._faults: tuple[Fault, ...] = ()
 
     def add(self, spec: str) -> None:
-        """Put a fault in force: ENDPOINT=WHAT[@CALLS].
+        """Activate a fault: ENDPOINT=WHAT[@CALLS].
 
         ENDPOINT: token, stable_token, user/get, user/info, user/info/batchget, or * for all.
-        WHAT: see `WHATS`. CALLS: 3, 3-5 or 3-, counting the calls of that endpoint (of all of
-        them for *) from 1 since the simulator was made; left out, every call goes wrong.
-        Of several faults that hit the same call the one added first wins.
-        Raises ValueError, saying what is wrong, for a spec that cannot be read.
+        WHAT: see `WHATS`. CALLS: 3, 3-5 or 3-, counted from 1 since the start of the simulator, by
+        endpoint (for *: over all endpoints); without it every call fails. If several faults match
+        a call, the first one added applies. Raises ValueError for an invalid spec.
         """
         self._faults = (*self._faults, parse_fault(spec))
 
     def clear(self) -> None:
-        """Let every call go well again."""
+        """Deactivate all faults."""
         self._faults = ()
 
     def find(self, endpoint: str, call: int, overall: int) -> Fault | None:
-        """Return the fault that the call meets, if any."""
+        """Return the fault for the call, if any."""
         for fault in self._faults:
             if fault.hits(endpoint, call, overall):
                 return fault
@@ -84,7 +83,7 @@ class FaultScript:
 
 
 def parse_fault(spec: str) -> Fault:
-    """Return what `spec` says; see `FaultScript.add` for the grammar and the error."""
+    """Parse a spec; see `FaultScript.add` for the format and the error."""
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise ValueError(f"fault {spec!r} does not read ENDPOINT=WHAT[@CALLS], with CALLS 3 or 3-5")
@@ -103,10 +102,10 @@ def parse_fault(spec: str) -> Fault:
 def faulty_answer(
     what: str, normal: Callable[[], Answer], error: Callable[[int, bool], Answer]
 ) -> Answer:
-    """Return the answer that goes wrong in the way of `what`.
+    """Return an answer with the fault `what`.
 
-    `normal` gives the answer that was due, and has its effects, such as a spent token or quota;
-    `error` gives an error answer from an errcode and whether to send it as a string.
+    `normal` makes the correct answer, with its side effects such as a counted call. `error` makes
+    an error answer from an errcode and whether to send it as a string.
     """
     if re.fullmatch(r"-?[0-9]+", what):
         return error(int(what), False)

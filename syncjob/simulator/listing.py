@@ -1,6 +1,6 @@
-"""The answer to user/get: one page of the list and the cursor after it.
+"""The answer of user/get: one page of the list and its cursor.
 
-Reads the account and the switches; tokens, quotas and faults have been dealt with before.
+Tokens, quotas and faults are handled before, in api.py.
 """
 
 from syncjob.simulator.account import Account
@@ -17,10 +17,10 @@ _PAST_END = {
 
 
 def list_page(account: Account, switches: Switches, cursor: str | None) -> str | int:
-    """Return the JSON of the page after `cursor`, None meaning the first, or an errcode.
+    """Return the JSON of the page after `cursor` (None: the first page), or an errcode.
 
-    A cursor that nobody ever had is 40003. A page ends with the cursor of the next one, and the
-    last page does so too: only the page past the end has none.
+    A cursor that nobody ever had is 40003. Each page names the cursor of the next one, and so does
+    the last page: only the empty page past the end names none.
     """
     start = _start(account, switches, cursor)
     if start is None:
@@ -56,7 +56,7 @@ def list_page(account: Account, switches: Switches, cursor: str | None) -> str |
 
 
 def _end(account: Account, switches: Switches) -> int:
-    """Return the place before which the list ends."""
+    """Return the position before which the list ends."""
     if switches.list_cut is None:
         return account.end
     _, end = account.page(0, switches.list_cut)
@@ -70,7 +70,7 @@ def _total(account: Account, switches: Switches) -> int:
 
 
 def _start(account: Account, switches: Switches, cursor: str | None) -> int | None:
-    """Return the place in the list that the page begins at, None for a refused cursor."""
+    """Return the position at which the page begins, None for a refused cursor."""
     if cursor == "" and switches.empty_cursor == "40003":
         return None
     if not cursor:

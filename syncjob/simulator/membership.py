@@ -1,19 +1,19 @@
-"""Who follows, since when, and whom the list shows; people are numbers, in order of following.
+"""Follow periods and list membership; users are numbers, in the order of following.
 
-Only those who came, left or were hidden since the account was made take up memory.
+Only users who followed, unfollowed or were hidden since the start need memory.
 """
 
 from collections.abc import Callable
 
-# A period of following in unix seconds: whole ones for its start, as WeChat tells it; None for
-# the end of one that lasts.
+# A follow period in unix seconds. The start is a whole second, as in subscribe_time; the end of the
+# open period is None.
 Period = tuple[int, float | None]
 
 
 class Membership:
-    """The first `founders` people follow already, since what `founded_at` says of each.
+    """At the start the first `founders` users follow; `founded_at` returns since when.
 
-    `ever` is how many ever followed; `unlisted` are those of them whom the list does not show.
+    `ever` is the number of users who ever followed, `unlisted` are those that are not listed.
     """
 
     def __init__(
@@ -24,21 +24,21 @@ class Membership:
         self._founded_at = founded_at
         self._periods: dict[int, list[Period]] = {}
         self._gone: set[int] = set()
-        self._overridden: dict[int, bool] = {}  # what the list says of someone, whatever is true
+        self._overridden: dict[int, bool] = {}  # listed or not, regardless of following
         self.unlisted: set[int] = set()
 
     @property
     def total(self) -> int:
-        """How many follow now."""
+        """The number of current followers."""
         return self.ever - len(self._gone)
 
     @property
     def listed(self) -> int:
-        """How many the list shows now."""
+        """The number of listed users."""
         return self.ever - len(self.unlisted)
 
     def join(self, n: int) -> range:
-        """Let `n` new people follow from now on."""
+        """Add `n` new followers."""
         joined = range(self.ever, self.ever + n)
         now = int(self.clock())
         self._periods.update((index, [(now, None)]) for index in joined)
@@ -46,7 +46,7 @@ class Membership:
         return joined
 
     def leave(self, index: int) -> None:
-        """End the person's period of following now; someone who already left stays gone."""
+        """End the user's follow period now; no effect if it has ended."""
         if index not in self._gone:
             *before, (since, _) = self.periods(index)
             self._periods[index] = [*before, (since, max(self.clock(), since))]
@@ -54,16 +54,16 @@ class Membership:
             self._list(index)
 
     def come_back(self, index: int) -> None:
-        """Begin another period of following now, for someone who left."""
+        """Begin another follow period now; no effect for a follower."""
         if index in self._gone:
             left = self._periods[index][-1][1] or 0
-            # WeChat tells whole seconds; one of them may hold an end and a start.
+            # subscribe_time has whole seconds; an end and a start may share one.
             self._periods[index].append((max(int(self.clock()), int(left)), None))
             self._gone.remove(index)
             self._list(index)
 
     def set_listed(self, index: int, listed: bool | None) -> None:
-        """Have the list show the person or not, whatever is true; None for what is true."""
+        """List the user or not, regardless of following; None ends it."""
         if listed is None:
             self._overridden.pop(index, None)
         else:
@@ -71,16 +71,16 @@ class Membership:
         self._list(index)
 
     def follows(self, index: int) -> bool:
-        """Tell whether the person follows now."""
+        """Return whether the user follows now."""
         return index not in self._gone
 
     def since(self, index: int) -> int:
-        """Return when the person's last period of following began."""
+        """Return when the user's last follow period began."""
         known = self._periods.get(index)
         return known[-1][0] if known else self._founded_at(index)
 
     def periods(self, index: int) -> list[Period]:
-        """Return all periods of the person, in order; the last one of a follower has no end."""
+        """Return all follow periods of the user, in order; that of a follower has no end."""
         return list(self._periods.get(index) or [(self._founded_at(index), None)])
 
     def _list(self, index: int) -> None:

@@ -1,7 +1,7 @@
-"""Names and places of followers, computed instead of stored.
+"""OpenIDs and list positions of followers, computed instead of stored.
 
-`OpenIds` turns a number into an OpenID and back; `ListOrder` says where in the list the n-th
-person to follow stands. Nothing here knows who follows or what a profile holds.
+`OpenIds` maps a number to an OpenID and back. `ListOrder` maps the order of following to the
+order of the list and back. Neither knows who follows.
 """
 
 import binascii
@@ -14,15 +14,15 @@ _HALF = _BITS // 2
 _LETTERS = [pair for letter in "bcdfghjkmnpqrstv" for pair in (letter, letter.upper())]
 _ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-# "+" and "/" are no characters of an OpenID: map them to one that strict base64 refuses.
+# "+" and "/" do not occur in OpenIDs: map them to a character that strict base64 rejects.
 _FROM_URL = bytes.maketrans(b"-_+/", b"+/!!")
 
 
 class OpenIds:
-    """A reversible naming of the numbers below `limit` as 28-character OpenIDs.
+    """A bijection between the numbers below `limit` and 28-character OpenIDs.
 
-    Two neighbours, 2n and 2n+1, differ in nothing but the case of their last letter, because
-    OpenIDs are case-sensitive and a database that folds case must be caught at it.
+    The OpenIDs of 2n and 2n+1 differ only in the case of their last letter: OpenIDs are
+    case-sensitive, and tests must detect a database that compares them without case.
     """
 
     def __init__(self, seed: int, label: str, limit: int) -> None:
@@ -42,7 +42,7 @@ class OpenIds:
         return self.prefix + text.translate(_TO_URL)[:21].decode() + letter
 
     def decode(self, openid: str) -> int | None:
-        """Return the number that `openid` names, None if it names none."""
+        """Return the number of an OpenID, None if it has none."""
         if len(openid) != _LENGTH or not openid.startswith(self.prefix):
             return None
         try:
@@ -57,7 +57,7 @@ class OpenIds:
         return number
 
     def well_formed(self, openid: str) -> bool:
-        """Tell whether `openid` looks like one of this account, named or not."""
+        """Return whether `openid` has the format of this account's OpenIDs."""
         return (
             len(openid) == _LENGTH
             and openid.startswith(self.prefix)
@@ -68,7 +68,7 @@ class OpenIds:
 class ListOrder:
     """A bijection between the order of following (index) and the order of the list (key).
 
-    WeChat's list is not in the order of following: a new follower appears anywhere in it.
+    WeChat's list is not in the order of following: a new follower may appear anywhere in it.
     """
 
     def __init__(self, seed: int, bits: int) -> None:
@@ -84,13 +84,13 @@ class ListOrder:
         self._undo_second = pow(self._second, -1, self.size)
 
     def key(self, index: int) -> int:
-        """Return the place in the list of the `index`-th person to follow."""
+        """Return the list position of the `index`-th follower."""
         mixed = index * self._first & self._mask
         mixed ^= mixed >> self._half
         return (mixed * self._second + self._shift) & self._mask
 
     def index(self, key: int) -> int:
-        """Return which person to follow, counted from 0, stands at `key`."""
+        """Return the index, from 0, of the follower at list position `key`."""
         mixed = (key - self._shift) * self._undo_second & self._mask
         mixed ^= mixed >> self._half
         return mixed * self._undo_first & self._mask

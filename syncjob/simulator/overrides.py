@@ -1,7 +1,7 @@
-"""What a test has WeChat send in the fields of single users, in place of what is made up.
+"""Fields of single users that a test has changed.
 
-A value is kept as the JSON text that stands in the body; bytes that are no UTF-8 stand in it as
-lone surrogates. None means that the key is left out.
+A value is the JSON text in the body, with bytes that are not UTF-8 as lone surrogates. None means
+that the key is left out.
 """
 
 import json
@@ -11,12 +11,12 @@ from syncjob.simulator.profiles import QUIRKS
 
 Changes = dict[str, str | None]
 
-# Of all quirks the one whose backslash no JSON parser gets over.
+# The quirk with an invalid escape, which no JSON parser accepts.
 _UNREADABLE = QUIRKS[-1]
 
 
 class Overrides:
-    """The changed fields by user; every `quirk_every`-th user has one of the QUIRKS as well."""
+    """The changed fields by user; every `quirk_every`-th user also has one of the QUIRKS."""
 
     def __init__(self, quirk_every: int) -> None:
         self._quirk_every = quirk_every
@@ -32,15 +32,15 @@ class Overrides:
         self._add(index, dict.fromkeys(names))
 
     def wire(self, index: int, fields: Mapping[str, bytes]) -> None:
-        """Send these bytes where the JSON values would stand."""
+        """Send these bytes in place of the JSON values."""
         self._add(index, dict(_raw(fields)))
 
     def garble(self, index: int, garbled: bool) -> None:
-        """Send bytes in a place that no JSON parser can read, or stop it."""
+        """Make the user's profile invalid JSON, or undo it."""
         (self._garbled.add if garbled else self._garbled.discard)(index)
 
     def of(self, index: int) -> Changes:
-        """Return what is changed about the user."""
+        """Return the changed fields of the user."""
         changes = self._changed.get(index, {})
         if self._quirk_every and index % self._quirk_every == 0:
             quirk = QUIRKS[index // self._quirk_every % len(QUIRKS)]
@@ -58,13 +58,13 @@ def as_json(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     try:
         text.encode()
-    except UnicodeEncodeError:  # a lone surrogate can travel as an escape only
+    except UnicodeEncodeError:  # a lone surrogate can only be sent as an escape
         return json.dumps(value, separators=(",", ":"))
     return text
 
 
 def from_json(value: str) -> object:
-    """Return the value that a JSON text stands for, its bytes where no parser takes them."""
+    """Return the value of a JSON text, or its bytes if it is invalid."""
     raw = value.encode("utf-8", "surrogateescape")
     try:
         read: object = json.loads(raw.decode("utf-8", "replace"), strict=False)

@@ -1,7 +1,6 @@
-"""The JSON text of one user, in each shape that WeChat has been seen to send.
+"""The JSON text of one user, in each shape that WeChat is known to send.
 
-Everything is a function of the user's index, so that millions of people cost no memory.
-Who follows and which of them were changed by hand is `account`'s business.
+Everything is a function of the user's index, so that millions of users need no memory.
 """
 
 import random
@@ -52,8 +51,8 @@ _PLACES = (
     ("", "", ""),
 )
 
-# Bytes that WeChat did send in places where JSON in UTF-8 was promised; each is the value of
-# one field as it stands in the body, quotes included.
+# Bytes that WeChat has sent where its documentation promises JSON in UTF-8. Each is the raw value
+# of one field, quotes included.
 QUIRKS: Final[tuple[dict[str, bytes], ...]] = (
     {"nickname": b'"\x14\xe7\x90\xa6\xe5\x84\x9e\xf0\x9f\x8d\xad"'},
     {"nickname": b'"ding\x07dong"'},
@@ -65,7 +64,7 @@ QUIRKS: Final[tuple[dict[str, bytes], ...]] = (
     {"nickname": '"\ue13c\ue04a"'.encode()},
     {"remark": b'"\x07VIP\\u0000"'},
     {"province": b'"10.21.34.55"'},
-    # The 0x5C in the last character is a backslash to a JSON parser, and the escape is invalid.
+    # A JSON parser reads the 0x5C in the last character as a backslash of an invalid escape.
     {
         "province": b'"' + "河北".encode("utf-16-be") + b'"',
         "city": b'"' + "秦皇岛".encode("utf-16-be") + b'"',
@@ -74,17 +73,17 @@ QUIRKS: Final[tuple[dict[str, bytes], ...]] = (
 
 
 class Profiles:
-    """Writes users as JSON text in one era's shape."""
+    """Makes the JSON text of users in one shape."""
 
     def __init__(self, seed: int, era: Era, unfollowed: Shape) -> None:
         self._unfollowed = unfollowed
         dice = random.Random(f"profiles {seed}")
-        # A table of variants is as varied as a test needs, and costs one look-up a user.
+        # 256 variants are enough for tests, and cost one lookup per user.
         self._heads = [_head(era, dice).partition("#") for _ in range(256)]
         self._tails = [_tail(dice) for _ in range(256)]
 
     def followed(self, index: int, openid: str, subscribe_time: int, unionid: str | None) -> str:
-        """Return the JSON object of someone who follows; keys in WeChat's order."""
+        """Return the JSON object of a follower, with the keys in WeChat's order."""
         known = "" if unionid is None else f'"unionid":"{unionid}",'
         variant = index * 2654435761 >> 8
         head, mark, rest = self._heads[variant & 255]
@@ -95,7 +94,7 @@ class Profiles:
         )
 
     def unfollowed(self, openid: str, unionid: str | None) -> str:
-        """Return the JSON object of someone who does not follow, in the chosen shape."""
+        """Return the JSON object of a user who does not follow, in the selected shape."""
         start = f'{{"subscribe":0,"openid":"{openid}"'
         if self._unfollowed == "docs":
             return start + "}"
@@ -132,7 +131,7 @@ def _tail(dice: random.Random) -> str:
     scene = dice.choice(_SCENES)
     number, text = 0, ""
     if scene == "ADD_SCENE_QR_CODE":
-        # qr_scene is 32 bits unsigned: the largest one does not fit a signed INTEGER column.
+        # qr_scene has 32 bits unsigned: its maximum does not fit into a signed INTEGER column.
         number, text = dice.choice(((4294967295, ""), (100123, ""), (0, "门店-023"), (0, "")))
     remark = dice.choice(("", "", "", "", "老客户", "VIP☎ 王姐"))
     listed = ",".join(map(str, tags))

@@ -1,4 +1,4 @@
-"""Counts calls against daily and minute quotas. Knows no endpoint by name."""
+"""Counts calls against daily and minute quotas."""
 
 from collections import Counter
 
@@ -6,14 +6,14 @@ _BEIJING = 8 * 3600
 
 
 def beijing_day(now: float) -> int:
-    """Return the number of the Beijing day that the unix time `now` falls in."""
+    """Return the number of the day in Beijing at unix time `now`."""
     return int(now + _BEIJING) // 86_400
 
 
 class Quotas:
-    """Calls spent, by endpoint; a Beijing midnight and a full minute set them back.
+    """Calls by endpoint, reset at midnight in Beijing and at each full minute.
 
-    The hour of the reset is not established; midnight in Beijing is the likely one.
+    WeChat does not document the hour of the reset; midnight in Beijing is likely.
     """
 
     def __init__(self) -> None:
@@ -22,8 +22,8 @@ class Quotas:
         self._this_minute: Counter[str] = Counter()
 
     def spend(self, endpoint: str, now: float, *, daily: int | None, minute: int | None) -> int:
-        """Count one call and return 0, or return 45009 or 45011 and count nothing."""
-        self._turn(now)
+        """Count one call and return 0, or return 45009 or 45011 without counting it."""
+        self._reset_if_due(now)
         if daily is not None and self._today[endpoint] >= daily:
             return 45009
         if minute is not None and self._this_minute[endpoint] >= minute:
@@ -33,16 +33,16 @@ class Quotas:
         return 0
 
     def spent_today(self, endpoint: str, now: float) -> int:
-        """Return how many calls of the endpoint count today."""
-        self._turn(now)
+        """Return how many calls of the endpoint were counted today."""
+        self._reset_if_due(now)
         return self._today[endpoint]
 
     def spend_elsewhere(self, endpoint: str, calls: int, now: float) -> None:
-        """Count `calls` that another program made today."""
-        self._turn(now)
+        """Count `calls` of another program today."""
+        self._reset_if_due(now)
         self._today[endpoint] += calls
 
-    def _turn(self, now: float) -> None:
+    def _reset_if_due(self, now: float) -> None:
         if beijing_day(now) != self._day:
             self._day = beijing_day(now)
             self._today.clear()

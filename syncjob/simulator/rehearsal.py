@@ -1,6 +1,6 @@
-"""Runs another program against a served simulator: its environment, signals and exit code.
+"""Runs another program against a simulator: its environment, signals and exit code.
 
-What is printed, and what the operator may ask for, is the command line's business.
+Options and output are in cli/simulate.py.
 """
 
 import os
@@ -15,11 +15,9 @@ def run_command(
 ) -> int:
     """Run `command` with `settings` added to the environment and return its exit code.
 
-    The variables that `without` names are taken out, and a proxy in between.
-
-    SIGTERM is passed on, Ctrl-C is left to the command; either way it is waited for. Killed by
-    signal N counts as 128+N. Raises OSError if it cannot be started, FileNotFoundError if there
-    is no such command.
+    The variables in `without` are removed, and NO_PROXY is set for the simulator. SIGTERM is
+    forwarded to the command; Ctrl-C reaches it anyway. The exit code of a command killed by signal
+    N is 128+N. Raises FileNotFoundError for an unknown command, OSError if it cannot be started.
     """
     child: subprocess.Popen[bytes] | None = None
     stopped = False
@@ -30,20 +28,20 @@ def run_command(
         if child is not None:
             child.terminate()
 
-    # The terminal sends Ctrl-C to the command as well; here it only must not end the waiting.
+    # The terminal sends Ctrl-C to the command as well; here it must not end the wait.
     with _handling(stop, signal.SIGTERM), _handling(lambda: None, signal.SIGINT):
-        child = subprocess.Popen(  # noqa: S603 - running what the operator typed is the point
+        child = subprocess.Popen(  # noqa: S603 - the operator's own command, without a shell
             command, env=_environment(settings, without)
         )
-        if stopped:  # SIGTERM came while the command was being started
+        if stopped:  # SIGTERM arrived while the command was starting
             child.terminate()
         code = child.wait()
     return code if code >= 0 else 128 - code
 
 
 def wait_for_stop(ready: Callable[[], object]) -> None:
-    """Call `ready`, then wait for Ctrl-C or SIGTERM; either may come as soon as it is called."""
-    # A pipe, because an Event's own lock may be held by the very code that the signal interrupts.
+    """Call `ready`, then wait for Ctrl-C or SIGTERM. Either may arrive as soon as it is called."""
+    # A pipe, not an Event: the signal handler may interrupt code that holds the Event's lock.
     reader, writer = os.pipe()
     try:
         with _handling(lambda: os.write(writer, b"."), signal.SIGINT, signal.SIGTERM):
@@ -56,7 +54,7 @@ def wait_for_stop(ready: Callable[[], object]) -> None:
 
 @contextmanager
 def _handling(react: Callable[[], object], *signals: signal.Signals) -> Iterator[None]:
-    """Call `react` on these signals; one that the caller had ignored stays ignored."""
+    """Call `react` on these signals; ignored signals stay ignored."""
     before = {number: signal.getsignal(number) for number in signals}
     handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
     for number in handled:
@@ -69,6 +67,6 @@ def _handling(react: Callable[[], object], *signals: signal.Signals) -> Iterator
 
 
 def _environment(settings: Mapping[str, str], without: Collection[str]) -> dict[str, str]:
-    around = {name: value for name, value in os.environ.items() if name not in without}
+    inherited = {name: value for name, value in os.environ.items() if name not in without}
     unproxied = ",".join(filter(None, (os.environ.get("NO_PROXY", ""), "127.0.0.1")))
-    return {**around, "NO_PROXY": unproxied, "no_proxy": unproxied, **settings}
+    return {**inherited, "NO_PROXY": unproxied, "no_proxy": unproxied, **settings}

@@ -1,4 +1,4 @@
-"""Remembers the requests that were answered with an error, by the rid of the answer."""
+"""Failed requests by the rid of their answer, for openapi/rid/get."""
 
 import json
 import re
@@ -9,14 +9,15 @@ _CLIENT_IP = "203.0.113.7"
 
 
 class Rids:
-    """What openapi/rid/get can tell; of the newest requests only."""
+    """The newest failed requests, by rid."""
 
     def __init__(self) -> None:
         self._requests: dict[str, dict[str, object]] = {}
 
     def keep(self, body: bytes, target: str, now: float) -> None:
-        """Remember the request that was answered so, if the answer has a rid."""
-        found = _RID.search(body) if b"rid: " in body else None  # twenty times as fast to say no
+        """Store the request that got this answer, if the answer has a rid."""
+        # `in` is 20 times as fast as the search.
+        found = _RID.search(body) if b"rid: " in body else None
         if found is None:
             return
         self._requests[found[1].decode()] = {
@@ -31,7 +32,7 @@ class Rids:
             del self._requests[next(iter(self._requests))]
 
     def answer(self, body: bytes) -> str | int:
-        """Answer a question about a rid, or return the errcode that it earns."""
+        """Return the answer of openapi/rid/get, or an errcode."""
         try:
             rid = json.loads(body)["rid"]
         except (ValueError, TypeError, KeyError):

@@ -1,7 +1,6 @@
-"""A small HTTP/1.1 server on loopback, for one `Api`.
+"""A small HTTP/1.1 server on loopback.
 
-It parses requests and writes answers, late, torn or never if the answer says so. What an answer
-says is not decided here.
+It parses requests and sends answers, also late, cut off or not at all, as `Answer.action` demands.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ _MAX_HEAD = 64 * 1024
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection; answers its requests one after the other, in order."""
+    """One keep-alive connection; answers its requests one by one, in order."""
 
     def __init__(self, respond: Respond, connections: set["Connection"]) -> None:
         self._respond = respond
@@ -31,12 +30,12 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take note of the connection, so that it can be closed at the end."""
+        """Register the connection, so that it can be closed at the end."""
         self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection; an answer still due is not sent."""
+        """Unregister the connection; a pending answer is not sent."""
         self._transport = None
         self._connections.discard(self)
 
@@ -92,9 +91,9 @@ class Connection(asyncio.Protocol):
 
 
 def parse_request(data: bytes) -> tuple[str, str, dict[str, str], bytes, int] | None:
-    """Return method, target, headers (names in lower case), body and bytes used.
+    """Return method, target, headers (names in lower case), body and the number of bytes used.
 
-    None means that more bytes are needed. Raises ValueError for what is no HTTP request.
+    None means that the request is incomplete. Raises ValueError if it is no HTTP request.
     """
     end = data.find(b"\r\n\r\n")
     if end < 0:
@@ -156,7 +155,7 @@ async def serve(
 ) -> None:
     """Serve on the listening socket until `stop` is set, then close every connection.
 
-    A delayed answer holds up its own connection and no other.
+    A delayed answer delays only its own connection.
     """
     connections: set[Connection] = set()
     loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
-"""The simulator as tests and the command line use it: an account, served from a thread.
+"""The entry point for tests and the command line: serves an account from a thread.
 
-What the served WeChat says is `api`'s business.
+The answers are made in api.py.
 """
 
 import asyncio
@@ -21,13 +21,12 @@ from syncjob.simulator.switches import Switches
 
 
 class Simulator:
-    """A WeChat for `account` on loopback.
+    """A simulated WeChat for one account, on loopback.
 
-    `latency` is in seconds, added to every answer. `record` keeps each call in `requests`; the
-    counts are kept anyway. `clock` returns unix seconds (default: the account's own clock);
-    tokens and quotas live by it, and the account too. Any field of `Switches` may be given by
-    name. The account, the switches, the faults and `latency` may be
-    changed from any thread while serving.
+    `latency` in seconds is added to every answer. `record` keeps each call in `requests`; calls
+    are counted either way. `clock` returns unix seconds for tokens, quotas and the account
+    (default: the account's clock). `switches` are fields of `Switches`. The account, the switches,
+    the faults and `latency` may be changed from any thread while serving.
     """
 
     def __init__(
@@ -51,27 +50,27 @@ class Simulator:
 
     @property
     def appid(self) -> str:
-        """The account's AppID, made from its seed."""
+        """The account's AppID, derived from its seed."""
         return self._api.credentials.appid
 
     @property
     def secret(self) -> str:
-        """The account's AppSecret, made from its seed."""
+        """The account's AppSecret, derived from its seed."""
         return self._api.credentials.secret
 
     @property
     def requests(self) -> list[Request]:
-        """The calls that came in, in order; empty if they are not recorded."""
+        """The received calls, in order; empty if they are not recorded."""
         return self._api.requests
 
     @property
     def faults(self) -> FaultScript:
-        """The faults in force."""
+        """The active faults."""
         return self._api.faults
 
     @property
     def on_request(self) -> Callable[[Request], object] | None:
-        """Called in the server's thread with each call before it is answered."""
+        """A function that the server's thread calls with each request before it answers."""
         return self._api.on_request
 
     @on_request.setter
@@ -79,16 +78,16 @@ class Simulator:
         self._api.on_request = function
 
     def count(self, endpoint: str) -> int:
-        """Return how many calls of the endpoint came in, whatever they were answered."""
+        """Return how many calls of the endpoint were received, failed ones included."""
         return self._api.counts[endpoint]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many calls came in, by endpoint."""
+        """The number of received calls, by endpoint."""
         return dict(self._api.counts)
 
     def kill_tokens(self) -> None:
-        """Make every token invalid, as if another program had refreshed."""
+        """Make every token invalid, as if another program had refreshed it."""
         self._api.credentials.kill(self._clock())
 
     def spend_quota(self, endpoint: str, calls: int) -> None:
@@ -99,9 +98,9 @@ class Simulator:
     def serving(self, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
         """Serve on 127.0.0.1 from a daemon thread and yield the base URL.
 
-        Port 0 takes any free one. With `tls`, which holds a certificate, it speaks HTTPS. On the
-        way out every connection is closed, and what went wrong inside the simulator or in
-        `on_request` is raised. Raises OSError if the port is taken.
+        Port 0 selects a free port. With `tls`, a context with a certificate, it speaks HTTPS. At
+        the end every connection is closed, and an exception of the simulator or of `on_request` is
+        raised. Raises OSError if the port is in use.
         """
         listener = socket.create_server(("127.0.0.1", port), backlog=1024)
         scheme = "http" if tls is None else "https"

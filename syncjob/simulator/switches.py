@@ -1,7 +1,7 @@
-"""The ways in which WeChat may behave, as one record of switches.
+"""Switches for the variants of WeChat's behaviour.
 
-The defaults are what was seen on the wire most often. Each other position was reported once, is
-printed in some page of the documentation, or could not be ruled out.
+The defaults are the most frequent behaviour. Each other value was reported once, is documented
+somewhere, or could not be ruled out.
 """
 
 from dataclasses import dataclass, field
@@ -22,10 +22,10 @@ ENDPOINTS = (
 class Switches:
     """How the simulated WeChat behaves; may be changed while it serves.
 
-    Raises ValueError on creation for a value that makes no sense.
+    Raises ValueError for an invalid value on creation.
     """
 
-    # user/get: OpenIDs a page; does next_openid name the last one had or the first one wanted?
+    # user/get: OpenIDs per page; next_openid is the last OpenID of a page or the first of the next
     page_size: int = 10_000
     cursor: Literal["exclusive", "inclusive"] = "exclusive"
     # next_openid on the last page: its last OpenID, "", " ", or no such key
@@ -34,36 +34,36 @@ class Switches:
     past_end: Literal[
         "no-data", "empty-data", "null-data", "null-openid", "empty-openid", "no-total"
     ] = "no-data"
-    # what a next_openid that is sent empty, or names someone who left, leads to
+    # the answer to an empty next_openid, and to the next_openid of a user who left
     empty_cursor: Literal["start", "40003"] = "start"
     unfollowed_cursor: Literal["continue", "40003"] = "continue"
-    # a list without an end: next_openid is the cursor just sent; the end leads back to page one;
-    # every page is page one
+    # a list without an end: "still" repeats the cursor just sent, "restart" returns to the first
+    # page at the end, "page-one" always answers the first page
     loop: Literal["never", "still", "restart", "page-one"] = "never"
-    blank_entry: bool = False  # a "" leads the openid list, not counted, as in old documentation
-    repeat_entry: bool = False  # each page lists its first OpenID a second time, at its end
-    repeat_first: bool = False  # each page behind it lists the first OpenID of all once more
-    list_cut: int | None = None  # the list ends after so many OpenIDs, total knows nothing of it
-    total_cut: bool = False  # total says how many the list shows, not how many follow
+    blank_entry: bool = False  # the list begins with "", not counted, as in old documentation
+    repeat_entry: bool = False  # each page repeats its first OpenID at its end
+    repeat_first: bool = False  # each later page repeats the first OpenID of the list
+    list_cut: int | None = None  # the list ends after so many OpenIDs; total is not changed
+    total_cut: bool = False  # total counts the listed users, not the followers
     total_off: int = 0  # added to the total
     count_off: int = 0  # added to the true count
 
-    # user/info/batchget: OpenIDs a call; entries in any order; the first entry twice; after an
-    # unknown OpenID each entry carries the unionid of the entry after it
+    # user/info/batchget: OpenIDs per call; entries in random order; the first entry twice; after
+    # an unknown OpenID each entry has the unionid of the next entry
     batch_limit: int = 100
     shuffle: bool = False
     repeat_user: bool = False
     unionid_shift: bool = False
-    shift_after_lost: bool = False  # the same after one who left, is called so or is left out
+    shift_after_lost: bool = False  # the same after a user who left, is reported so or is left out
 
-    # expires_in of a new token, seconds; calls a Beijing day and a minute by endpoint
+    # expires_in of a new token, seconds; calls per day in Beijing and per minute, by endpoint
     token_lifetime: int = 7200
     daily_quota: dict[str, int] = field(default_factory=dict)
     minute_quota: dict[str, int] = field(default_factory=dict)
 
-    clock_off: int = 0  # seconds by which the Date of an answer is wrong
+    clock_off: int = 0  # error of the Date header, seconds
 
-    # after every N calls with a token: another program refreshes it; someone follows; leaves
+    # after every N calls with a token: another program refreshes it; a user follows; unfollows
     intruder_every: int = 0
     join_every: int = 0
     leave_every: int = 0

@@ -150,7 +150,7 @@ def test_a_copy_is_refused_while_a_run_is_at_work(
 ) -> None:
     """A row that says `running` stops it."""
     query("UPDATE runs SET status = 'running', finished_at = NULL WHERE id = 1")
-    with pytest.raises(SyncjobError, match="at work in the source"):
+    with pytest.raises(SyncjobError, match="in progress in the source"):
         copy_database.copy(database_url, other_kind)
 
 

@@ -1,4 +1,4 @@
-"""Signals: an exception at once, but not within a transaction, unless that does not end."""
+"""Signals raise an exception at once, or at the end of a transaction, within a limit."""
 
 import os
 import signal
@@ -14,26 +14,26 @@ from syncjob.interruption import TRANSACTION, WAIT_UNTIL, interruption
 
 @pytest.fixture(autouse=True)
 def _listening() -> Iterator[None]:
-    """Signals are handled as by a command."""
+    """Install the signal handlers of a command."""
     stop = interruption.listen(lambda name: None)
     yield
     stop()
 
 
 def send(number: int = signal.SIGTERM) -> None:
-    """Send this process a signal."""
+    """Send a signal to this process."""
     os.kill(os.getpid(), number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_raises_at_once(number: signal.Signals) -> None:
-    """Outside of what is deferred a signal is an exception where it arrives."""
+    """Outside of a deferred block, a signal raises where it arrives."""
     with pytest.raises(Interrupted, match=number.name):
         send(number)
 
 
-def test_a_signal_waits_for_the_end_of_what_is_deferred() -> None:
-    """Within it, even nested, nothing is torn; it raises at the end."""
+def test_a_signal_is_deferred_to_the_end_of_the_block() -> None:
+    """Within a deferred block, also a nested one, the signal raises only at the end."""
     done = []
     with pytest.raises(Interrupted, match="SIGINT"), interruption.deferred():
         with interruption.deferred():
@@ -43,8 +43,8 @@ def test_a_signal_waits_for_the_end_of_what_is_deferred() -> None:
     assert done == ["inner", "outer"]
 
 
-def test_what_is_deferred_for_too_long_is_interrupted() -> None:
-    """A transaction of a database that has fallen silent would keep the process for minutes."""
+def test_a_block_that_takes_too_long_is_interrupted() -> None:
+    """A database that stopped responding would otherwise keep the process for minutes."""
     began = time.monotonic()
     with pytest.raises(Interrupted, match="SIGTERM"), interruption.deferred():
         send()
@@ -52,8 +52,8 @@ def test_what_is_deferred_for_too_long_is_interrupted() -> None:
     assert TRANSACTION <= time.monotonic() - began < TRANSACTION + 2
 
 
-def test_a_signal_that_comes_again_changes_nothing() -> None:
-    """Systemd, a terminal and a person may all send one: the first has begun the end."""
+def test_a_repeated_signal_has_no_effect() -> None:
+    """Systemd, a terminal and a person may each send one: only the first counts."""
     with pytest.raises(Interrupted, match="SIGTERM"):
         send()
     send(signal.SIGINT)
@@ -62,8 +62,8 @@ def test_a_signal_that_comes_again_changes_nothing() -> None:
         send(signal.SIGHUP)
 
 
-def test_after_a_signal_waits_are_short() -> None:
-    """So that time is left to record the end."""
+def test_waits_are_short_after_a_signal() -> None:
+    """So that time is left to record the end of the run."""
     assert interruption.left(60) == 60
     with pytest.raises(Interrupted):
         send()
@@ -71,15 +71,15 @@ def test_after_a_signal_waits_are_short() -> None:
     assert interruption.left(0.1) == 0.1
 
 
-def test_a_signal_wins_over_what_fails_in_the_same_moment() -> None:
-    """The run was interrupted, whatever else ends its transaction."""
+def test_a_signal_takes_precedence_over_an_error() -> None:
+    """The run is interrupted, whatever else ends its transaction."""
     with pytest.raises(Interrupted), interruption.deferred():
         send()
         raise ValueError
 
 
-def test_other_threads_neither_wait_nor_raise() -> None:
-    """A thread's transactions do not keep the main thread from being interrupted."""
+def test_other_threads_do_not_defer_signals() -> None:
+    """Transactions in other threads do not delay the signal in the main thread."""
     inside, leave = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -96,8 +96,8 @@ def test_other_threads_neither_wait_nor_raise() -> None:
     thread.join()
 
 
-def test_a_signal_is_forgotten_with_its_command() -> None:
-    """The next one of this process has all its time, and its own signal."""
+def test_a_signal_ends_with_its_command() -> None:
+    """The next command of the process starts without a signal."""
     with pytest.raises(Interrupted):
         send()
     assert interruption.left(10) < 10

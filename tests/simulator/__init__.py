@@ -1,1 +1,1 @@
-"""The made-up WeChat that the other tests ask."""
+"""Tests of the simulated WeChat that the other tests call."""

@@ -1,4 +1,4 @@
-"""The simulator's people over time: who follows when, and what the list makes of it."""
+"""The simulator's followers over time: follow periods, and their effect on the list."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from tests.simulator_calls import NOON, Clock, calling, small
 
 
 def lag(account: Account) -> tuple[str, str]:
-    """Hide one who follows, keep one who left in the list, and return the two."""
+    """Hide a follower, keep an unfollowed user in the list, and return both."""
     hidden, lingering = account.openid(2), account.openid(7)
     account.hide(hidden)
     account.linger(lingering)
@@ -18,8 +18,8 @@ def lag(account: Account) -> tuple[str, str]:
     return hidden, lingering
 
 
-def test_the_periods_of_a_follower_are_exact() -> None:
-    """Every follow and every unfollow is known to the second of the account's clock."""
+def test_follow_periods_are_exact() -> None:
+    """Each follow and unfollow has the time of the account's clock."""
     clock = Clock()
     account = Account(followers=3, clock=clock)
     openid = account.openid(1)
@@ -40,11 +40,13 @@ def test_the_periods_of_a_follower_are_exact() -> None:
     account.unfollow(new)
     clock.now += 1
     account.unfollow(new)
-    assert account.periods(new) == [(int(NOON) + 110, NOON + 110.5)], "gone is gone"
+    assert account.periods(new) == [(int(NOON) + 110, NOON + 110.5)], (
+        "a second unfollow has no effect"
+    )
 
 
-def test_a_simulator_gives_its_clock_to_the_account() -> None:
-    """Whoever follows while a clock is given is stamped by it; without one it is the account's."""
+def test_a_simulator_sets_the_clock_of_its_account() -> None:
+    """A given clock dates the follows; without one the account's own clock does."""
     clock, other = Clock(), Clock()
     other.now += 500
     account = Account(clock=clock)
@@ -54,8 +56,8 @@ def test_a_simulator_gives_its_clock_to_the_account() -> None:
     assert account.periods(account.follow()[0]) == [(int(NOON) + 500, None)]
 
 
-def test_the_list_can_lag_behind_what_is_true() -> None:
-    """A hidden follower and one who left and lingers are wrong in the list, and nowhere else."""
+def test_the_list_can_lag_behind() -> None:
+    """A hidden follower and a lingering unfollowed user are wrong only in the list."""
     with calling(small(), page_size=3) as wechat:
         account = wechat.account
         hidden, lingering = lag(account)
@@ -75,8 +77,8 @@ def test_the_list_can_lag_behind_what_is_true() -> None:
         assert lingering not in wechat.sweep()
 
 
-def test_lag_outlasts_leaving_and_returning() -> None:
-    """Someone hidden stays hidden, and someone lingering listed, until shown again."""
+def test_hide_and_linger_survive_unfollow_and_refollow() -> None:
+    """A hidden user stays hidden, and a lingering one listed, until `show`."""
     account = small()
     hidden, lingering = lag(account)
     account.unfollow(hidden)
@@ -90,7 +92,7 @@ def test_lag_outlasts_leaving_and_returning() -> None:
 
 @pytest.mark.parametrize("cut", [0, 1, 4, 5, 10, 11])
 def test_a_list_can_be_cut_short(cut: int) -> None:
-    """The list ends after so many OpenIDs like any other, and total keeps the truth."""
+    """A cut list ends like any other; total is unchanged."""
     with calling(small(), page_size=4, list_cut=cut) as wechat:
         everyone = list(wechat.account.openids())
         assert wechat.sweep() == everyone[:cut]
@@ -101,7 +103,7 @@ def test_a_list_can_be_cut_short(cut: int) -> None:
 
 @pytest.mark.parametrize(("cut", "total"), [(None, 8), (4, 4), (9, 8)])
 def test_total_can_be_cut_with_the_list(cut: int | None, total: int) -> None:
-    """With total_cut total says how many the list shows, be it cut or lagging."""
+    """With total_cut, total counts the listed users, in a cut or lagging list."""
     with calling(small(), list_cut=cut, total_cut=True, past_end="empty-data") as wechat:
         for index in (1, 2):
             wechat.account.hide(wechat.account.openid(index))
@@ -110,7 +112,7 @@ def test_total_can_be_cut_with_the_list(cut: int | None, total: int) -> None:
 
 
 def test_the_last_page_of_a_cut_list_is_a_last_page() -> None:
-    """The variants of the last cursor hold for the page that the cut ends."""
+    """last_cursor applies to the page at which the list is cut."""
     with calling(small(), page_size=4, list_cut=8, last_cursor="empty") as wechat:
         first = wechat.page()
         assert wechat.page(first["next_openid"])["next_openid"] == ""
@@ -122,8 +124,8 @@ def test_a_negative_cut_is_refused() -> None:
         Simulator(small(), list_cut=-1)
 
 
-def test_one_follower_can_make_bodies_unreadable() -> None:
-    """A garbled follower spoils batchget and user/info alike, until cured or gone."""
+def test_a_garbled_follower_makes_bodies_invalid() -> None:
+    """A garbled follower makes batchget and user/info invalid JSON, until cured or unfollowed."""
     with calling(small()) as wechat:
         garbled, other = wechat.account.openid(0), wechat.account.openid(1)
         wechat.account.garble(garbled)
@@ -143,8 +145,8 @@ def test_one_follower_can_make_bodies_unreadable() -> None:
 
 
 @pytest.mark.parametrize("shape", ["docs", "docs-2015"])
-def test_a_shift_leaves_the_body_readable(shape: Any) -> None:
-    """The last one of a shifted batch has no unionid, wherever in the entry it stood."""
+def test_shifted_unionids_leave_the_body_valid(shape: Any) -> None:
+    """The last entry of a shifted batch has no unionid, whatever the order of its keys."""
     with calling(small(unfollowed=shape), shift_after_lost=True) as wechat:
         openids = [wechat.account.openid(n) for n in (0, 1)]
         for openid in openids:
@@ -155,12 +157,12 @@ def test_a_shift_leaves_the_body_readable(shape: Any) -> None:
 
 
 @pytest.mark.parametrize("lost", ["unfollow", "blank", "forget"])
-def test_whoever_is_lost_to_a_batch_can_shift_the_unionids_behind(lost: str) -> None:
-    """With shift_after_lost one who left, or seems so, does what a stranger does."""
+def test_a_lost_user_can_shift_the_unionids_of_later_entries(lost: str) -> None:
+    """With shift_after_lost, an unfollowed or missing user has the effect of an unknown one."""
     with calling(small(), shift_after_lost=True) as wechat:
         openids = list(wechat.account.openids())[:4]
         true = [wechat.account.user(openid)["unionid"] for openid in openids]
         assert [user["unionid"] for user in wechat.users(openids)] == true
         getattr(wechat.account, lost)(openids[1])
-        told = {user["openid"]: user.get("unionid") for user in wechat.users(openids)}
-        assert [told.get(openid) for openid in openids] == [true[0], None, true[3], None]
+        unionids = {user["openid"]: user.get("unionid") for user in wechat.users(openids)}
+        assert [unionids.get(openid) for openid in openids] == [true[0], None, true[3], None]

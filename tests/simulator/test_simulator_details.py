@@ -1,4 +1,4 @@
-"""The simulator's user details: batches and single users, in every shape they are known in."""
+"""The simulator's profiles: batches and single users, in every known shape."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from tests.simulator_calls import calling, small
 
 @pytest.mark.parametrize("profiles", ["today", "full", "docs"])
 def test_batchget_agrees_with_user_info(profiles: Any) -> None:
-    """Both say of a follower what the account holds, in the order asked for."""
+    """Both return the account's profile of a follower, in the order of the request."""
     with calling(Account(followers=100, profiles=profiles)) as wechat:
         openids = list(wechat.account.openids())
         users = wechat.users(openids)
@@ -46,8 +46,8 @@ def test_batchget_agrees_with_user_info(profiles: Any) -> None:
         ),
     ],
 )
-def test_someone_who_left_has_one_of_four_shapes(shape: Any, keys: list[str]) -> None:
-    """An unfollowed user is no error, but an entry with subscribe 0 and few keys."""
+def test_an_unfollowed_user_has_one_of_four_shapes(shape: Any, keys: list[str]) -> None:
+    """An unfollowed user is not an error, but an entry with subscribe 0 and few keys."""
     with calling(small(unfollowed=shape)) as wechat:
         openid = wechat.account.openid(4)
         wechat.account.unfollow(openid)
@@ -58,8 +58,8 @@ def test_someone_who_left_has_one_of_four_shapes(shape: Any, keys: list[str]) ->
         assert openid not in wechat.sweep()
 
 
-def test_someone_who_comes_back_has_a_new_subscribe_time() -> None:
-    """subscribe_time is the last follow, and the OpenID stays the same."""
+def test_a_refollow_has_a_new_subscribe_time() -> None:
+    """subscribe_time is the last follow; the OpenID stays the same."""
     account = small()
     openid = account.openid(4)
     before: Any = account.user(openid)["subscribe_time"]
@@ -70,8 +70,8 @@ def test_someone_who_comes_back_has_a_new_subscribe_time() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 101])
-def test_a_batch_holds_1_to_100(size: int) -> None:
-    """An empty batch and one of 101 are both 40032, with hint and rid."""
+def test_a_batch_has_1_to_100_openids(size: int) -> None:
+    """An empty batch and a batch of 101 are both 40032, with hint and rid."""
     with calling(Account(followers=101)) as wechat:
         answer = wechat.batch(list(wechat.account.openids())[:size]).json()
         assert answer["errcode"] == 40032
@@ -82,7 +82,7 @@ def test_a_batch_holds_1_to_100(size: int) -> None:
 
 
 def test_one_bad_openid_fails_the_whole_batch() -> None:
-    """A malformed, foreign or poisoned OpenID is 40003 for all; a stranger is only unfollowed."""
+    """A malformed, foreign or poisoned OpenID is 40003 for all; an unknown one is unfollowed."""
     with calling(small()) as wechat:
         good = wechat.account.openid(0)
         foreign = Account(followers=1, seed=99).openid(0)
@@ -95,19 +95,19 @@ def test_one_bad_openid_fails_the_whole_batch() -> None:
         assert wechat.get("user/info", openid=foreign).json()["errcode"] == 40003
 
 
-def test_a_stranger_can_shift_the_unionids_behind_it() -> None:
-    """With unionid_shift each entry after an unknown OpenID carries its neighbour's unionid."""
+def test_an_unknown_openid_can_shift_the_unionids_of_later_entries() -> None:
+    """With unionid_shift, each entry after an unknown OpenID has the next entry's unionid."""
     with calling(small(), unionid_shift=True) as wechat:
         openids = list(wechat.account.openids())[:4]
         true = [wechat.account.user(openid)["unionid"] for openid in openids]
         users = wechat.users([openids[0], wechat.account.stranger(), *openids[1:]])
-        told = [user.get("unionid") for user in users]
-        assert told == [true[0], None, true[2], true[3], None]
+        unionids = [user.get("unionid") for user in users]
+        assert unionids == [true[0], None, true[2], true[3], None]
         assert [user["unionid"] for user in wechat.users(openids)] == true
 
 
-def test_batchget_can_be_wrong_where_user_info_is_right() -> None:
-    """Blank, forgotten and unionless followers are so in batches only, until cured."""
+def test_batchget_can_be_wrong_while_user_info_is_right() -> None:
+    """Blank, forgotten and unionless followers are so only in batches, until cured."""
     with calling(small(), repeat_user=True) as wechat:
         account = wechat.account
         plain, blank, lost, unionless = (account.openid(index) for index in range(4))
@@ -124,17 +124,17 @@ def test_batchget_can_be_wrong_where_user_info_is_right() -> None:
         assert wechat.users([lost, blank])[:2] == [account.user(lost), account.user(blank)]
 
 
-def test_entries_can_come_in_any_order() -> None:
-    """With shuffle a batch answers the same entries in another order."""
+def test_shuffle_changes_the_order_of_entries() -> None:
+    """With shuffle, a batch has the same entries in another order."""
     with calling(Account(followers=50), shuffle=True) as wechat:
         openids = list(wechat.account.openids())
-        told = [user["openid"] for user in wechat.users(openids)]
-        assert told != openids
-        assert sorted(told) == sorted(openids)
+        answered = [user["openid"] for user in wechat.users(openids)]
+        assert answered != openids
+        assert sorted(answered) == sorted(openids)
 
 
-def test_fields_can_be_set_left_out_and_sent_raw() -> None:
-    """Overrides take any JSON type, omitted keys are absent, wired bytes arrive as they are."""
+def test_fields_can_be_set_omitted_and_sent_raw() -> None:
+    """Overrides take any JSON type, omitted keys are absent, wired bytes are sent unchanged."""
     with calling(small()) as wechat:
         account, openid = wechat.account, wechat.account.openid(2)
         account.override(openid, sex="1", remark="老王 😀", nickname="\ud83d")
@@ -151,8 +151,8 @@ def test_fields_can_be_set_left_out_and_sent_raw() -> None:
         assert account.user(openid)["province"] == "\x14\x07"
 
 
-def test_quirks_reach_the_wire() -> None:
-    """Every n-th follower has bytes that a strict JSON parser refuses."""
+def test_quirks_are_sent() -> None:
+    """Every n-th follower has bytes that a strict JSON parser rejects."""
     account = Account(followers=11, profiles="full", quirk_every=1)
     with calling(account) as wechat:
         body = wechat.batch([account.openid(index) for index in range(11)]).content

@@ -1,4 +1,4 @@
-"""What the simulator refuses or spoils, by rule, quota or demand, and how its answers look."""
+"""The simulator's errors, quotas and faults, and the format of its answers."""
 
 import re
 import socket
@@ -13,7 +13,7 @@ from tests.simulator_calls import calling, small
 
 
 def test_a_daily_quota_lasts_until_midnight_in_beijing() -> None:
-    """45009 from the quota on, calls of other programs included, and right again next day."""
+    """Above the quota, other programs' calls included, the answer is 45009 until midnight."""
     with calling(small(), daily_quota={"user/get": 3}) as wechat:
         wechat.simulator.spend_quota("user/get", 1)
         assert [wechat.page().get("errcode") for _ in range(3)] == [None, None, 45009]
@@ -25,7 +25,7 @@ def test_a_daily_quota_lasts_until_midnight_in_beijing() -> None:
 
 
 def test_a_minute_quota_lasts_a_minute() -> None:
-    """45011 for the rest of the minute."""
+    """Above the quota the answer is 45011 for the rest of the minute."""
     with calling(small(), minute_quota={"user/get": 1}) as wechat:
         assert [wechat.page().get("errcode") for _ in range(2)] == [None, 45011]
         wechat.clock.now += 60
@@ -33,13 +33,13 @@ def test_a_minute_quota_lasts_a_minute() -> None:
 
 
 def test_a_fault_hits_the_calls_it_names() -> None:
-    """Calls count from 1 by endpoint; cleared faults are gone, and records tell which hit."""
+    """Calls count from 1 by endpoint; `clear` removes the faults; records name the fault."""
     with calling(small()) as wechat:
         wechat.simulator.faults.add("user/get=-1@2-3")
         wechat.simulator.faults.add("user/get=40001@5-")
         wechat.simulator.faults.add("user/info=48001")
-        told = [wechat.page().get("errcode") for _ in range(6)]
-        assert told == [None, -1, -1, None, 40001, 40001]
+        errcodes = [wechat.page().get("errcode") for _ in range(6)]
+        assert errcodes == [None, -1, -1, None, 40001, 40001]
         assert wechat.get("user/info").json()["errcode"] == 48001
         wechat.simulator.faults.clear()
         assert "errcode" not in wechat.page()
@@ -67,8 +67,8 @@ def test_a_fault_hits_the_calls_it_names() -> None:
         ("12345", 200, rb'\{"errcode":12345,.*\}'),
     ],
 )
-def test_an_answer_can_be_spoilt(what: str, status: int, pattern: bytes) -> None:
-    """Each kind of fault changes status or body in its own way."""
+def test_a_fault_changes_the_answer(what: str, status: int, pattern: bytes) -> None:
+    """Each kind of fault has its status or body."""
     with calling(small()) as wechat:
         wechat.simulator.faults.add(f"*={what}")
         answer = wechat.get("user/get")
@@ -76,8 +76,8 @@ def test_an_answer_can_be_spoilt(what: str, status: int, pattern: bytes) -> None
         assert re.fullmatch(pattern, answer.content, re.DOTALL)
 
 
-def test_an_answer_can_be_late_torn_or_missing() -> None:
-    """A slow answer is right, a torn one breaks off, a dropped or hanging one never comes."""
+def test_an_answer_can_be_late_cut_off_or_missing() -> None:
+    """A slow answer is correct, a torn one is cut off, a dropped or hanging one never arrives."""
     with calling(small()) as wechat:
         wechat.simulator.faults.add("user/get=slow-30@1")
         wechat.simulator.faults.add("user/get=tear@2")
@@ -109,8 +109,8 @@ def test_an_answer_can_be_late_torn_or_missing() -> None:
         "user/get=http-20",
     ],
 )
-def test_a_malformed_fault_is_refused(spec: str) -> None:
-    """A spec that cannot be read is a ValueError that quotes it."""
+def test_a_malformed_fault_is_rejected(spec: str) -> None:
+    """An invalid spec raises a ValueError that quotes it."""
     with pytest.raises(ValueError, match=re.escape(repr(spec))):
         Simulator(small()).faults.add(spec)
 
@@ -119,13 +119,13 @@ def test_a_malformed_fault_is_refused(spec: str) -> None:
     "wrong",
     [{"page_size": 0}, {"intruder_every": -1}, {"loop": "x"}, {"daily_quota": {"tags/get": 1}}],
 )
-def test_a_switch_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    """A wrong value is a ValueError when the simulator is made."""
+def test_an_invalid_switch_is_rejected(wrong: dict[str, Any]) -> None:
+    """An invalid value raises a ValueError when the simulator is created."""
     with pytest.raises(ValueError, match=r"must be|cannot be|no endpoint"):
         Simulator(small(), **wrong)
 
 
-def test_requests_in_the_wrong_form_are_refused() -> None:
+def test_malformed_requests_are_rejected() -> None:
     """Form bodies are 47001, empty ones 44002, GET is 43002, unknown paths are 40066."""
     with calling(small()) as wechat:
         url = f"{wechat.url}/cgi-bin/user/info/batchget?access_token={wechat.token}"
@@ -136,8 +136,8 @@ def test_requests_in_the_wrong_form_are_refused() -> None:
         assert wechat.get("user/nothing").json()["errcode"] == 40066
 
 
-def test_a_chunked_post_is_refused() -> None:
-    """A POST without Content-Length is 412 with an empty body, and the connection lives on."""
+def test_a_chunked_post_is_rejected() -> None:
+    """A POST without Content-Length is 412 with an empty body; the connection stays open."""
     with calling(small()) as wechat:
         for endpoint in ("stable_token", "user/info/batchget"):
             url = f"{wechat.url}/cgi-bin/{endpoint}?access_token={wechat.token}"
@@ -146,8 +146,8 @@ def test_a_chunked_post_is_refused() -> None:
         assert wechat.page()["count"] == 10
 
 
-def test_answers_look_like_wechats() -> None:
-    """Headers say encoding=utf-8 and keep-alive; the body is compact and of known length."""
+def test_answers_have_wechats_headers() -> None:
+    """The headers have encoding=utf-8, keep-alive and Content-Length; the body is compact."""
     with calling(small()) as wechat:
         answer = wechat.get("user/get", next_openid="bad")
         assert answer.headers["Content-Type"] == "application/json; encoding=utf-8"
@@ -160,7 +160,7 @@ def test_answers_look_like_wechats() -> None:
 
 
 def test_pipelined_and_split_requests_are_answered_in_order() -> None:
-    """Bytes may arrive in any portions; a late first answer still comes before the second."""
+    """Requests may arrive in any portions; a late first answer is sent before the second."""
     with calling(small()) as wechat:
         wechat.simulator.faults.add("*=slow-30@2")
         host, port = wechat.url.removeprefix("http://").split(":")
@@ -175,12 +175,12 @@ def test_pipelined_and_split_requests_are_answered_in_order() -> None:
             plain.sendall(first[10:])
             assert arrived.wait(5)
             plain.sendall(second)
-            told = plain.makefile("rb").read()
-        assert re.findall(rb'"errcode":(\d+)', told) == [b"40066", b"41001"]
+            answers = plain.makefile("rb").read()
+        assert re.findall(rb'"errcode":(\d+)', answers) == [b"40066", b"41001"]
 
 
 def test_counts_are_kept_when_calls_are_not_recorded() -> None:
-    """record=False keeps the counts and no list."""
+    """With record=False there are counts, but no list of calls."""
     with calling(small(), record=False) as wechat:
         wechat.page()
         assert wechat.simulator.requests == []

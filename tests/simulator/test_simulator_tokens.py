@@ -1,4 +1,4 @@
-"""The simulator's access tokens: two kinds, their lives and their ends."""
+"""The simulator's access tokens: two kinds, their lifetimes and their errors."""
 
 import re
 
@@ -7,8 +7,8 @@ import pytest
 from tests.simulator_calls import calling, small
 
 
-def test_a_classic_token_leaves_its_predecessor_five_minutes() -> None:
-    """Each call of token issues a new one; the one before dies 300 s later, as 40001."""
+def test_the_previous_classic_token_stays_valid_for_five_minutes() -> None:
+    """Each call of token issues a new one; the previous one is 40001 after 300 s."""
     with calling(small()) as wechat:
         first = wechat.new_token("token")
         wechat.token = first["access_token"]
@@ -22,7 +22,7 @@ def test_a_classic_token_leaves_its_predecessor_five_minutes() -> None:
 
 
 def test_the_stable_token_stays_the_same() -> None:
-    """stable_token repeats its token with what is left, and a new one in the last 5 minutes."""
+    """stable_token returns the same token, and a new one in its last five minutes."""
     with calling(small()) as wechat:
         wechat.clock.now += 6000
         assert wechat.new_token() == {"access_token": wechat.token, "expires_in": 1200}
@@ -35,8 +35,8 @@ def test_the_stable_token_stays_the_same() -> None:
         assert wechat.page()["errcode"] == 42001
 
 
-def test_the_two_kinds_of_token_do_not_touch_each_other() -> None:
-    """A classic token leaves the stable one alone, and the other way about."""
+def test_the_two_kinds_of_token_are_independent() -> None:
+    """A new classic token does not affect the stable one, and the reverse."""
     with calling(small()) as wechat:
         classic = wechat.new_token("token")["access_token"]
         wechat.new_token("stable_token", force_refresh=True)
@@ -49,8 +49,8 @@ def test_the_two_kinds_of_token_do_not_touch_each_other() -> None:
         assert wechat.page()["count"] == 10
 
 
-def test_forcing_a_refresh_is_rationed() -> None:
-    """force_refresh kills the old token, at most every 30 s and 20 times a day."""
+def test_force_refresh_is_limited() -> None:
+    """force_refresh replaces the token, at most every 30 s and 20 times a day."""
     with calling(small()) as wechat:
         forced = wechat.new_token(force_refresh=True)["access_token"]
         assert wechat.page()["errcode"] == 40001
@@ -63,8 +63,8 @@ def test_forcing_a_refresh_is_rationed() -> None:
         assert len(tokens) == 20
 
 
-def test_bad_tokens_are_told_apart() -> None:
-    """Missing is 41001, malformed 40014, unknown or killed 40001, expired 42001."""
+def test_invalid_tokens_have_different_errcodes() -> None:
+    """A missing token is 41001, malformed 40014, unknown or revoked 40001, expired 42001."""
     with calling(small(), token_lifetime=60) as wechat:
         good = wechat.token
         errcodes = []
@@ -92,14 +92,14 @@ def test_bad_tokens_are_told_apart() -> None:
         ({"grant_type": "password"}, 40002),
     ],
 )
-def test_wrong_credentials_are_refused(endpoint: str, wrong: dict[str, str], errcode: int) -> None:
-    """Each wrong part of the credentials has its own errcode, at both token endpoints."""
+def test_wrong_credentials_are_rejected(endpoint: str, wrong: dict[str, str], errcode: int) -> None:
+    """Each wrong field has its own errcode, at both token endpoints."""
     with calling(small()) as wechat:
         assert wechat.new_token(endpoint, **wrong)["errcode"] == errcode
 
 
-def test_an_intruder_takes_the_token_away() -> None:
-    """With intruder_every=2 a token is good for two calls."""
+def test_another_program_can_invalidate_the_token() -> None:
+    """With intruder_every=2, a token is valid for two calls."""
     with calling(small(), intruder_every=2) as wechat:
         for _ in range(3):
             assert [wechat.page().get("errcode") for _ in range(3)] == [None, None, 40001]

@@ -1,4 +1,4 @@
-"""What is made of WeChat's JSON: every documented shape, and any shape at all."""
+"""The parsing of WeChat's JSON in every known shape."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ FIRST, SECOND = "oCFBU6first_0000000000000001", "oCFBU6second-000000000000002"
 
 
 def page(openids: tuple[str, ...], next_openid: str, total: int | None) -> FollowerPage:
-    """Return the page that an answer should be read as."""
+    """Return the expected page."""
     return FollowerPage(openids, next_openid, total)
 
 
@@ -68,20 +68,20 @@ PAGES: dict[str, tuple[dict[str, Any], FollowerPage]] = {
 
 
 @pytest.mark.parametrize(("body", "read"), PAGES.values(), ids=PAGES.keys())
-def test_a_page_is_read_in_every_shape(body: dict[str, Any], read: FollowerPage) -> None:
-    """Each known shape of user/get's answer gives its OpenIDs, its cursor and its total."""
+def test_a_page_is_parsed_in_every_shape(body: dict[str, Any], read: FollowerPage) -> None:
+    """Each known shape of user/get's answer yields OpenIDs, cursor and total."""
     assert FollowerPage.from_json(body) == read
 
 
-def test_what_is_no_openid_is_skipped_and_counted() -> None:
-    """Entries of another type, or that no column can hold, are counted; blanks and repeats not."""
+def test_invalid_openids_are_skipped_and_counted() -> None:
+    """Entries of another type or that no column can hold are counted; blanks and repeats not."""
     listed = [FIRST, 7, None, ["o"], "a\0b", "a\ud83d", "", FIRST]
     read = FollowerPage.from_json({"data": {"openid": listed}, "next_openid": FIRST})
     assert (read.openids, read.skipped) == ((FIRST,), 5)
 
 
 def test_openids_keep_their_order_and_their_case() -> None:
-    """The list's own order stays, and two OpenIDs that differ in case are two."""
+    """The order of the list is kept, and OpenIDs that differ in case are different."""
     listed = [SECOND, FIRST, FIRST.upper()]
     assert FollowerPage.from_json({"data": {"openid": listed}}).openids == tuple(listed)
 
@@ -100,8 +100,8 @@ def test_openids_keep_their_order_and_their_case() -> None:
         {"data": {"openid": [FIRST]}, "next_openid": [FIRST]},
     ],
 )
-def test_an_answer_that_is_no_page_is_not_the_end_of_the_list(body: dict[str, Any]) -> None:
-    """What has not the shape of a page is malformed, so that it is asked for again."""
+def test_a_malformed_page_is_not_the_end_of_the_list(body: dict[str, Any]) -> None:
+    """An answer without the shape of a page is malformed, so that it is requested again."""
     with pytest.raises(MalformedReply) as caught:
         FollowerPage.from_json(body)
     assert FIRST not in str(caught.value)
@@ -188,8 +188,8 @@ ENTRIES: dict[str, tuple[dict[str, Any], UserInfo]] = {
 
 
 @pytest.mark.parametrize(("entry", "read"), ENTRIES.values(), ids=ENTRIES.keys())
-def test_a_user_is_read_in_every_shape(entry: dict[str, Any], read: UserInfo) -> None:
-    """Each known shape of an entry is read; what it does not say is None, what it empties is ""."""
+def test_a_user_is_parsed_in_every_shape(entry: dict[str, Any], read: UserInfo) -> None:
+    """Each known shape of an entry is parsed; an absent field is None, an empty one is ""."""
     assert user_infos_from_json({"user_info_list": [entry]}) == [read]
 
 
@@ -226,18 +226,18 @@ FIELDS: list[tuple[str, object, object]] = [
 
 
 @pytest.mark.parametrize(("name", "sent", "read"), FIELDS)
-def test_a_field_that_no_column_can_hold_is_cleaned_or_absent(
+def test_a_value_that_no_column_can_hold_is_cleaned_or_absent(
     name: str, sent: object, read: object
 ) -> None:
-    """Texts lose what cannot be stored, numbers and instants out of range count as absent."""
+    """Texts lose NUL and surrogates; numbers and instants out of range count as absent."""
     (user,) = user_infos_from_json({"user_info_list": [{"openid": FIRST, name: sent}]})
     assert getattr(user, name) == read
     changed: dict[str, Any] = {name: read}
     assert user == replace(UserInfo(openid=FIRST), **changed)
 
 
-def test_entries_without_an_openid_do_not_cost_the_others() -> None:
-    """What is no entry of a user is left out of a batch, and the rest is read."""
+def test_entries_without_an_openid_are_left_out() -> None:
+    """Invalid entries are left out of a batch; the others are parsed."""
     entries: list[object] = [
         None,
         7,
@@ -256,8 +256,8 @@ def test_entries_without_an_openid_do_not_cost_the_others() -> None:
 @pytest.mark.parametrize(
     "body", [{}, {"user_info_list": None}, {"user_info_list": {}}, {"errcode": 0, "errmsg": "ok"}]
 )
-def test_an_answer_without_a_list_is_no_batch(body: dict[str, Any]) -> None:
-    """An answer that is no batch is malformed, so that it is asked for again."""
+def test_an_answer_without_a_list_is_malformed(body: dict[str, Any]) -> None:
+    """An answer without user_info_list is malformed, so that it is requested again."""
     with pytest.raises(MalformedReply):
         user_infos_from_json(body)
     assert user_infos_from_json({"user_info_list": []}) == []
@@ -276,15 +276,15 @@ def test_an_answer_without_a_list_is_no_batch(body: dict[str, Any]) -> None:
         (None, None),
     ],
 )
-def test_a_token_is_given_up_before_its_end(
+def test_a_token_is_refreshed_before_it_expires(
     expires_in: int | None, usable_for: float | None
 ) -> None:
-    """The margin is 300 seconds, or half of what is left where that is less."""
+    """The margin is 300 seconds, or half of the remaining lifetime if that is less."""
     assert AccessToken("t", expires_in).usable_for == usable_for
 
 
-def test_what_is_nested_without_end_is_absent() -> None:
-    """An unknown key as deep as JSON may be read is kept as far as a hundred levels."""
+def test_deeply_nested_values_are_cut() -> None:
+    """An unknown key is kept down to about a hundred levels of nesting."""
     deep: Any = []
     for _ in range(900):
         deep = [deep]

@@ -1,4 +1,4 @@
-"""Any JSON at all: what is made of it can be stored, or it is malformed and nothing else."""
+"""Any JSON: the parsed values can be stored, or the only error is MalformedReply."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -39,7 +39,7 @@ OBJECTS = st.dictionaries(TEXT, JSON, max_size=4)
 
 
 def assert_storable(value: object) -> None:
-    """Fail unless both databases can hold the value."""
+    """Fail unless every database can store the value."""
     match value:
         case str():
             assert "\0" not in value
@@ -61,7 +61,7 @@ def assert_storable(value: object) -> None:
 @settings(max_examples=500)
 @given(OBJECTS | PAGE)
 def test_any_object_is_a_page_or_malformed(body: dict[str, Any]) -> None:
-    """Whatever user/get answers can be stored, or is MalformedReply and nothing else."""
+    """Any answer of user/get can be stored, or raises MalformedReply and nothing else."""
     try:
         read = FollowerPage.from_json(body)
     except MalformedReply:
@@ -77,7 +77,7 @@ def test_any_object_is_a_page_or_malformed(body: dict[str, Any]) -> None:
 @settings(max_examples=500)
 @given(OBJECTS | st.fixed_dictionaries({"user_info_list": st.lists(ENTRY | JSON)}))
 def test_any_object_is_a_batch_or_malformed(body: dict[str, Any]) -> None:
-    """Whatever batchget answers can be stored, or is MalformedReply and nothing else."""
+    """Any answer of batchget can be stored, or raises MalformedReply and nothing else."""
     try:
         users = user_infos_from_json(body)
     except MalformedReply:

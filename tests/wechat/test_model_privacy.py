@@ -1,4 +1,4 @@
-"""Persons and tokens among the values: no repr names them, and a hash stands for an OpenID."""
+"""Privacy of the values: no repr shows personal data or tokens; OpenIDs have pseudonyms."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ from syncjob.model.sweeps import Sweep
 from tests.wechat.test_model import FIRST, READ, SECOND
 
 
-def test_no_repr_holds_what_names_a_person_or_opens_a_door() -> None:
+def test_no_repr_shows_personal_data_or_tokens() -> None:
     """OpenIDs, unionids, names, places and tokens are in no repr."""
     sweep = Sweep(1, 1, "open", datetime.now(UTC), None, FIRST, 1, 1, 1, 1, None)
     page, token = FollowerPage((FIRST,), SECOND, 1), AccessToken("60_secret", 7200)
@@ -18,8 +18,8 @@ def test_no_repr_holds_what_names_a_person_or_opens_a_door() -> None:
         assert str(private) not in printed
 
 
-def test_a_hash_stands_for_an_openid() -> None:
-    """The hash of an OpenID is short, always the same, and another one for another case."""
+def test_a_pseudonym_is_a_short_hash() -> None:
+    """The pseudonym of an OpenID is short and constant, and depends on the case."""
     name = Pseudonyms("a key").name
     assert name(FIRST) == name(FIRST)
     assert len(name(FIRST)) == 10
@@ -27,8 +27,8 @@ def test_a_hash_stands_for_an_openid() -> None:
     assert FIRST not in name(FIRST)
 
 
-def test_without_its_key_nobody_can_make_the_hash_of_an_openid() -> None:
-    """Another key, another hash; the same key, the same; without one, a hash of this run alone."""
+def test_a_pseudonym_depends_on_the_key() -> None:
+    """Another key gives another pseudonym; without a key, each object has a random one."""
     one = Pseudonyms("one key").name(FIRST)
     assert Pseudonyms("another").name(FIRST) != one
     assert Pseudonyms("one key").name(FIRST) == one
@@ -36,7 +36,7 @@ def test_without_its_key_nobody_can_make_the_hash_of_an_openid() -> None:
 
 
 def test_accounts_in_one_process_have_their_own_pseudonyms() -> None:
-    """The key of one does not change the hashes of another."""
+    """The key of one account does not change the pseudonyms of another."""
     first = Pseudonyms("first")
     before = first.name(FIRST), first.fingerprint("secret")
     Pseudonyms("second").name(FIRST)
