@@ -25,7 +25,7 @@ AUDIT  := build/audit
 # What `make lowest` runs: what touches each dependency, and no more.
 LOWEST_TESTS := $(patsubst %,tests/%.py,wechat/test_transport wechat/test_http \
 	wechat/test_hostile_server wechat/test_model database/test_staging database/test_schema \
-	cli/test_cli job/test_sync_job)
+	cli/test_cli job/test_first_sync)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lowest soak kill-matrix fuzz fault-matrix stop-table bench check audit pages format clean

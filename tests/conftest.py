@@ -5,9 +5,11 @@ databases), else one that the tests start for themselves.
 """
 
 import gc
+import itertools
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,9 @@ def server() -> Iterator[Server]:
     yield made
     made.close()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+_TESTS = itertools.count(1)
 
 
 class Databases:
@@ -240,11 +245,18 @@ def _no_sleeping(naps: list[float]) -> None:
 
 @pytest.fixture(autouse=True)
 def _collecting() -> Iterator[None]:
-    """A run in this process keeps what is there from Python's collector; the next test does not."""
+    """What runs in this process have kept from Python's collector is collected now and then.
+
+    Left alone, it grows to gigabytes, and one collection takes seconds.
+    """
     thresholds = gc.get_threshold()
     yield
-    gc.unfreeze()
     gc.set_threshold(*thresholds)
+    if next(_TESTS) % 25 == 0:
+        gc.unfreeze()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # of calls that were left behind
+            gc.collect()
 
 
 @pytest.fixture(autouse=True)

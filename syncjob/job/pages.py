@@ -109,6 +109,8 @@ class Pages:
 
     def _hand_out(self) -> None:
         self._loop.hand_out()
+        if self._over:
+            return
         if self._pages and not self._saving and self._is_complete(self._pages[0]):
             self._save(self._pages[0])
         if self._list_error is not None and not self._pages:
@@ -118,9 +120,7 @@ class Pages:
 
     @property
     def _may_fetch(self) -> bool:
-        if self._fetching or self._over or self._list_error is not None:
-            return False
-        if not self._loop.has_room:
+        if self._fetching or self._list_error is not None or not self._loop.has_room:
             return False
         return len(self._pages) < self._most_unstored if self._leads_on else not self._pages
 

@@ -120,7 +120,7 @@ def test_a_slow_answer_holds_no_page_up(
     wechat.run_job(plan=Plan(concurrency=8, hold_seconds=0.05))
 
     pages, bare = seen
-    assert pages == 4  # the fifth waits for its answers
+    assert pages >= 4  # the fifth may wait for its answers
     assert bare >= 100
     assert_equals_truth(database_url, wechat.simulator)
     assert query("SELECT new, enriched FROM runs") == [(1_000, 1_000)]
