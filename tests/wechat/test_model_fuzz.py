@@ -58,7 +58,7 @@ def assert_storable(value: object) -> None:
             raise AssertionError(f"an unexpected {type(value).__name__}")
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(OBJECTS | PAGE)
 def test_any_object_is_a_page_or_malformed(body: dict[str, Any]) -> None:
     """Any answer of user/get can be stored, or raises MalformedReply and nothing else."""
@@ -74,7 +74,7 @@ def test_any_object_is_a_page_or_malformed(body: dict[str, Any]) -> None:
     assert read.skipped >= 0
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(OBJECTS | st.fixed_dictionaries({"user_info_list": st.lists(ENTRY | JSON)}))
 def test_any_object_is_a_batch_or_malformed(body: dict[str, Any]) -> None:
     """Any answer of batchget can be stored, or raises MalformedReply and nothing else."""
