@@ -57,7 +57,7 @@ Without an account of your own, try: syncjob simulate --help
 def cli() -> None:
     """Keep the followers of a WeChat Official Account in your own database.
 
-    Settings come from SYNCJOB_… variables or a TOML file; the README lists them.
+    Settings come from SYNCJOB_… variables or a TOML file; docs/manual/settings.md lists them.
     """
 
 

@@ -102,7 +102,7 @@ def _fault_of(name: str, value: object) -> str | None:
         )
     if name not in SETTING_NAMES:
         near = nearest(name)
-        hint = f"did you mean {near}?" if near else "the README lists the settings"
+        hint = f"did you mean {near}?" if near else "docs/manual/settings.md lists the settings"
         shown = repr(name).replace("{", "{{").replace("}", "}}")
         return f"the settings file {{file}} has {shown}; {hint}"
     if not isinstance(value, str | int | float) or isinstance(value, bool):

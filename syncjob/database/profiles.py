@@ -103,7 +103,7 @@ def save(
 
 @lru_cache(maxsize=1)
 def _rare_cases() -> Any:
-    """Return the SELECT of what hardly ever is the case, as one statement to save round trips.
+    """Return one SELECT of the rare cases, as one statement to save round trips.
 
     Whether a staged unionid is another follower's, and whether the account has anybody in
     quarantine or among the candidates.

@@ -22,7 +22,7 @@ def check_settings(reader: SettingsReader, faults: list[SettingsError]) -> Itera
     for error in faults:
         yield from_error("settings", error)
     for name, near in reader.unknown:
-        hint = f"did you mean {near}?" if near else "the README lists the settings"
+        hint = f"did you mean {near}?" if near else "docs/manual/settings.md lists the settings"
         yield warning("settings", f"{name} is no setting, and passed over", hint)
     for name in reader.values.quoted:
         what = f"{name} stands in quotation marks, which were left out"

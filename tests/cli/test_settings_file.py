@@ -85,7 +85,7 @@ def test_a_value_that_is_no_text_and_no_number_is_refused(value: str, kind: str)
         ("syncjob_appid", "did you mean SYNCJOB_APPID?"),
         ("APPSECRET", "did you mean SYNCJOB_APPSECRET?"),
         ("SYNCJOB_BATCHSIZE", "did you mean SYNCJOB_BATCH_SIZE?"),
-        ("colour", "the README lists the settings"),
+        ("colour", "docs/manual/settings.md lists the settings"),
     ],
 )
 def test_a_key_that_is_no_setting_is_refused(key: str, hint: str) -> None:
