@@ -10,7 +10,7 @@ from syncjob.database.tables import metadata
 def age(query: Callable[..., list[Any]], hours: float, *, postgresql: bool) -> None:
     """Move every stored instant so many hours into the past.
 
-    But for those of the token, and for what WeChat has told.
+    But for those of the token, and for the figures that WeChat sent.
     """
     for table in metadata.sorted_tables:
         names = [c.name for c in table.columns if isinstance(c.type, UTCDateTime)]

@@ -98,15 +98,15 @@ class Terminal:
                 f"last=$?; printf '{END}%d\\n' $last\n"
             )
             self._shell.stdin.flush()
-            told: list[str] = []
+            output: list[str] = []
             for line in self._shell.stdout:
                 before, end, code = line.partition(END)
-                told.append(before)
+                output.append(before)
                 if end:
-                    return "".join(told), int(code)
+                    return "".join(output), int(code)
         finally:
             overdue.cancel()
-        raise AssertionError(f"the shell ended, or took too long, at: {command}\n{''.join(told)}")
+        raise AssertionError(f"the shell ended, or took too long, at: {command}\n{''.join(output)}")
 
     def close(self) -> None:
         """End the shell, and what it has in the background."""
@@ -121,9 +121,9 @@ class Terminal:
         self._shell.stdout.close()
 
 
-def missing(shown: list[str], told: str) -> str | None:
+def missing(shown: list[str], output: str) -> str | None:
     """Return the first line that is shown and was not printed behind the ones before it."""
-    printed = iter([_plain(line) for line in told.splitlines()])
+    printed = iter([_plain(line) for line in output.splitlines()])
     for line in shown:
         if line.strip() in ("", "…"):
             continue

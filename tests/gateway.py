@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-# Makes of an answer's JSON another value; told the path, and how many requests came before.
+# Turns an answer's JSON into another value; gets the path, and the number of requests before.
 Change = Callable[[str, int, Any], Any]
 
 

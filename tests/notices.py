@@ -1,4 +1,4 @@
-"""Who is told in the tests: a command that writes down what it gets, and when runs go wrong."""
+"""Notices in the tests: a command that records what it gets, and runs that fail."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Any
 
 from tests.conftest import World
 
-TOLD = Path("told.jsonl")  # in the test's own folder, where the command runs
-WRITE_DOWN = f"sh -c 'cat >> {TOLD}; echo >> {TOLD}'"
+NOTICES = Path("notices.jsonl")  # in the test's own folder, where the command runs
+WRITE_DOWN = f"sh -c 'cat >> {NOTICES}; echo >> {NOTICES}'"
 
 
 class Operator:
-    """Somebody who is told by a command, and runs the job in a world that goes wrong."""
+    """An operator who is notified by a command, and runs the job in a world with faults."""
 
     def __init__(self, wechat: World) -> None:
         self.wechat = wechat
@@ -24,7 +24,7 @@ class Operator:
         )
 
     def after(self, fault: str | None, code: int, *arguments: str) -> list[dict[str, Any]]:
-        """Run the job with that fault, or none; return what was told at the end of it."""
+        """Run the job with that fault, or none; return the notices sent at the end of it."""
         self.wechat.simulator.faults.clear()
         if fault is not None:
             self.wechat.simulator.faults.add(fault)
@@ -32,12 +32,16 @@ class Operator:
         return self.news()
 
     def news(self) -> list[dict[str, Any]]:
-        """Return what was told since it was last asked."""
-        told = [json.loads(line) for line in TOLD.read_text().splitlines()] if TOLD.exists() else []
-        self._read, new = len(told), told[self._read :]
+        """Return the notices sent since the last call."""
+        notices = (
+            [json.loads(line) for line in NOTICES.read_text().splitlines()]
+            if NOTICES.exists()
+            else []
+        )
+        self._read, new = len(notices), notices[self._read :]
         return new
 
 
 def events(news: list[dict[str, Any]]) -> list[tuple[str, int, int | None]]:
     """Return of each notice what happened, the exit code and the errcode."""
-    return [(told["event"], told["exit_code"], told["errcode"]) for told in news]
+    return [(notices["event"], notices["exit_code"], notices["errcode"]) for notices in news]

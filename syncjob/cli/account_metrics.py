@@ -110,7 +110,7 @@ class AccountMetrics:
         yield self._counter("api_calls", "Calls by API and errcode; 0 is success.", calls, *labels)
         limits: Values = {(use.cgi_path,): use.daily_limit for use in status.quotas}
         left: Values = {(use.cgi_path,): use.left for use in status.quotas}
-        text = "Calls a day, of all programs, as WeChat last told."
+        text = "Calls a day, of all programs, as WeChat last reported."
         yield self._gauge("quota_daily_limit", text, limits, "cgi_path")
         text = "Calls left of the day in Beijing at the time of reading."
         yield self._gauge("quota_left", text, left, "cgi_path")

@@ -45,8 +45,8 @@ def accounts(context: click.Context, as_json: bool) -> None:
             for account in store.accounts.get_all()
         ]
     if as_json:
-        told = [_as_json(status, prefix) for status, prefix in found]
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        rows = [_as_json(status, prefix) for status, prefix in found]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
         click.echo(_in_words(found) if found else "No account yet. Start with: syncjob sync")
 
@@ -80,7 +80,7 @@ def _as_json(status: "AccountStatus", prefix: str) -> dict[str, Any]:
 
     appid, success = status.account.appid, status.last_success_at
 
-    def told(run: "Run | None") -> dict[str, Any] | None:
+    def as_report(run: "Run | None") -> dict[str, Any] | None:
         if run is None:
             return None
         return run_as_json(run, appid, status.calls[run.id], status.step_counts[run.id])
@@ -91,8 +91,8 @@ def _as_json(status: "AccountStatus", prefix: str) -> dict[str, Any]:
         "followers": status.followers,
         "subscribed": status.subscribed,
         "last_success_at": None if success is None else success.isoformat(),
-        "running": told(status.running),
-        "last_run": told(status.last_run),
+        "running": as_report(status.running),
+        "last_run": as_report(status.last_run),
     }
 
 
@@ -112,7 +112,7 @@ def remove(context: click.Context, appid: str, erase: bool, yes: bool, dry_run: 
     """Remove an account, with everything of it in every table.
 
     One that has followers only with --erase, after you have typed the AppID. Ends with 75 while a
-    run of it is at work. Stop its timer or its line of cron first: the next run would add it again.
+    run of it is running. Stop its timer or its line of cron first: the next run would add it again.
     """
     from syncjob.job.removal import remove_account, require_removable
 

@@ -8,7 +8,7 @@ def in_words(intended: Intentions, *, batch_size: int) -> str:
     """Return a line for each step that a run would take."""
     if intended.running is not None:
         return (
-            f"would end at once (75) and touch nothing: run {intended.running.id} is at work since "
+            f"would end at once (75) and touch nothing: run {intended.running.id} is running since "
             f"{intended.running.started_at:%Y-%m-%d %H:%M} UTC"
         )
     lines = [_list_in_words(intended)]
@@ -27,10 +27,10 @@ def in_words(intended: Intentions, *, batch_size: int) -> str:
     ):
         if number:
             calls = -(-number // batch_size)
-            told = what.format(f"{number:,}")
-            lines.append(f"would {told}, in {calls:,} call{'s' if calls > 1 else ''}")
+            action = what.format(f"{number:,}")
+            lines.append(f"would {action}, in {calls:,} call{'s' if calls > 1 else ''}")
     if intended.sweep == "start":
-        lines.append("would fetch the profile of everybody whom the list shows for the first time")
+        lines.append("would fetch the profiles of followers that the list shows for the first time")
     for use in intended.exhausted:
         lines.append(
             f"would end with 75 where it needs {use.cgi_path}: its quota is used up, unless WeChat "
@@ -56,5 +56,5 @@ def _list_in_words(intended: Intentions) -> str:
         due = next_sweep_in_words(intended.next_sweep_at, intended.as_of)
         return f"would not list: {last}; {due} (SYNCJOB_SWEEP_EVERY); or: syncjob sync --now"
     if sweep is not None:
-        return "would give the open sweep up, since it is too old, and list everybody anew"
+        return "would give the open sweep up, since it is too old, and list everybody again"
     return "would list everybody"

@@ -37,7 +37,7 @@ EXIT CODES
    3  WeChat wants a person: credentials, IP whitelist, permission, account
    4  the database cannot be reached, or needs: syncjob migrate
    6  so many seem to have left that a person should look: syncjob unfollows
-  75  try again later, nothing is lost: another run is at work, the quota is
+  75  try again later, nothing is lost: another run is running, the quota is
       used up, WeChat is busy or unreachable, or a signal stopped the run
 
 \b

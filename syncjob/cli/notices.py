@@ -60,10 +60,10 @@ EXAMPLE
 )
 @click.pass_context
 def notify(context: click.Context) -> None:
-    """Tell all who would be told of a failure that this is a test.
+    """Send a test notice to each channel that would get one of a failure.
 
     Runs SYNCJOB_ON_FAILURE and posts to SYNCJOB_WEBHOOK_URL, whichever is set, and says what came
-    of it. Exits with 1 if one of them could not be told. Asks neither WeChat nor the database.
+    of it. Exits with 1 if a notice could not be sent. Asks neither WeChat nor the database.
     """
     settings = settings_of(context).notices()
     if not settings.has_channel:
@@ -80,8 +80,8 @@ def notify(context: click.Context) -> None:
             channel.send(make_test_notice(settings))
         except NotSent as failure:
             failed = True
-            click.echo(f"{channel.shown}: not told: {failure}")
+            click.echo(f"{channel.shown}: not sent: {failure}")
         else:
-            click.echo(f"{channel.shown}: told")
+            click.echo(f"{channel.shown}: sent")
     if failed:
         context.exit(ExitCode.FAILED)

@@ -68,10 +68,10 @@ def _in_words(found: "Forecast") -> str:
         ("room", f"about {found.megabytes:,.0f} MB more in {found.database}"),
         ("fits", _fit_in_words(found)),
     ]
-    told = "\n".join(f"{name:<11}{text}" for name, text in lines)
+    words = "\n".join(f"{name:<11}{text}" for name, text in lines)
     if found.intended.running is not None:
-        told += "\n" + in_words(found.intended, batch_size=1)
-    return told
+        words += "\n" + in_words(found.intended, batch_size=1)
+    return words
 
 
 def _calls_in_words(needed: "CallsNeeded") -> str:

@@ -123,18 +123,18 @@ def quotas_in_words(uses: list[QuotaUse]) -> str:
     """Return a table of today's calls and limits by endpoint."""
     rows = [("API", "calls today", "used by all", "limit", "")]
     for use in uses:
-        told = ""
+        source = ""
         if use.used is not None:
-            told = f"WeChat said {use.used_when_told:,} at {_minute(use.told_at)}"
+            source = f"WeChat said {use.used_when_told:,} at {_minute(use.told_at)}"
         elif use.told_at is not None:
-            told = f"limit as of {_minute(use.told_at)}"
+            source = f"limit as of {_minute(use.told_at)}"
         rows.append(
             (
                 use.cgi_path,
                 f"{use.calls:,}",
                 "" if use.used is None else f"{use.used:,}",
                 "" if use.daily_limit is None else f"{use.daily_limit:,}",
-                "used up until midnight in Beijing" if use.exhausted_at else told,
+                "used up until midnight in Beijing" if use.exhausted_at else source,
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(5)]

@@ -43,12 +43,12 @@ def run_as_json(
     run: Run, appid: str, calls: Mapping[str, int], counts: Mapping[str, int]
 ) -> dict[str, Any]:
     """Return a run for `json.dumps`; `calls` by API, `counts` of its steps by name."""
-    told = plain(run, hidden=("account_id", "holder"))
+    report = plain(run, hidden=("account_id", "holder"))
     took = None if run.finished_at is None else run.finished_at - run.started_at
     return {
         "schema_version": SCHEMA_VERSION,
         "appid": appid,
-        **told,
+        **report,
         "idle": run.idle,
         "seconds": None if took is None else round(took.total_seconds(), 3),
         "calls_by_api": dict(sorted(calls.items())),
@@ -83,7 +83,7 @@ class Report:
         """
         if self.run is None:
             none = dict.fromkeys(("id", "started_at", "heartbeat_at", "finished_at", "seconds"))
-            told: dict[str, Any] = {
+            report: dict[str, Any] = {
                 "schema_version": SCHEMA_VERSION,
                 "appid": self.appid,
                 **none,
@@ -96,17 +96,17 @@ class Report:
                 **dict.fromkeys(("errcode", "message", "rid")),
             }
         else:
-            told = run_as_json(self.run, self.appid or "", self.calls, self.step_counts)
-        if error is not None and told["status"] in ("refused", "running"):
+            report = run_as_json(self.run, self.appid or "", self.calls, self.step_counts)
+        if error is not None and report["status"] in ("refused", "running"):
             of_wechat = error if isinstance(error, WeChatError) else None
             said = str(error) if isinstance(error, SyncjobError) else type(error).__name__
-            told["message"] = in_one_line(said)
-            told["errcode"] = None if of_wechat is None else of_wechat.errcode
-            told["rid"] = None if of_wechat is None else of_wechat.rid
+            report["message"] = in_one_line(said)
+            report["errcode"] = None if of_wechat is None else of_wechat.errcode
+            report["rid"] = None if of_wechat is None else of_wechat.rid
             if self.run is not None:
-                told["status"] = "abandoned" if isinstance(error, RunLost) else "failed"
-        told["exit_code"] = 0 if error is None else int(exit_code_of(error))
-        return told
+                report["status"] = "abandoned" if isinstance(error, RunLost) else "failed"
+        report["exit_code"] = 0 if error is None else int(exit_code_of(error))
+        return report
 
 
 @contextmanager
@@ -133,11 +133,11 @@ def reporting(path: Path | None, report: Report) -> Iterator[None]:
         _write(report.as_json(failure), draft, path)
 
 
-def _write(told: dict[str, Any], draft: AtomicFile, path: Path) -> None:
+def _write(report: dict[str, Any], draft: AtomicFile, path: Path) -> None:
     """Write the report; log an error instead of raising it."""
     try:
         with draft.writing() as file:
-            json.dump(told, file, ensure_ascii=False)
+            json.dump(report, file, ensure_ascii=False)
             file.write("\n")
     except OSError as error:
         logger.warning("The report could not be written. file=%s reason=%s", path, error.strerror)

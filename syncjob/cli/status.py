@@ -94,13 +94,13 @@ def _show_count(context: click.Context, day: date, as_json: bool) -> None:
         )
     if as_json:
         since = count.complete_since
-        told = {
+        answer = {
             "date": day.isoformat(),
             "at_least": count.at_least,
             "at_most": count.at_most,
             "complete_since": None if since is None else since.isoformat(),
         }
-        click.echo(json.dumps(told))
+        click.echo(json.dumps(answer))
     else:
         click.echo(count_in_words(day, count))
 
@@ -146,8 +146,8 @@ def runs(context: click.Context, as_json: bool, every: bool, failed: bool, limit
             is_whole = len(found) < limit
             idle = store.runs.count_idle(account.id, behind=0 if is_whole else found[-1].id)
     if as_json:
-        told = [run_as_json(run, account.appid, calls[run.id], counts[run.id]) for run in found]
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        rows = [run_as_json(run, account.appid, calls[run.id], counts[run.id]) for run in found]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     if found:
         click.echo(runs_in_words(found))

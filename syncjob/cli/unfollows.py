@@ -83,9 +83,9 @@ EXAMPLE
 )
 @click.pass_context
 def reject(context: click.Context) -> None:
-    """Keep them as followers; the next complete sweep looks anew."""
+    """Keep them as followers; the next complete sweep looks again."""
     count = _decide(context, approve=False)
-    click.echo(f"Rejected: the {count:,} stay followers; the next complete sweep looks anew.")
+    click.echo(f"Rejected: the {count:,} stay followers; the next complete sweep looks again.")
 
 
 def _decide(context: click.Context, *, approve: bool) -> int:

@@ -65,7 +65,7 @@ class Runs:
                 f"run {other.id} since {other.started_at:%Y-%m-%d %H:%M} UTC" if other else "one"
             )
             raise RunInProgress(
-                f"another run of this account is at work ({since}); nothing was touched, "
+                f"another run of this account is running ({since}); nothing was touched, "
                 "try again later"
             ) from None
         return _one(tx, runs.c.id == run_id)

@@ -91,7 +91,7 @@ def _of_last_run(run: Run) -> Iterator[Finding]:
 def _of_running(status: AccountStatus, run: Run, *, died: bool) -> Finding:
     beat = span_in_words(status.as_of - run.heartbeat_at)
     since = status.as_of - run.started_at
-    what = f"{run.command} #{run.id} has been at work for {span_in_words(since)}"
+    what = f"{run.command} #{run.id} has been running for {span_in_words(since)}"
     where = (run.holder or "").partition(" boot=")[0]
     held = f" ({where})" if where else ""
     if died:

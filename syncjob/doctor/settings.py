@@ -94,7 +94,7 @@ def check_metrics_file(settings: Settings) -> Iterator[Finding]:
         return
     if not path.parent.is_dir():
         yield warning(
-            "metrics", f"the folder {path.parent} is not there", "make it, or mend the path"
+            "metrics", f"the folder {path.parent} is not there", "make it, or correct the path"
         )
     elif not os.access(path.parent, os.W_OK | os.X_OK):
         yield warning(
@@ -115,7 +115,7 @@ def check_notices(notices: NoticeSettings) -> Iterator[Finding]:
         yield warning(
             "notices",
             f"the command of SYNCJOB_ON_FAILURE was not found, or may not be run: {name}",
-            "mend its path; then try it: syncjob notify",
+            "correct its path; then try it: syncjob notify",
         )
     else:
         yield ok("notices", f"{name} is there; to try it: syncjob notify")

@@ -119,8 +119,8 @@ def test_accounts_are_listed_as_text_and_as_json(
     assert worlds[0].run("accounts") == 0
     words = capsys.readouterr().out
     assert worlds[0].run("accounts", "--json") == 0
-    told = capsys.readouterr().out
-    by_appid = {account["appid"]: account for account in json.loads(told)}
+    output = capsys.readouterr().out
+    by_appid = {account["appid"]: account for account in json.loads(output)}
     assert len(by_appid) == len(words.splitlines()) - 1 == 2
     for wechat, followers in zip(worlds, (30, 60), strict=True):
         found = by_appid[wechat.simulator.appid]
@@ -131,7 +131,7 @@ def test_accounts_are_listed_as_text_and_as_json(
         assert re.search(
             rf"^{wechat.simulator.appid}  {prefix}… +{followers} ", words, re.MULTILINE
         )
-    assert not re.search(r"\bo[A-Za-z0-9_-]{27}", words + told)
+    assert not re.search(r"\bo[A-Za-z0-9_-]{27}", words + output)
 
 
 def test_a_wrong_appid_is_removed_in_one_step(
@@ -214,7 +214,7 @@ def test_an_account_with_a_run_that_is_alive_is_left_alone(
     remove = ("accounts", "remove", account.appid, "--erase", "--yes")
     assert wechat.run(*remove) == 75
     assert (
-        f"another run of this account is at work (run {alive.id} since" in capsys.readouterr().err
+        f"another run of this account is running (run {alive.id} since" in capsys.readouterr().err
     )
     assert rows(database_url) == before
     with pytest.raises(RunInProgress):

@@ -47,36 +47,36 @@ def syncjob(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """--help says what the command does and gives an example, and ends with 0."""
     assert run([command, "--help"]) == 0
-    told = capsys.readouterr()
-    assert told.err == ""
-    assert told.out.startswith(f"Usage: syncjob {command} ")
-    example = re.split(r"\n\s*EXAMPLES?\b", told.out)[1]
+    output = capsys.readouterr()
+    assert output.err == ""
+    assert output.out.startswith(f"Usage: syncjob {command} ")
+    example = re.split(r"\n\s*EXAMPLES?\b", output.out)[1]
     assert f"syncjob {command}" in example or f"syncjob -v {command}" in example
-    assert max(map(len, told.out.splitlines())) <= 100
+    assert max(map(len, output.out.splitlines())) <= 100
 
 
 def test_the_help_lists_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     """--help names every command, every exit code and the way to a first run."""
     assert run(["--help"]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for command in COMMANDS:
-        assert re.search(rf"^  {command} +\w", told, re.MULTILINE)
-    codes = re.findall(r"^ +(\d+)  \w", told, re.MULTILINE)
+        assert re.search(rf"^  {command} +\w", output, re.MULTILINE)
+    codes = re.findall(r"^ +(\d+)  \w", output, re.MULTILINE)
     assert codes == [str(int(code)) for code in ExitCode]
-    assert "export SYNCJOB_APPID=" in told
+    assert "export SYNCJOB_APPID=" in output
 
 
 def test_help_needs_no_settings_and_touches_nothing(tmp_path: Path) -> None:
     """Help is given whatever the settings are, and no file is made."""
-    told = syncjob("sync", "--help", env={**os.environ, "SYNCJOB_BATCH_SIZE": "x"})
-    assert (told.returncode, told.stderr) == (0, "")
+    output = syncjob("sync", "--help", env={**os.environ, "SYNCJOB_BATCH_SIZE": "x"})
+    assert (output.returncode, output.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_version_is_printed() -> None:
     """--version names the program and its version; `python -m syncjob` is the program."""
-    told = syncjob("--version")
-    assert (told.returncode, told.stdout) == (0, f"syncjob, version {__version__}\n")
+    output = syncjob("--version")
+    assert (output.returncode, output.stdout) == (0, f"syncjob, version {__version__}\n")
     assert "Usage: syncjob [OPTIONS] COMMAND" in syncjob().stderr
 
 
@@ -97,9 +97,9 @@ def test_a_wrong_command_line_ends_with_2(
 ) -> None:
     """A usage error ends with 2, names what is wrong on stderr, and touches nothing."""
     assert run(arguments) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert words in told.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert words in output.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -114,10 +114,10 @@ def test_the_settings_file_is_named_before_or_after_the_command(
     """--config may stand on either side of every command's name."""
     Path("a.toml").write_text("SYNCJOB_DATABASE_URL = 'mysql://me:hunter2@db/crm'")
     assert run([argument.format(command) for argument in arguments]) == 2
-    told = capsys.readouterr()
-    assert (told.out, told.err.count("\n")) == ("", 1)
-    assert told.err.startswith("syncjob: SYNCJOB_DATABASE_URL is a 'mysql' URL; expected ")
-    assert "hunter2" not in told.err
+    output = capsys.readouterr()
+    assert (output.out, output.err.count("\n")) == ("", 1)
+    assert output.err.startswith("syncjob: SYNCJOB_DATABASE_URL is a 'mysql' URL; expected ")
+    assert "hunter2" not in output.err
 
 
 def test_a_settings_file_is_enough(
@@ -153,16 +153,16 @@ def test_v_logs_a_line_for_each_page(
     """-v, on either side of the command, logs each page and step on stderr; stdout stays silent."""
     wechat = ready(250)
     assert wechat.run(*arguments) == 0
-    told = capsys.readouterr()
-    assert told.out == ""
-    lines = told.err.splitlines()
+    output = capsys.readouterr()
+    assert output.out == ""
+    lines = output.err.splitlines()
     pages = [
         line for line in lines if re.search(r"\bpages?=[123]\b", line) and "Sealed" not in line
     ]
     assert len(pages) >= 3
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO [A-Z]", line) for line in lines)
-    assert wechat.simulator.secret not in told.err
-    assert wechat.account.openid(0) not in told.err
+    assert wechat.simulator.secret not in output.err
+    assert wechat.account.openid(0) not in output.err
 
 
 @pytest.mark.parametrize("arguments", [["-vv", "sync"], ["-v", "sync", "-v"], ["sync", "-vv"]])
@@ -190,8 +190,8 @@ def test_a_successful_run_prints_nothing(
     wechat.simulator.faults.add("user/get=-1@2")
     wechat.simulator.faults.add("user/info/batchget=40001@2")
     assert wechat.run(command) == 0
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "")
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("", "")
 
 
 def test_the_debug_log_holds_no_secret(
@@ -202,16 +202,16 @@ def test_the_debug_log_holds_no_secret(
     wechat.simulator.faults.add("user/get=40001@2")
     wechat.simulator.faults.add("user/info/batchget=45009@2")
 
-    told = syncjob("-vv", "sync")
+    output = syncjob("-vv", "sync")
 
-    assert told.returncode == 75, told.stderr
-    assert "Traceback" in told.stderr
+    assert output.returncode == 75, output.stderr
+    assert "Traceback" in output.stderr
     assert wechat.simulator.count("stable_token") == 2
     ((token,),) = sqlite_query("SELECT access_token FROM access_tokens")
     for hidden in (wechat.simulator.secret, token, wechat.account.openid(0), "access_token="):
-        assert hidden not in told.stderr + told.stdout
-    assert not re.search(r"\bo[A-Za-z0-9_-]{27}", told.stderr)
-    assert "connectionpool" not in told.stderr
+        assert hidden not in output.stderr + output.stdout
+    assert not re.search(r"\bo[A-Za-z0-9_-]{27}", output.stderr)
+    assert "connectionpool" not in output.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["runs", "--limit", "1000"], ["status"]])
@@ -222,10 +222,10 @@ def test_a_closed_pipe_is_no_error(ready: Callable[..., World], arguments: list[
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        told = syncjob(*arguments, stdout=writer)
+        output = syncjob(*arguments, stdout=writer)
     finally:
         os.close(writer)
-    assert told.stderr == ""
+    assert output.stderr == ""
 
 
 @pytest.mark.parametrize(

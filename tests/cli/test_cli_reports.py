@@ -25,7 +25,7 @@ def ready(serve: Callable[..., World], sqlite_url: str) -> Callable[..., World]:
     return start
 
 
-def told(wechat: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+def report_of(wechat: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     """Return what the command prints as JSON."""
     capsys.readouterr()
     wechat.run(*arguments, "--json")
@@ -88,8 +88,8 @@ def test_of_several_accounts_one_must_be_named(
         assert error.endswith(f"expected one of {', '.join(appids)}\n")
         second.set(SYNCJOB_APPID=first.simulator.appid)
         assert second.run(command) == 0
-    assert told(second, capsys, "status")["followers"] == 3
-    assert len(told(second, capsys, "runs")) == 1
+    assert report_of(second, capsys, "status")["followers"] == 3
+    assert len(report_of(second, capsys, "runs")) == 1
 
 
 def test_status_as_text(ready: Callable[..., World], capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +110,7 @@ def test_status_as_json(ready: Callable[..., World], capsys: pytest.CaptureFixtu
     """--json is one object with stable keys, instants with a time zone, and no OpenID."""
     wechat = ready(250)
     wechat.run("sync")
-    found = told(wechat, capsys, "status")
+    found = report_of(wechat, capsys, "status")
     assert found.keys() >= {
         "appid",
         "as_of",
@@ -192,7 +192,7 @@ def test_the_exit_code_is_that_of_the_last_finished_run(
 def test_a_running_run_does_not_hide_the_last_failure(
     ready: Callable[..., World], sqlite_query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """While a run is at work, the exit code and the last run are those of the one before."""
+    """During a run, the exit code and the last run are those of the one before."""
     wechat = ready(3)
     wechat.simulator.faults.add("user/get=48001@1")
     wechat.run("sync")
@@ -250,7 +250,7 @@ def test_idle_runs_are_left_out_of_the_history(
         assert wechat.run("runs", *options) == 0
         lines = capsys.readouterr().out.splitlines()
         ids = [int(line.split()[0]) for line in lines[1:] if line.split()[0].isdigit()]
-        return ids, [run["id"] for run in told(wechat, capsys, "runs", *options)], lines[-1]
+        return ids, [run["id"] for run in report_of(wechat, capsys, "runs", *options)], lines[-1]
 
     ids, as_json, last = shown()
     assert ids == as_json == [6, 5, 1]
@@ -276,7 +276,7 @@ def test_runs_failed_without_a_failure_says_so(
     assert wechat.run("sync") == 0
     assert wechat.run("runs", "--failed") == 0
     assert capsys.readouterr().out == "No run has failed.\n"
-    assert told(wechat, capsys, "runs", "--failed") == []
+    assert report_of(wechat, capsys, "runs", "--failed") == []
 
 
 def test_runs_as_json(ready: Callable[..., World], capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,7 +286,7 @@ def test_runs_as_json(ready: Callable[..., World], capsys: pytest.CaptureFixture
     wechat.simulator.faults.add("user/get=-1@2")
     wechat.run("sync")
     wechat.run("sync")
-    found = told(wechat, capsys, "runs")
+    found = report_of(wechat, capsys, "runs")
     assert [run["id"] for run in found] == [2, 1]
     first = found[1]
     assert first.keys() >= {
@@ -316,7 +316,7 @@ def test_runs_as_json(ready: Callable[..., World], capsys: pytest.CaptureFixture
     printed = json.dumps(found)
     assert not re.search(r"\bo[A-Za-z0-9_-]{27}", printed)
     assert wechat.simulator.secret not in printed
-    assert len(told(wechat, capsys, "runs", "--limit", "1")) == 1
+    assert len(report_of(wechat, capsys, "runs", "--limit", "1")) == 1
 
 
 @pytest.mark.parametrize(

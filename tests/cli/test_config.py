@@ -293,7 +293,7 @@ def test_the_database_settings_need_no_account() -> None:
 
 
 def test_notice_settings_can_be_read_although_others_are_wrong() -> None:
-    """Even the AppID, of which nothing is known then; nobody is to be told unless one is set."""
+    """Even the AppID, of which nothing is known then; no notice is sent unless one is set."""
     nobody = SettingsReader({}).notices()
     assert (nobody.command, nobody.webhook_url, nobody.webhook_format) == ((), None, "auto")
     assert not nobody.has_channel

@@ -42,12 +42,12 @@ def doctor(capsys: pytest.CaptureFixture[str]) -> Doctor:
         code = run(["doctor", "--json", *options])
         said = capsys.readouterr()
         assert CANARY not in said.out + said.err
-        told = json.loads(said.out)
+        report = json.loads(said.out)
         levels = ["ok", "note", "unchecked", "warning", "fault"]
-        worst = max((finding["level"] for finding in told["findings"]), key=levels.index)
-        assert told["worst"] == worst
+        worst = max((finding["level"] for finding in report["findings"]), key=levels.index)
+        assert report["worst"] == worst
         assert code == (1 if worst == "fault" else 0)
-        return code, told["findings"]
+        return code, report["findings"]
 
     return look
 
@@ -84,7 +84,7 @@ def healthy(serve: Callable[..., World], sqlite_url: str) -> World:
 def test_a_healthy_installation_has_no_bad_finding(
     world: Callable[..., World], doctor: Doctor
 ) -> None:
-    """Each check is told of, none is bad, on both databases."""
+    """Each check has a finding, none is bad, on both databases."""
     wechat = world(250, page_size=100)
     assert wechat.run("sync") == 0
     code, found = doctor()
@@ -269,8 +269,8 @@ def test_a_server_that_does_not_listen_is_named(
 ) -> None:
     """PostgreSQL on a port where nobody is; after a minute of waiting, which is not slept here."""
     serve(5).set(SYNCJOB_DATABASE_URL=f"postgresql://syncjob:{CANARY}@127.0.0.1:9/x")
-    told = the_one(doctor("--offline")[1], "fault", "Connection refused", "host and port")
-    assert told["check"] == "database"
+    report = the_one(doctor("--offline")[1], "fault", "Connection refused", "host and port")
+    assert report["check"] == "database"
 
 
 @pytest.mark.parametrize(
@@ -452,8 +452,8 @@ def test_doctor_reports_a_job_that_never_succeeded_and_its_last_error(
     found = doctor()[1]
     the_one(found, "fault", "no run has ever succeeded")
     assert the_one(found, "warning", "48001", "certified")["check"] == "last run"
-    told = the_one(found, "note", "48001", "was asked at", "from 203.0.113.7", "7 ms")
-    assert told["check"] == "last error"
+    report = the_one(found, "note", "48001", "was asked at", "from 203.0.113.7", "7 ms")
+    assert report["check"] == "last error"
 
 
 def test_doctor_reports_a_run_whose_process_is_gone(
@@ -479,7 +479,7 @@ def test_doctor_reports_a_running_run_with_its_process(
         "UPDATE runs SET status = 'running', finished_at = NULL, holder = 'host=far pid=1 start=1'"
     )
     found = doctor("--offline")[1]
-    assert the_one(found, "note", "has been at work", "host=far")["check"] == "running"
+    assert the_one(found, "note", "has been running", "host=far")["check"] == "running"
     query("UPDATE runs SET heartbeat_at = '2026-01-01 00:00:00'")
     the_one(doctor("--offline")[1], "warning", "host=far", "without a heartbeat")
 
@@ -561,7 +561,7 @@ def test_a_certificate_that_is_not_trusted_is_named(direct: World, doctor: Docto
 
 
 def test_a_proxy_that_is_down_is_named(direct: World, doctor: Doctor) -> None:
-    """Not WeChat; its password is not told."""
+    """The message names the proxy, not WeChat, and not its password."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy = f"127.0.0.1:{listener.getsockname()[1]}"
     address = f"http://user:{CANARY}@{proxy}"
@@ -638,8 +638,8 @@ def test_a_token_source_that_fails_is_named(
     """A command, or a token server."""
     healthy.set(**{f"SYNCJOB_TOKEN_{name}": value for name, value in settings.items()})
     found = doctor()[1]
-    (told,) = (f for f in found if f["check"] == "token" and f["level"] in ("fault", "warning"))
-    assert all(word in told["what"] for word in words)
+    (report,) = (f for f in found if f["check"] == "token" and f["level"] in ("fault", "warning"))
+    assert all(word in report["what"] for word in words)
 
 
 def test_a_token_that_wechat_refuses_is_named(healthy: World, doctor: Doctor) -> None:
@@ -669,8 +669,8 @@ def test_an_endpoint_that_is_not_granted_is_named(
     """Each by itself; the others are looked at."""
     healthy.simulator.faults.add(f"{endpoint}={errcode}")
     found = doctor()[1]
-    told = the_one(found, "fault", f"/cgi-bin/{endpoint} answered {errcode}", words)
-    assert told["check"] == "permission"
+    report = the_one(found, "fault", f"/cgi-bin/{endpoint} answered {errcode}", words)
+    assert report["check"] == "permission"
     permissions = [finding["level"] for finding in found if finding["check"] == "permission"]
     assert sorted(permissions) == ["fault", "ok", "ok"]
 
@@ -692,9 +692,9 @@ def test_doctor_reports_what_is_left_of_a_quota(
     token = healthy.simulator.count("stable_token")
     assert token == 1
     spend(healthy, spent)
-    told = [f for f in doctor()[1] if f["check"] == "quota" and USER_GET + ":" in f["what"]]
-    assert [finding["level"] for finding in told] == [level]
-    assert all(word in f"{told[0]['what']} {told[0]['cure']}" for word in words)
+    report = [f for f in doctor()[1] if f["check"] == "quota" and USER_GET + ":" in f["what"]]
+    assert [finding["level"] for finding in report] == [level]
+    assert all(word in f"{report[0]['what']} {report[0]['cure']}" for word in words)
 
 
 def spend(wechat: World, calls: int) -> None:

@@ -21,14 +21,14 @@ def test_each_line_is_an_object_with_its_run_account_and_sweep(
     """Numbers are numbers, and the event is the same text each time."""
     wechat = world(250, page_size=100)
     assert wechat.run("-v", "sync", "--log-format", "json") == 0
-    told = lines(capsys)
-    events = [line["event"] for line in told]
+    logged = lines(capsys)
+    events = [line["event"] for line in logged]
     assert events[0] == "Started a run"
     assert events[-1] == "Finished the run"
-    pages = [line for line in told if line["event"] == "Stored a page"]
+    pages = [line for line in logged if line["event"] == "Stored a page"]
     assert [(page["page"], page["seen"]) for page in pages] == [(1, 100), (2, 200), (3, 250)]
     assert events.count("Came to the end of the list") == 1
-    for line in told:
+    for line in logged:
         assert (line["run"], line["appid"]) == (1, wechat.simulator.appid)
         assert {"time", "level"} <= line.keys()
     assert all(page["sweep"] == 1 for page in pages)
@@ -41,9 +41,9 @@ def test_an_error_is_an_object_too_and_holds_its_cure(
     wechat = world(5)
     wechat.simulator.faults.add("stable_token=40125")
     assert wechat.run("--log-format", "json", "sync") == 3
-    (told,) = lines(capsys)
-    assert told["level"] == "error"
-    assert "check SYNCJOB_APPSECRET" in told["event"]
+    (logged,) = lines(capsys)
+    assert logged["level"] == "error"
+    assert "check SYNCJOB_APPSECRET" in logged["event"]
     assert wechat.run("--log-format", "json", "-vv", "sync") == 3
     assert "Traceback" in lines(capsys)[-1]["traceback"]
 
@@ -64,8 +64,8 @@ def test_the_lines_of_an_error_are_joined_by_semicolons(
     wechat = world(5)
     wechat.simulator.faults.add("user/get=drop@1")
     assert wechat.run("-v", "sync") == 0
-    told = capsys.readouterr().err
-    assert "; check the network, the proxy and the address; the next run goes on" in told
+    logged = capsys.readouterr().err
+    assert "; check the network, the proxy and the address; the next run goes on" in logged
 
 
 def test_enrichment_is_logged_every_ten_seconds(

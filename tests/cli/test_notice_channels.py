@@ -1,4 +1,4 @@
-"""How somebody is told: what a webhook is sent and what its answer means, and what a command gets.
+"""How notices are sent: what a webhook is sent and what its answer means, and what a command gets.
 
 An address of a bot's is reached by its own name: a proxy of the environment stands in its place.
 """
@@ -196,11 +196,11 @@ def test_the_command_gets_the_notice_and_no_secret(
         wechat.set(**SECRETS, SYNCJOB_DATABASE_URL=sqlite_url)
         wechat.set(SYNCJOB_ON_FAILURE=f"{sys.executable} '{LOOK}' two\\ words")
         assert wechat.run("sync") == 3
-    told, environ = json.loads(SEEN.read_text())
-    assert (told["event"], told["errcode"]) == ("failed", 48001)
-    assert told == json.loads(server.requests[0][2])
+    payload, environ = json.loads(SEEN.read_text())
+    assert (payload["event"], payload["errcode"]) == ("failed", 48001)
+    assert payload == json.loads(server.requests[0][2])
     assert environ["SYNCJOB_EVENT"] == "failed"
-    assert environ["SYNCJOB_TEXT"] == told["text"]
+    assert environ["SYNCJOB_TEXT"] == payload["text"]
     assert (environ["SYNCJOB_EXIT_CODE"], environ["SYNCJOB_ERRCODE"]) == ("3", "48001")
     assert environ["PAGER_DUTY"] == "anne"
     assert environ["SYNCJOB_APPID"] == wechat.simulator.appid
@@ -217,35 +217,35 @@ def test_the_output_of_a_notice_command_goes_where_ours_goes(
     wechat.set(SYNCJOB_ON_FAILURE="sh -c 'cat > /dev/null; echo out; echo err >&2'")
     assert wechat.run("notify") == 0
     captured = capfd.readouterr()
-    assert captured.out.splitlines() == ["out", "command: told"]
+    assert captured.out.splitlines() == ["out", "command: sent"]
     assert captured.err == "err\n"
 
 
 def test_notify_tries_every_channel_and_prints_the_results(
     serve: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A line a channel; exit code 1 if one was not told. Needs no other setting."""
+    """A line a channel; exit code 1 if one was not sent. Needs no other setting."""
     wechat = serve()
     wechat.set(SYNCJOB_APPSECRET="", SYNCJOB_ON_FAILURE="false")
     with answering([b""]) as server:
         wechat.set(SYNCJOB_WEBHOOK_URL=f"{server.url}/{KEY}")
         assert wechat.run("notify") == 1
         assert capsys.readouterr().out.splitlines() == [
-            "command: not told: the command ended with exit code 1",
-            "webhook (127.0.0.1, json): told",
+            "command: not sent: the command ended with exit code 1",
+            "webhook (127.0.0.1, json): sent",
         ]
         wechat.set(SYNCJOB_ON_FAILURE="sh -c 'cat > seen.json'")
         assert wechat.run("notify") == 0
-    told = json.loads(SEEN.read_text())
-    assert told == json.loads(server.requests[1][2])
-    assert (told["event"], told["exit_code"], told["run"]) == ("test", 0, None)
-    assert told["text"].startswith(f"syncjob: {wechat.simulator.appid} test (notify on ")
+    payload = json.loads(SEEN.read_text())
+    assert payload == json.loads(server.requests[1][2])
+    assert (payload["event"], payload["exit_code"], payload["run"]) == ("test", 0, None)
+    assert payload["text"].startswith(f"syncjob: {wechat.simulator.appid} test (notify on ")
     wechat.set(SYNCJOB_ON_FAILURE="", SYNCJOB_WEBHOOK_FORMAT="wecom")
     with answering([b'{"errcode":93000,"errmsg":"invalid webhook url"}']) as server:
         wechat.set(SYNCJOB_WEBHOOK_URL=f"{server.url}/{KEY}")
         assert wechat.run("-vv", "notify") == 1
     said = capsys.readouterr()
-    assert "webhook (127.0.0.1, wecom): not told: 127.0.0.1: it answered 93000" in said.out
+    assert "webhook (127.0.0.1, wecom): not sent: 127.0.0.1: it answered 93000" in said.out
     assert KEY not in said.out + said.err
     assert wechat.simulator.counts == {}
 

@@ -1,4 +1,4 @@
-"""Who is told of failures, and when: once a change of state, by each channel for itself."""
+"""Notices of failures: one for each change of state, by each channel for itself."""
 
 import signal
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import World
 from tests.job.test_runs import signal_at, start
 from tests.loopback import answering
-from tests.notices import TOLD, WRITE_DOWN, Operator, events
+from tests.notices import NOTICES, WRITE_DOWN, Operator, events
 
 Query = Callable[..., list[Any]]
 UNCERTIFIED, LIMITED, UNKNOWN, BUSY = (f"user/get={code}" for code in (48001, 50002, 12345, -1))
@@ -19,13 +19,13 @@ UNCERTIFIED, LIMITED, UNKNOWN, BUSY = (f"user/get={code}" for code in (48001, 50
 
 @pytest.fixture
 def operator(world: Callable[..., World]) -> Operator:
-    """Somebody who is told by a command, of runs on each of the databases."""
+    """An operator who is notified by a command, of runs on each of the databases."""
     return Operator(world(5))
 
 
 def test_each_change_of_state_is_notified_once(operator: Operator, query: Query) -> None:
     """A failure at its first run, another one when it comes, and the recovery; nothing else."""
-    told = [
+    notice = [
         events(operator.after(fault, code))
         for fault, code in (
             (None, 0),
@@ -40,7 +40,7 @@ def test_each_change_of_state_is_notified_once(operator: Operator, query: Query)
             (UNCERTIFIED, 3),
         )
     ]
-    assert told == [
+    assert notice == [
         [],
         [("failed", 3, 48001)],
         [],
@@ -58,30 +58,30 @@ def test_each_change_of_state_is_notified_once(operator: Operator, query: Query)
 def test_a_notice_says_what_happened_and_what_to_do(operator: Operator) -> None:
     """Which account, machine and run; the message with its cure; when a run last succeeded."""
     operator.after(None, 0)
-    (told,) = operator.after(UNCERTIFIED, 3, "backfill")
+    (notice,) = operator.after(UNCERTIFIED, 3, "backfill")
     appid = operator.wechat.simulator.appid
-    assert (told["schema_version"], told["appid"], told["run"]) == (1, appid, 2)
-    assert (told["command"], told["host"] != "") == ("backfill", True)
-    assert told["last_success_at"]
-    assert told["rid"] in told["message"]
-    first, second, third, fourth = told["text"].splitlines()
+    assert (notice["schema_version"], notice["appid"], notice["run"]) == (1, appid, 2)
+    assert (notice["command"], notice["host"] != "") == ("backfill", True)
+    assert notice["last_success_at"]
+    assert notice["rid"] in notice["message"]
+    first, second, third, fourth = notice["text"].splitlines()
     assert first.startswith(f"syncjob: {appid} failed (backfill on ")
-    assert second == told["message"]
+    assert second == notice["message"]
     assert "it must be certified" in second
     assert third.startswith("last success: ")
     assert " ago (" in third
     assert "syncjob status" in fourth
 
-    (told,) = operator.after(None, 0)
-    assert told["text"].startswith(f"syncjob: {appid} recovered (sync on ")
-    assert "it had failed with exit code 3, errcode 48001" in told["text"]
+    (notice,) = operator.after(None, 0)
+    assert notice["text"].startswith(f"syncjob: {appid} recovered (sync on ")
+    assert "it had failed with exit code 3, errcode 48001" in notice["text"]
 
 
 def test_a_notice_says_that_the_account_never_succeeded(operator: Operator) -> None:
     """The first run of all may be the one that fails."""
-    (told,) = operator.after(UNCERTIFIED, 3)
-    assert "last success: never" in told["text"]
-    assert told["last_success_at"] is None
+    (notice,) = operator.after(UNCERTIFIED, 3)
+    assert "last success: never" in notice["text"]
+    assert notice["last_success_at"] is None
 
 
 def test_exit_code_75_is_notified_after_three_runs_in_a_row(operator: Operator) -> None:
@@ -100,7 +100,7 @@ def test_exit_code_75_that_passes_sends_no_notice(operator: Operator) -> None:
 
 
 def test_exit_code_75_keeps_the_state_of_an_earlier_failure(operator: Operator) -> None:
-    """Told before, it is not told again after a busy hour."""
+    """A failure that was notified before a busy hour is not notified again after it."""
     assert events(operator.after(UNCERTIFIED, 3)) == [("failed", 3, 48001)]
     assert operator.after(BUSY, 75) == []
     assert operator.after(UNCERTIFIED, 3) == []
@@ -195,7 +195,7 @@ def test_without_a_channel_nothing_is_sent(operator: Operator, query: Query) -> 
 def test_a_failed_channel_is_retried_at_the_next_run_and_blocks_no_other(
     operator: Operator, query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each remembers for itself what it has told; the run ends as it would have."""
+    """Each remembers for itself what it has sent; the run ends as it would have."""
     with answering([b"ill"], status=500) as server:
         operator.wechat.set(SYNCJOB_WEBHOOK_URL=f"{server.url}/hook")
         assert len(operator.after(UNCERTIFIED, 3)) == 1
@@ -235,7 +235,7 @@ def test_a_command_that_cannot_be_run_is_said_to_be(
     assert operator.after(UNCERTIFIED, 3) == []
     assert capsys.readouterr().err.count(reason) == 1
     assert operator.after(None, 0) == []
-    assert capsys.readouterr().err == "", "nobody was told of the failure, nor of its end"
+    assert capsys.readouterr().err == "", "neither the failure nor its end was to be notified"
 
 
 def test_a_bug_in_sending_notices_changes_nothing(
@@ -265,4 +265,4 @@ def test_a_signal_while_a_notice_is_sent_ends_only_that(operator: Operator) -> N
     )
     assert done.returncode == 3
     assert "Could not send a notice of how the run ended. reason=Interrupted\n" in done.stderr
-    assert not TOLD.exists()
+    assert not NOTICES.exists()

@@ -1,6 +1,6 @@
-"""Who is told where the database cannot be asked: settings that are wrong, a server that is down.
+"""Notices when the database cannot be asked: settings that are wrong, a server that is down.
 
-Files remember then what was told, until a run reaches the database again.
+Files remember then what was sent, until a run reaches the database again.
 """
 
 import json
@@ -22,12 +22,12 @@ STATE = Path("state")
 
 @pytest.fixture
 def operator(world: Callable[..., World]) -> Operator:
-    """Somebody who is told by a command, of runs on each of the databases."""
+    """An operator who is notified by a command, of runs on each of the databases."""
     return Operator(world(5))
 
 
 def files() -> list[str]:
-    """The files that remember what was told."""
+    """The files that remember what was sent."""
     return sorted(path.name for path in STATE.iterdir()) if STATE.exists() else []
 
 
@@ -37,10 +37,10 @@ def test_a_database_that_is_down_is_notified_once_and_so_is_its_recovery(
     """Runs before, in between and afterwards may succeed or fail."""
     assert operator.after(None, 0) == []
     operator.wechat.set(SYNCJOB_DATABASE_URL=DOWN)
-    (told,) = operator.after(None, 4)
-    assert (told["run"], told["exit_code"], told["last_success_at"]) == (None, 4, None)
-    assert "127.0.0.1:1/crm" in told["message"]
-    assert "last success: not known, the database was not asked" in told["text"]
+    (notice,) = operator.after(None, 4)
+    assert (notice["run"], notice["exit_code"], notice["last_success_at"]) == (None, 4, None)
+    assert "127.0.0.1:1/crm" in notice["message"]
+    assert "last success: not known, the database was not asked" in notice["text"]
     assert operator.after(None, 4) == []
     (name,) = files()
     assert name == f"notice-{operator.wechat.simulator.appid}-command.json"
@@ -70,19 +70,19 @@ def test_a_failure_after_a_database_was_down_is_notified_again(
 def test_a_schema_that_is_not_current_is_notified(operator: Operator, query: Query) -> None:
     """After an upgrade without `syncjob migrate`."""
     query("UPDATE syncjob_version SET version_num = '0001'")
-    (told,) = operator.after(None, 4)
-    assert "run: syncjob migrate" in told["text"]
+    (notice,) = operator.after(None, 4)
+    assert "run: syncjob migrate" in notice["text"]
     assert operator.after(None, 4) == []
     query("UPDATE syncjob_version SET version_num = :current", current=CURRENT_REVISION)
     assert events(operator.after(None, 0)) == [("recovered", 0, None)]
 
 
 def test_wrong_settings_are_notified_once_and_so_is_the_recovery(operator: Operator) -> None:
-    """Of whichever setting; those of who is to be told can be read all the same."""
+    """Of whichever setting; those of notices can be read all the same."""
     operator.wechat.set(SYNCJOB_LANG="fr")
-    (told,) = operator.after(None, 2)
-    assert told["message"].startswith("SYNCJOB_LANG is 'fr'")
-    assert told["appid"] == operator.wechat.simulator.appid
+    (notice,) = operator.after(None, 2)
+    assert notice["message"].startswith("SYNCJOB_LANG is 'fr'")
+    assert notice["appid"] == operator.wechat.simulator.appid
     assert operator.after(None, 2) == []
     assert operator.after(None, 2, "backfill", "--report", "no/such/folder/report.json") == []
     operator.wechat.set(SYNCJOB_LANG="en")
@@ -110,8 +110,8 @@ def test_a_wrong_settings_file_is_notified_if_it_names_a_channel(
     Path("syncjob.toml").write_text("\n".join(lines))
     if "nonsense" not in wrong:
         operator.wechat.set(SYNCJOB_ON_FAILURE="")
-    (told,) = operator.after(None, 2, "sync", "--config", "syncjob.toml")
-    assert "the settings file 'syncjob.toml'" in told["message"]
+    (notice,) = operator.after(None, 2, "sync", "--config", "syncjob.toml")
+    assert "the settings file 'syncjob.toml'" in notice["message"]
     assert operator.after(None, 2, "sync", "--config", "syncjob.toml") == []
 
 
@@ -119,9 +119,9 @@ def test_without_an_appid_every_run_notifies(operator: Operator) -> None:
     """Nobody knows by what name to remember it: better twice than never."""
     operator.wechat.set(SYNCJOB_APPID="")
     for _ in range(2):
-        (told,) = operator.after(None, 2)
-        assert told["appid"] is None
-        assert told["text"].startswith("syncjob: (no AppID) failed")
+        (notice,) = operator.after(None, 2)
+        assert notice["appid"] is None
+        assert notice["text"].startswith("syncjob: (no AppID) failed")
     assert files() == []
 
 
@@ -167,7 +167,7 @@ def test_an_invalid_state_file_counts_as_none(operator: Operator, content: bytes
 
 
 def test_each_channel_has_a_file_of_its_own(operator: Operator, database_url: str) -> None:
-    """The one that could not be told has none, and is told at the next run."""
+    """The channel that failed has none, and is tried again at the next run."""
     operator.wechat.set(SYNCJOB_DATABASE_URL=DOWN)
     with answering([b""], status=503) as server:
         operator.wechat.set(SYNCJOB_WEBHOOK_URL=server.url)

@@ -20,30 +20,32 @@ SCHEMA = json.loads(files("syncjob.cli").joinpath("report.schema.json").read_tex
 FILE = Path("report.json")
 
 
-def valid(told: Any) -> Any:
+def valid(report: Any) -> Any:
     """Return it if it is as the schema says."""
-    jsonschema.validate(told, SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
-    return told
+    jsonschema.validate(
+        report, SCHEMA, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+    )
+    return report
 
 
 def reported(wechat: World, code: int, *arguments: str) -> Any:
     """Run a command that ends with this code; return its report."""
     FILE.unlink(missing_ok=True)
     assert wechat.run(*arguments, "--report", str(FILE)) == code
-    told = valid(json.loads(FILE.read_text()))
-    assert told["exit_code"] == code
-    return told
+    report = valid(json.loads(FILE.read_text()))
+    assert report["exit_code"] == code
+    return report
 
 
-def assert_is_the_row(told: Any, query: Query) -> None:
+def assert_is_the_row(report: Any, query: Query) -> None:
     """The row in `runs` says the same."""
-    names = [name for name in SCHEMA["properties"] if name in told]
+    names = [name for name in SCHEMA["properties"] if name in report]
     columns = {"id", "command", "status", "exit_code", "pages", "openids", "new", "returned"}
     columns |= {"enriched", "skipped", "unfollowed", "lagging", "calls", "retries", "errcode"}
     columns |= {"message", "rid"}
     chosen = [name for name in names if name in columns]
-    rows = query(f"SELECT {', '.join(chosen)} FROM runs WHERE id = :id", id=told["id"])
-    assert rows == [tuple(told[name] for name in chosen)]
+    rows = query(f"SELECT {', '.join(chosen)} FROM runs WHERE id = :id", id=report["id"])
+    assert rows == [tuple(report[name] for name in chosen)]
 
 
 def test_a_run_that_succeeded_is_reported(
@@ -51,15 +53,15 @@ def test_a_run_that_succeeded_is_reported(
 ) -> None:
     """With what it did, as its row and `runs --json` have it."""
     wechat = world(250, page_size=100)
-    told = reported(wechat, 0, "sync")
-    assert (told["status"], told["new"], told["enriched"]) == ("succeeded", 250, 250)
-    assert told["calls_by_api"]["/cgi-bin/user/get"] == 4
-    assert sum(told["calls_by_api"].values()) == told["calls"]
-    assert told["appid"] == wechat.simulator.appid
-    assert_is_the_row(told, query)
+    report = reported(wechat, 0, "sync")
+    assert (report["status"], report["new"], report["enriched"]) == ("succeeded", 250, 250)
+    assert report["calls_by_api"]["/cgi-bin/user/get"] == 4
+    assert sum(report["calls_by_api"].values()) == report["calls"]
+    assert report["appid"] == wechat.simulator.appid
+    assert_is_the_row(report, query)
     capsys.readouterr()
     assert wechat.run("runs", "--json") == 0
-    assert [valid(run) for run in json.loads(capsys.readouterr().out)] == [told]
+    assert [valid(run) for run in json.loads(capsys.readouterr().out)] == [report]
     assert FILE.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in Path().iterdir()] == [FILE.name]
 
@@ -74,11 +76,11 @@ def test_a_run_that_failed_is_reported_with_what_ended_it(
     """The errcode, the message with its cure, and the rid."""
     wechat = world(50)
     wechat.simulator.faults.add(fault)
-    told = reported(wechat, code, "backfill")
-    assert (told["status"], told["command"]) == ("failed", "backfill")
-    assert str(told["errcode"]) in fault
-    assert told["message"]
-    assert_is_the_row(told, query)
+    report = reported(wechat, code, "backfill")
+    assert (report["status"], report["command"]) == ("failed", "backfill")
+    assert str(report["errcode"]) in fault
+    assert report["message"]
+    assert_is_the_row(report, query)
 
 
 def test_parked_unfollows_are_reported(world: Callable[..., World], query: Query) -> None:
@@ -88,25 +90,25 @@ def test_parked_unfollows_are_reported(world: Callable[..., World], query: Query
     wechat.run("sync")
     for index in range(200):
         wechat.account.unfollow(wechat.account.openid(index))
-    told = reported(wechat, 6, "sync")
-    assert "syncjob unfollows" in told["message"]
-    assert_is_the_row(told, query)
+    report = reported(wechat, 6, "sync")
+    assert "syncjob unfollows" in report["message"]
+    assert_is_the_row(report, query)
 
 
 def test_a_run_that_was_refused_has_no_id(world: Callable[..., World], query: Query) -> None:
-    """Settings, a database without tables, another run at work: there is a report of each."""
+    """Settings, a database without tables, another run in progress: there is a report of each."""
     wechat = world(50)
     wechat.set(SYNCJOB_LANG="fr")
-    told = reported(wechat, 2, "sync")
-    assert (told["status"], told["id"], told["appid"]) == ("refused", None, None)
-    assert "SYNCJOB_LANG" in told["message"]
+    report = reported(wechat, 2, "sync")
+    assert (report["status"], report["id"], report["appid"]) == ("refused", None, None)
+    assert "SYNCJOB_LANG" in report["message"]
     wechat.set(SYNCJOB_LANG="en")
     assert wechat.run("sync") == 0
 
     query("UPDATE runs SET status = 'running', finished_at = NULL, holder = 'elsewhere'")
-    told = reported(wechat, 75, "sync")
-    assert (told["status"], told["id"]) == ("refused", None)
-    assert "another run" in told["message"]
+    report = reported(wechat, 75, "sync")
+    assert (report["status"], report["id"]) == ("refused", None)
+    assert "another run" in report["message"]
     query("DROP VIEW daily_api_calls")
     query("UPDATE syncjob_version SET version_num = '0001'")
     assert reported(wechat, 4, "sync")["appid"] == wechat.simulator.appid
@@ -121,9 +123,13 @@ def test_an_interrupted_run_is_reported(world: Callable[..., World], query: Quer
     command = [sys.executable, "-m", "syncjob", "sync", "--report", str(FILE)]
     process.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
     assert process[0].wait(30) == 75
-    told = valid(json.loads(FILE.read_text()))
-    assert (told["status"], told["exit_code"], told["message"]) == ("interrupted", 75, "SIGTERM")
-    assert_is_the_row(told, query)
+    report = valid(json.loads(FILE.read_text()))
+    assert (report["status"], report["exit_code"], report["message"]) == (
+        "interrupted",
+        75,
+        "SIGTERM",
+    )
+    assert_is_the_row(report, query)
 
 
 def test_a_run_that_lost_its_row_is_reported_as_abandoned(
@@ -136,14 +142,14 @@ def test_a_run_that_lost_its_row_is_reported_as_abandoned(
         request.endpoint == "user/get"
         and query("UPDATE runs SET status = 'abandoned', finished_at = started_at")
     )
-    told = reported(wechat, 75, "sync")
-    assert (told["status"], told["id"]) == ("abandoned", 1)
+    report = reported(wechat, 75, "sync")
+    assert (report["status"], report["id"]) == ("abandoned", 1)
 
 
 def test_a_run_that_died_is_valid_in_the_history(
     world: Callable[..., World], query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One that was killed, and one that is at work, have no exit code."""
+    """One that was killed, and one that is running, have no exit code."""
     wechat = world(50)
     assert wechat.run("sync") == 0
     query("UPDATE runs SET status = 'abandoned', exit_code = NULL")
@@ -166,9 +172,9 @@ def test_a_bug_is_reported_too(
         raise ZeroDivisionError("hunter2")
 
     monkeypatch.setattr("syncjob.wechat.client.WeChatClient.get_followers", broken)
-    told = reported(wechat, 1, "sync")
-    assert told["message"].startswith("internal error: ZeroDivisionError at ")
-    assert_is_the_row(told, query)
+    report = reported(wechat, 1, "sync")
+    assert report["message"].startswith("internal error: ZeroDivisionError at ")
+    assert_is_the_row(report, query)
 
 
 def test_a_report_that_cannot_be_written_is_refused_before_the_run(

@@ -70,7 +70,7 @@ def test_other_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_rehearsal_uses_nothing_of_the_real_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not its settings file, and so its database; nor its metrics, nor those who are told."""
+    """Not its settings file, and so its database; nor its metrics, nor its notices."""
     names = ("CONFIG", "METRICS_FILE", "ON_FAILURE", "WEBHOOK_URL", "WEBHOOK_URL_FILE")
     for name in (*names, "APPSECRET_FILE"):
         monkeypatch.setenv(f"SYNCJOB_{name}", "/etc/syncjob/real")
@@ -104,7 +104,7 @@ def test_a_command_that_does_not_exist_is_named() -> None:
 
 
 def test_sigterm_is_passed_on_to_the_command() -> None:
-    """The command is told to stop, and waited for."""
+    """The command gets SIGTERM, and is waited for."""
     with started("--", sys.executable, "-c", WAIT) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
@@ -159,6 +159,6 @@ def test_options_that_make_no_sense_are_usage_errors(arguments: list[str], words
 
 def test_help_ends_with_examples() -> None:
     """--help explains the faults and how to rehearse a backfill."""
-    told = run("--help").stdout
-    assert "user/get=-1@2-3" in told
-    assert "--followers 1000000" in told[told.index("EXAMPLES") :]
+    output = run("--help").stdout
+    assert "user/get=-1@2-3" in output
+    assert "--followers 1000000" in output[output.index("EXAMPLES") :]

@@ -84,15 +84,15 @@ def test_migrate_says_what_it_did_and_is_safe_to_repeat(
     wechat.set(SYNCJOB_DATABASE_URL=url)
 
     assert wechat.run("migrate") == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told == [
+    output = capsys.readouterr().out.splitlines()
+    assert output == [
         f"Created the tables, at revision {CURRENT_REVISION}.",
         f"Database: {place(url)}",
     ]
     assert wechat.run("migrate") == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0].endswith("already; nothing to do.")
-    assert told[1:] == [f"Database: {place(url)}"]
+    output = capsys.readouterr().out.splitlines()
+    assert output[0].endswith("already; nothing to do.")
+    assert output[1:] == [f"Database: {place(url)}"]
     assert wechat.run("migrate", "--quiet") == 0
     assert capsys.readouterr().out == ""
     assert wechat.run("sync") == 0
@@ -122,9 +122,9 @@ def test_migrate_names_the_database_and_never_its_password(
     engine.dispose()
     wechat.set(SYNCJOB_DATABASE_URL=parsed.render_as_string(hide_password=False))
     assert wechat.run("migrate") == 0
-    told = capsys.readouterr().out
-    assert told.splitlines()[1] == f"Database: {place(url)}, schema own"
-    assert "hunter2" not in told
+    output = capsys.readouterr().out
+    assert output.splitlines()[1] == f"Database: {place(url)}, schema own"
+    assert "hunter2" not in output
 
 
 def test_without_a_setting_migrate_names_the_file_that_it_created(

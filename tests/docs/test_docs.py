@@ -273,11 +273,11 @@ def test_every_metric_is_in_the_manual_and_no_other(world: Callable[..., World])
     for family in text_string_to_metric_families(Path("syncjob.prom").read_text()):
         for sample in family.samples:
             left.setdefault(sample.name, set()).update(sample.labels.keys() - {"appid"})
-    told = {
+    output = {
         name: set(re.findall(r"`(\w+)`", labels))
         for names, labels in re.findall(
             r"^\| (`sync[^|]*) \| ([^|]*)\|", read("docs/manual/metrics.md"), re.M
         )
         for name in re.findall(r"`(\w+)`", names)
     }
-    assert told == left
+    assert output == left

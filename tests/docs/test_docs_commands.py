@@ -160,12 +160,14 @@ class Stage:
         command = command.replace("/var/lib/prometheus/node-exporter", f"{self.folder}/metrics")
         for name, ours in self._databases.items():
             command = re.sub(rf"\b{name}\b(?!\.)", ours, command)
-        told, code = self._terminal.run(command)
+        output, code = self._terminal.run(command)
         for name, ours in self._databases.items():
-            told = told.replace(ours, name)
-        told = told.replace("(127.0.0.1, json)", "(qyapi.weixin.qq.com, wecom)")  # of `be_told`
-        told = told.replace(APPID, SHOWN_APPID)
-        return told.replace(f"{self.folder}/etc", "/etc/syncjob"), code
+            output = output.replace(ours, name)
+        output = output.replace(
+            "(127.0.0.1, json)", "(qyapi.weixin.qq.com, wecom)"
+        )  # of `accept_notices`
+        output = output.replace(APPID, SHOWN_APPID)
+        return output.replace(f"{self.folder}/etc", "/etc/syncjob"), code
 
     def close(self) -> None:
         """Close the shell and drop the databases."""
@@ -190,8 +192,8 @@ class Stage:
         followers = list(self.simulator.account.openids())
         for openid in followers[: 110 + len(followers) // 19]:
             self.simulator.account.unfollow(openid)
-        told, code = self.run("SYNCJOB_SWEEP_EVERY=0 syncjob sync")
-        assert code == 6, told
+        output, code = self.run("SYNCJOB_SWEEP_EVERY=0 syncjob sync")
+        assert code == 6, output
 
     def edit(self) -> None:
         """Name the account and the database in the settings that were just copied."""
@@ -211,8 +213,8 @@ class Stage:
         (self.folder / "etc/appsecret").chmod(0o600)
         shutil.copy(ROOT / "deploy/syncjob.toml", self.folder / "etc/syncjob.toml")
         self.edit()
-        told, code = self.run("syncjob migrate && syncjob sync")
-        assert code == 0, told
+        output, code = self.run("syncjob migrate && syncjob sync")
+        assert code == 0, output
 
     def reset_secret(self) -> None:
         """Let somebody press the button in the console."""
@@ -225,15 +227,15 @@ class Stage:
         account = self.simulator.account
         first, *rest = list(account.openids())[:6]
         account.unfollow(first)
-        told, code = self.run("syncjob sync")
-        assert code == 0, told
+        output, code = self.run("syncjob sync")
+        assert code == 0, output
         account.refollow(first)
         account.follow(3)
         for openid in rest:
             account.unfollow(openid)
 
-    def be_told(self) -> None:
-        """Name a command that takes what it is told, and an address that does."""
+    def accept_notices(self) -> None:
+        """Name a command and an address that accept notices."""
         taking = self._open.enter_context(answering([b'{"errcode": 0}']))
         command = f"export SYNCJOB_ON_FAILURE=true SYNCJOB_WEBHOOK_URL={taking.url}"
         assert self.run(command) == ("", 0)
@@ -260,7 +262,7 @@ DEEDS: dict[str, Callable[[Stage], None]] = {
     ),
     "the website has listed all day": Stage.spend,
     "a few people come and go": Stage.churn,
-    "somebody is to be told of failures": Stage.be_told,
+    "somebody is to be told of failures": Stage.accept_notices,
     "the settings are edited": Stage.edit,
     "the job has run": Stage.install,
 }
@@ -317,12 +319,12 @@ def test_the_commands_of_the_page_run(stage: Stage, page: Path) -> None:
             continue
         if page == ROOT / "README.md" and bare in BEFORE:
             stage.meanwhile(BEFORE[bare])
-        told, code = stage.run(step.text)
+        output, code = stage.run(step.text)
         assert code == 0 or (after is not None and after.text == "echo $?"), (
-            f"$ {step.text}\nended with exit code {code}:\n{told}"
+            f"$ {step.text}\nended with exit code {code}:\n{output}"
         )
-        line = missing(step.shown, told)
-        assert line is None, f"$ {step.text}\ndid not print:\n{line}\nbut:\n{told}"
+        line = missing(step.shown, output)
+        assert line is None, f"$ {step.text}\ndid not print:\n{line}\nbut:\n{output}"
 
 
 LINKING = [*sorted(ROOT.glob("*.md")), ROOT / "benchmarks/README.md", *DOCS]

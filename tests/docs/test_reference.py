@@ -70,9 +70,9 @@ def test_every_column_is_on_the_page(table: Any) -> None:
         ]
         for column in table.columns
     ]
-    told = rows(TABLES[table.name])
-    assert [row[:3] for row in told] == expected
-    assert all(len(row[3]) > 3 for row in told)
+    documented = rows(TABLES[table.name])
+    assert [row[:3] for row in documented] == expected
+    assert all(len(row[3]) > 3 for row in documented)
 
 
 def test_every_column_of_the_views_is_on_the_page(databases: Databases) -> None:
@@ -81,11 +81,13 @@ def test_every_column_of_the_views_is_on_the_page(databases: Databases) -> None:
     found = inspect(engine)
     for view in found.get_view_names():
         columns = found.get_columns(view)
-        told = rows(TABLES[view])
-        assert [row[0] for row in told] == [f"`{column['name']}`" for column in columns], view
+        documented = rows(TABLES[view])
+        assert [row[0] for row in documented] == [f"`{column['name']}`" for column in columns], view
         if databases.kind == "postgresql":
             kinds = [short(column["type"].compile(postgresql.dialect())) for column in columns]
-            assert [row[1] for row in told] == [kind.split(" COLLATE")[0] for kind in kinds], view
+            assert [row[1] for row in documented] == [
+                kind.split(" COLLATE")[0] for kind in kinds
+            ], view
     engine.dispose()
 
 
@@ -115,8 +117,8 @@ def test_every_command_has_its_section() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(ALL) & set(COMMANDS)))
 def test_every_option_is_in_its_section(name: str) -> None:
-    """Each option and argument of the command, and no other; the common ones are told once."""
-    told = {
+    """Each option and argument of the command, and no other; the common ones are listed once."""
+    documented = {
         word
         for row in rows(COMMANDS[name])
         for word in re.findall(r"`(--?[a-z-]+|[A-Z]+)(?:[ `])", row[0])
@@ -128,13 +130,15 @@ def test_every_option_is_in_its_section(name: str) -> None:
             parameter.opts if isinstance(parameter, click.Option) else [str(parameter.name).upper()]
         )
     }
-    assert told == options - COMMON
+    assert documented == options - COMMON
 
 
 def test_the_common_options_are_told_once() -> None:
     """Under "All commands", each of them."""
-    told = re.findall(r"`(--?[a-z-]+)", " ".join(row[0] for row in rows(COMMANDS["All commands"])))
-    assert set(told) == COMMON
+    documented = re.findall(
+        r"`(--?[a-z-]+)", " ".join(row[0] for row in rows(COMMANDS["All commands"]))
+    )
+    assert set(documented) == COMMON
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) & set(COMMANDS)))
@@ -191,12 +195,12 @@ SCHEMA = json.loads((ROOT / "syncjob/cli/report.schema.json").read_text("utf-8")
 
 def test_every_field_of_the_report_is_on_the_page() -> None:
     """As many as the schema has, in its order, with its types."""
-    told = rows((REFERENCE / "report.md").read_text("utf-8"))
+    documented = rows((REFERENCE / "report.md").read_text("utf-8"))
     expected = []
     for name, field in SCHEMA["properties"].items():
         kind = field.get("type") or ("integer" if "const" in field else "string")
         expected.append([f"`{name}`", ", ".join([kind] if isinstance(kind, str) else kind)])
-    assert [row[:2] for row in told] == expected
+    assert [row[:2] for row in documented] == expected
     assert SCHEMA["required"] == list(SCHEMA["properties"])
 
 
@@ -212,7 +216,9 @@ def test_every_check_of_the_doctor_is_in_its_section_and_no_other() -> None:
     """Monitors select by these words."""
     section = sections("commands.md")["syncjob doctor"]
     cells = re.findall(r"^\| (`[a-z][^|]*) \|", section, re.MULTILINE)
-    told = {word for cell in cells for word in re.findall(r"`([a-z ]+)`", cell)}
-    finds = re.compile(r"\b(?:ok|note|unchecked|warning|fault|told)\(\s*\"([a-z ]+)\"")
+    documented = {word for cell in cells for word in re.findall(r"`([a-z ]+)`", cell)}
+    finds = re.compile(r"\b(?:ok|note|unchecked|warning|fault)\(\s*\"([a-z ]+)\"")
     sources = (ROOT / "syncjob/doctor").glob("*.py")
-    assert told == {word for path in sources for word in finds.findall(path.read_text("utf-8"))}
+    assert documented == {
+        word for path in sources for word in finds.findall(path.read_text("utf-8"))
+    }

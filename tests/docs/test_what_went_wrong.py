@@ -142,13 +142,13 @@ def test_every_cure_of_a_database_is_on_the_page(cure: str) -> None:
 def test_every_way_to_fail_on_the_way_is_on_the_page() -> None:
     """What can break between here and WeChat."""
     (function,) = ast.parse(inspect.getsource(failure_of)).body
-    told = [
+    output = [
         node.value
         for node in ast.walk(function)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
     ]
-    assert len(told) > 5
-    for words in told[1:]:  # the first is the docstring
+    assert len(output) > 5
+    for words in output[1:]:  # the first is the docstring
         assert any(quoted == words for _, quoted in messages(PAGES["English"])), words
 
 

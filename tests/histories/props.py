@@ -90,7 +90,7 @@ class Shelf:
 class Meddled:
     """Passes every call on to the real thing; `moment` is called before and after each.
 
-    `noted` is told of what was given and what came back, unless the call failed. Subjects of a
+    `noted` gets the arguments and the result, unless the call failed. Subjects of a
     store are passed on likewise: their methods are called `runs.start` and so on.
     """
 

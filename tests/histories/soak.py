@@ -75,8 +75,8 @@ def main() -> int:
         left = {pool.submit(play, asked.seed, batch) for batch in batches}
         while left:
             done, left = wait(left, return_when=FIRST_COMPLETED)
-            for batch, told, failure in (future.result() for future in done):
-                figures[kind_of(batch)].update(told)
+            for batch, counts, failure in (future.result() for future in done):
+                figures[kind_of(batch)].update(counts)
                 if failure:
                     pool.shutdown(wait=False, cancel_futures=True)
                     report(figures, started)
@@ -141,7 +141,7 @@ def play(master: int, batch: int) -> tuple[int, dict[str, int], str]:
         run_state_machine_as_test(
             Batch, settings=settings(SETTINGS, max_examples=BATCH, phases=phases)
         )
-    except Exception:  # noqa: BLE001 - whatever failed is told, with how to see it again
+    except Exception:  # noqa: BLE001 - any failure is reported, with how to replay it
         return batch, dict(database.figures), traceback.format_exc()
     return batch, dict(database.figures), ""
 
@@ -149,8 +149,8 @@ def play(master: int, batch: int) -> tuple[int, dict[str, int], str]:
 def report(figures: dict[str, Counter[str]], started: float) -> None:
     """Print what was played."""
     for kind, figure in figures.items():
-        told = ", ".join(f"{name} {figure[name]}" for name in sorted(figure, key=str.casefold))
-        print(f"{kind}: {told or 'nothing'}")
+        counts = ", ".join(f"{name} {figure[name]}" for name in sorted(figure, key=str.casefold))
+        print(f"{kind}: {counts or 'nothing'}")
     print(f"{time.monotonic() - started:.0f} s")
 
 

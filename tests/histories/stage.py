@@ -292,7 +292,7 @@ class History:
         self.database.store.unfollows.decide_parked(self.row.id, approve=False)
 
     def second_run(self, k: int) -> None:
-        """Another run starts while one is at work: it must touch nothing."""
+        """Another run starts while one is running: it must touch nothing."""
         before = self._read()
         if self._overtaken is not None:
             return

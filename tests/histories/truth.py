@@ -37,7 +37,7 @@ _periods = table(
     column("unsubscribe_reason"),
 )
 # What a person or WeChat can change about a row.
-TOLD = (*PROFILE, "subscribe", "subscribe_time", "extra")
+NOTICES = (*PROFILE, "subscribe", "subscribe_time", "extra")
 Row = dict[str, Any]
 
 
@@ -101,7 +101,7 @@ class Lags:
 
     `listings` are the moments at which an answer that was then stored listed the person; `asked`
     those at which WeChat was asked about them alone, with the request; `people`
-    are those whom the list was ever told to hide or to keep; `short` tells whether it was ever cut
+    are those that the list was ever made to hide or to keep; `short` tells whether it was ever cut
     or led in circles.
     """
 
@@ -141,7 +141,7 @@ def check_followers(before: Tables, after: Tables, account: Account, lags: Lags)
         ended = row["unfollowed_before"] is not None
         assert (row["unsubscribe_reason"] is not None) == ended, f"{who}: unsubscribe_reason"
         if old is not None:
-            moved = [name for name in TOLD if old[name] != row[name]]
+            moved = [name for name in NOTICES if old[name] != row[name]]
             if moved:
                 assert row["changed_at"] > old["changed_at"], f"{who}: {moved}, not changed_at"
             assert row["first_seen_at"] == old["first_seen_at"], f"{who}: first_seen_at moved"
@@ -215,18 +215,18 @@ def check_states(tables: Tables) -> None:
 def check_periods(openid: str, recorded: list[Row], account: Account, lags: Lags) -> None:
     """Check that the bounds of each recorded period hold instants of true ones, in their order."""
     true = account.periods(openid)
-    told = [
+    stored = [
         [*(_unix(row[name]) for name in BOUNDS), row["unsubscribe_reason"] == "refused"]
         for row in recorded
     ]
-    told.sort(key=lambda row: (row[1], row[3] or float("inf")))
+    stored.sort(key=lambda row: (row[1], row[3] or float("inf")))
     who = named(account, openid)
-    words = f"{who}: recorded {told}, true {true}, listed {lags.listings.get(openid)}"
-    ends = [row[3] for row in told]
+    words = f"{who}: recorded {stored}, true {true}, listed {lags.listings.get(openid)}"
+    ends = [row[3] for row in stored]
     assert None not in ends[:-1], f"an open period before the last: {words}"
     first = 0
     stayed = None  # number of the period that goes on although one was recorded as ended
-    for followed_after, followed_before, unfollowed_after, unfollowed_before, refused in told:
+    for followed_after, followed_before, unfollowed_after, unfollowed_before, refused in stored:
         starts = [
             number
             for number, (since, _) in enumerate(true)
@@ -295,14 +295,14 @@ def check_truth(tables: Tables, account: Account) -> None:
             assert row[name] == user.get(name), f"{who}: {name} is {row[name]!r}"
         assert row["enriched_at"] is not None, f"{who}: never enriched"
         since: Any = user.get("subscribe_time")
-        told = row["subscribe_time"]
-        assert told == (since and datetime.fromtimestamp(since, UTC)), f"{who}: subscribe_time"
+        stored = row["subscribe_time"]
+        assert stored == (since and datetime.fromtimestamp(since, UTC)), f"{who}: subscribe_time"
         last = tables.periods[openid][-1]
         assert last["unfollowed_before"] is None, (
             f"{who}: their last period has an end: {tables.periods[openid]}, {row}"
         )
         if since:
-            assert last["followed_after"] == last["followed_before"] == told, f"{who}: since when"
+            assert last["followed_after"] == last["followed_before"] == stored, f"{who}: since when"
     for openid in tables.followers.keys() - truth:
         last = tables.periods[openid][-1]
         assert last["unfollowed_before"] is not None, f"{named(account, openid)}: no end"

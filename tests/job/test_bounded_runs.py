@@ -81,7 +81,7 @@ def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(
     """At each state that a run may meet; no call, no row."""
     wechat = world(250, page_size=100)
 
-    def told(*options: str) -> str:
+    def intentions(*options: str) -> str:
         calls, runs = dict(wechat.simulator.counts), query("SELECT * FROM runs")
         sweeps = query("SELECT * FROM sweeps")
         capsys.readouterr()
@@ -90,43 +90,43 @@ def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(
         assert query("SELECT * FROM sweeps") == sweeps
         return capsys.readouterr().out
 
-    assert told() == (
+    assert intentions() == (
         "would list everybody\n"
-        "would fetch the profile of everybody whom the list shows for the first time\n"
+        "would fetch the profiles of followers that the list shows for the first time\n"
     )
     assert query("SELECT * FROM accounts") == []
     wechat.run("sync", "--max-pages", "2", "--max-batches", "1")
-    assert told() == (
+    assert intentions() == (
         "would go on with the open sweep, behind page 2 (200 of 250 listed)\n"
         "would fetch 100 profiles that are due, in 1 call\n"
     )
     wechat.set(SYNCJOB_SWEEP_MAX_AGE="0.001s")
-    assert told().startswith("would give the open sweep up, since it is too old")
+    assert intentions().startswith("would give the open sweep up, since it is too old")
     wechat.set(SYNCJOB_SWEEP_MAX_AGE="1d")
     assert wechat.run("sync") == 0
     assert re.match(
         r"would not list: the last sweep began 20[-\d]+ [:\d]+ UTC; "
         r"next sweep due 20[-\d]+ [:\d]+ UTC \(SYNCJOB_SWEEP_EVERY\); or: syncjob sync --now\n",
-        told(),
+        intentions(),
     )
-    assert told("--now").startswith("would list everybody\n")
-    assert "would do nothing else\n" in told()
+    assert intentions("--now").startswith("would list everybody\n")
+    assert "would do nothing else\n" in intentions()
     wechat.set(SYNCJOB_REFRESH_AFTER="0.001s", SYNCJOB_REFRESH_LIMIT="120")
-    assert "would fetch 120 profiles again that are old, in 2 calls\n" in told()
+    assert "would fetch 120 profiles again that are old, in 2 calls\n" in intentions()
     wechat.set(SYNCJOB_REFRESH_AFTER="off")
 
     query("INSERT INTO unfollow_candidates (account_id, openid, sweep_id) "
           "SELECT account_id, openid, 1 FROM followers LIMIT 7")  # fmt: skip
-    assert "would ask about 7 followers who are missing from the list\n" in told()
+    assert "would ask about 7 followers who are missing from the list\n" in intentions()
     query("UPDATE accounts SET parked_at = created_at")
-    assert "none of the 7 followers" in told()
+    assert "none of the 7 followers" in intentions()
 
     query("UPDATE quotas SET exhausted_at = (SELECT max(heartbeat_at) FROM runs) "
           "WHERE cgi_path = '/cgi-bin/user/get'")  # fmt: skip
-    assert "would end with 75 where it needs /cgi-bin/user/get" in told()
+    assert "would end with 75 where it needs /cgi-bin/user/get" in intentions()
     query("UPDATE runs SET status = 'running', finished_at = NULL, holder = 'elsewhere' "
           "WHERE id = 1")  # fmt: skip
-    assert told().startswith("would end at once (75) and touch nothing: run 1 is at work")
+    assert intentions().startswith("would end at once (75) and touch nothing: run 1 is running")
 
 
 @pytest.mark.parametrize("concurrency", ["1", "8"])

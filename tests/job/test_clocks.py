@@ -18,7 +18,7 @@ DAY = timedelta(days=1)
 
 
 def set_clock(url: str, by: timedelta) -> None:
-    """Move what our clocks told the other way: as if the database's had been set."""
+    """Move the stored instants of our clocks the other way: as if the database's had been set."""
     engine = open_engine(url)
     with writing(engine) as connection:
         for table in metadata.sorted_tables:

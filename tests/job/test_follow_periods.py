@@ -80,9 +80,9 @@ def hours(moment: Any) -> float | None:
 @pytest.fixture
 def story(database_url: str) -> Iterator[Story]:
     """A fresh account."""
-    told = Story(database_url)
-    yield told
-    told.store.close()
+    output = Story(database_url)
+    yield output
+    output.store.close()
 
 
 @pytest.fixture
@@ -266,8 +266,8 @@ def test_status_at_a_day(
     assert capsys.readouterr().out.startswith("2025-10-31: at least 1 followed; who left before ")
     for day, most in (("2025-11-01", None), ("2026-11-02", 2)):
         assert run(["status", "--at", day, "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert (told["date"], told["at_least"], told["at_most"]) == (day, 2, most)
+        output = json.loads(capsys.readouterr().out)
+        assert (output["date"], output["at_least"], output["at_most"]) == (day, 2, most)
     assert run(["status", "--at", "2999-01-01"]) == 2
     assert "has not come yet" in capsys.readouterr().err
 

@@ -175,9 +175,9 @@ def test_doctor_and_plan_recognise_it_too(
     capsys.readouterr()
 
     assert own.run(command) == {"doctor": 1, "plan": 3}[command]
-    told = "".join(capsys.readouterr())
-    assert "the follower list of another account" in told
-    assert "SYNCJOB_ACCESS_TOKEN" in told
+    output = "".join(capsys.readouterr())
+    assert "the follower list of another account" in output
+    assert "SYNCJOB_ACCESS_TOKEN" in output
 
 
 def test_status_and_doctor_show_how_openids_begin(

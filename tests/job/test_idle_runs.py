@@ -100,7 +100,7 @@ def test_an_idle_run_does_not_cover_a_failure_up(
 def test_an_idle_run_neither_begins_nor_ends_a_failure(
     world: Callable[..., World], query: Query
 ) -> None:
-    """Nobody is told "ok again" before WeChat has answered again."""
+    """No "ok again" notice is sent before WeChat has answered again."""
     operator = Operator(world(5))
     assert operator.after(None, 0) == []
     assert events(operator.after("user/get=48001", 3)) == [("failed", 3, 48001)]
@@ -115,7 +115,7 @@ def test_an_idle_run_neither_begins_nor_ends_a_failure(
 def test_idle_runs_do_not_break_a_row_of_failures(
     world: Callable[..., World], query: Query
 ) -> None:
-    """Three runs to try again later are told, whatever idled between them."""
+    """Three runs that end with 75 send a notice, whatever idle runs are between them."""
     operator = Operator(world(5))
     assert operator.after(None, 0) == []
     for news in ([], [], [("failed", 75, -1)]):

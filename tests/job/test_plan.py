@@ -58,9 +58,9 @@ def test_a_plan_says_that_the_list_is_not_due(
     wechat = world(30)
     assert wechat.run("sync") == 0
     wechat.account.follow(8)
-    told = planned(wechat, capsys)
-    assert (told["total"], told["known"], told["new"], told["sweep"]) == (38, 30, 0, "not yet")
-    assert datetime.fromisoformat(told["next_sweep_at"]) > datetime.now(UTC)
+    plan = planned(wechat, capsys)
+    assert (plan["total"], plan["known"], plan["new"], plan["sweep"]) == (38, 30, 0, "not yet")
+    assert datetime.fromisoformat(plan["next_sweep_at"]) > datetime.now(UTC)
     assert wechat.run("plan") == 0
     words = capsys.readouterr().out
     assert "38 at WeChat, 30 here; none is added before the next sweep" in words
@@ -78,10 +78,10 @@ def test_a_plan_changes_nothing_and_costs_five_calls(
     assert sum(wechat.simulator.counts.values()) == 5
     for table in ("runs", "sweeps", "followers", "api_calls"):
         assert query(f"SELECT count(*) FROM {table}") == [(0,)]
-    told = capsys.readouterr().out
-    assert "250 at WeChat, 0 here; about 250 to be added" in told
-    assert "3 calls of /cgi-bin/user/info/batchget" in told
-    assert "yes, into what is left of today's quotas" in told
+    plan = capsys.readouterr().out
+    assert "250 at WeChat, 0 here; about 250 to be added" in plan
+    assert "3 calls of /cgi-bin/user/info/batchget" in plan
+    assert "yes, into what is left of today's quotas" in plan
 
 
 def test_what_does_not_fit_into_a_day_is_said_to_take_more(

@@ -50,7 +50,7 @@ class Scene:
         self.account.refuse(openid, errcode, batches=batches)
         return openid
 
-    def told(self, *arguments: str) -> str:
+    def output(self, *arguments: str) -> str:
         """What a command prints."""
         self._capsys.readouterr()
         self.wechat.run(*arguments)
@@ -58,7 +58,7 @@ class Scene:
 
     def refused(self) -> int:
         """How many `status` says are missing and refused."""
-        return int(json.loads(self.told("status", "--json"))["unfollows_refused"])
+        return int(json.loads(self.output("status", "--json"))["unfollows_refused"])
 
 
 @pytest.fixture
@@ -159,17 +159,17 @@ def test_it_is_seen_everywhere(scene: Callable[..., Scene]) -> None:
     here.account.forget(silent)
     here.sweep()
 
-    (line,) = (line for line in here.told("status").splitlines() if line.startswith("unanswered"))
+    (line,) = (line for line in here.output("status").splitlines() if line.startswith("unanswered"))
     assert "2 missing from the list, of 1 of them WeChat refuses to speak" in line
-    words = here.told("unfollows")
+    words = here.output("unfollows")
     assert "2 are missing from WeChat's list, and were asked about in vain; of 1" in words
     assert any(line.split()[:3] == [openid, "1", "65302"] for line in words.splitlines())
-    told = json.loads(here.told("unfollows", "--json"))
-    assert (told["candidates"], told["unanswered"], told["refused"]) == (0, 2, 1)
-    (sample,) = (one for one in told["unanswered_sample"] if one["openid"] == openid)
+    output = json.loads(here.output("unfollows", "--json"))
+    assert (output["candidates"], output["unanswered"], output["refused"]) == (0, 2, 1)
+    (sample,) = (one for one in output["unanswered_sample"] if one["openid"] == openid)
     assert (sample["errcode"], sample["refusals"]) == (65302, 1)
     assert sample["next_try_at"] > sample["missed_since"]
-    metrics = here.told("metrics")
+    metrics = here.output("metrics")
     assert [line.split()[1] for line in metrics.splitlines() if "unfollows_refused{" in line] == [
         "1.0"
     ]

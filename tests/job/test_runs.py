@@ -155,7 +155,7 @@ def test_of_two_runs_at_once_one_works_and_the_other_ends_with_75(
                 done = subprocess.run(
                     [*SYNCJOB, command], capture_output=True, text=True, timeout=20
                 )
-                assert "another run of this account is at work" in done.stderr
+                assert "another run of this account is running" in done.stderr
                 others.append(done.returncode)
 
     wechat.simulator.on_request = start_another
@@ -251,7 +251,7 @@ def test_the_heart_beats_while_a_call_hangs(
 
 
 def test_this_process_is_alive_and_a_reused_number_is_somebody_else() -> None:
-    """A process is told from another that has its number by when it started."""
+    """The start time tells a process from a later one with the same number."""
     me = this_process()
     assert not is_dead(me)
     assert is_dead(me.rpartition("=")[0] + "=1")

@@ -43,7 +43,7 @@ def test_of_eight_that_start_in_the_same_second_one_runs(
     said = [process.communicate(timeout=60)[1] for process in processes]
 
     assert sorted(process.returncode for process in processes) == [0] + [75] * 7
-    assert sum("another run of this account is at work" in text for text in said) == 7
+    assert sum("another run of this account is running" in text for text in said) == 7
     assert query("SELECT status, openids, new FROM runs") == [("succeeded", 200, 200)]
     assert wechat.simulator.count("stable_token") == 1
     assert_equals_truth(database_url, wechat.simulator)

@@ -692,8 +692,8 @@ def test_sigterm_ends_the_process_in_every_state(
         recorded = stage.query("SELECT status FROM runs")
         assert recorded == [(case.recorded,)], stage.said
     if case.recorded in ("interrupted", "running"):
-        told = json.loads(stage.report.read_text())
-        assert told["exit_code"] == 75
+        output = json.loads(stage.report.read_text())
+        assert output["exit_code"] == 75
     child = stage.folder / "child.txt"
     if child.exists():
         wait_until(lambda: not Path(f"/proc/{child.read_text().strip()}").exists(), "it is killed")

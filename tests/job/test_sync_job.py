@@ -44,8 +44,8 @@ def assert_equals_truth(database_url: str, simulator: Simulator) -> None:
         assert row["enriched_at"] is not None
         for name in PROFILE:
             assert row[name] == truth.get(name), name
-        told = truth.get("subscribe_time")
-        assert row["subscribe_time"] == (told and datetime.fromtimestamp(told, UTC))
+        output = truth.get("subscribe_time")
+        assert row["subscribe_time"] == (output and datetime.fromtimestamp(output, UTC))
 
 
 @pytest.mark.parametrize("followers", [0, 1, 10_000, 10_001, 23_000])

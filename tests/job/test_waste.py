@@ -252,8 +252,8 @@ def test_one_openid_that_fails_its_batch_is_found_and_put_aside(
     assert (openid, found) == (culprit, errcode)
     assert (rid is None) == (errcode is None)
     assert asked_about_people(wechat) <= followers // 100 + 40
-    told = f"Put OpenIDs into quarantine. openids=1 errcodes={errcode or 'none'}"
-    assert told in capsys.readouterr().err
+    message = f"Put OpenIDs into quarantine. openids=1 errcodes={errcode or 'none'}"
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("concurrency", CONCURRENCY)
@@ -454,15 +454,15 @@ def test_followers_of_before_the_account_was_bound_are_found_and_said_once(
     """A line of the log once, a line in status and doctor until a backfill has fetched them."""
     wechat = world(300, unionid=False)
     wechat.set(SYNCJOB_SWEEP_EVERY="0")
-    told = "WeChat sends unionids now"
+    message = "WeChat sends unionids now"
     assert wechat.run("sync") == 0
-    assert told not in capsys.readouterr().err
+    assert message not in capsys.readouterr().err
 
     wechat.account.bind()
     for times in (1, 0):
         wechat.account.follow(2)
         assert wechat.run("sync") == 0
-        assert capsys.readouterr().err.count(told) == times
+        assert capsys.readouterr().err.count(message) == times
     assert wechat.run("status") == 0
     assert "older profiles lack theirs" in capsys.readouterr().out
     wechat.run("doctor", "--offline")

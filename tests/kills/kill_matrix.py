@@ -2,7 +2,7 @@
 
 On every road that a run can take, on both kinds of database, with SIGKILL. What is left must open,
 `status` must speak, a rerun must reach the truth and must not ask again for what is stored. Exits
-with 1 if anything differs. `tests/kills/moments` has the process die where it is told to.
+with 1 if anything differs. `tests/kills/moments` kills the process at the named moment.
 """
 
 # ruff: noqa: T201 - it prints its figures
@@ -93,7 +93,7 @@ def play(cell: Cell, server: str | None, folder: str, every: int) -> Figures:
     databases = Databases(cell.kind, mine, server)
     try:
         return kill_in(cell, databases, server, mine, every=every)
-    except Exception:  # noqa: BLE001 - told, with the others
+    except Exception:  # noqa: BLE001 - reported, with the others
         return Figures(differences=[f"{cell}: {traceback.format_exc()}"])
     finally:
         databases.drop_all()
@@ -110,10 +110,18 @@ def report(done: Mapping[Cell, Figures], seconds: float) -> int:
     )
     total = Figures()
 
-    def row(name: str, kind: str, concurrency: object, told: Figures) -> str:
+    def row(name: str, kind: str, concurrency: object, row_figures: Figures) -> str:
         return line.format(
-            *(name, kind, concurrency, told.kills, told.hits, told.reruns, len(told.differences)),
-            f"{told.lists}, {told.profiles}",
+            *(
+                name,
+                kind,
+                concurrency,
+                row_figures.kills,
+                row_figures.hits,
+                row_figures.reruns,
+                len(row_figures.differences),
+            ),
+            f"{row_figures.lists}, {row_figures.profiles}",
         )
 
     for cell, figures in done.items():

@@ -135,7 +135,7 @@ def fuzz(name: str, answers: int, seed: int, only: int | None = None) -> Figures
                 figures.read += 1
         except Flaw as flaw:
             failure = f"{flaw}\n"
-        except Exception:  # noqa: BLE001 - whatever failed is told, with how to see it again
+        except Exception:  # noqa: BLE001 - any failure is reported, with how to replay it
             failure = traceback.format_exc(limit=-6)
         took = time.thread_time() - started
         figures.slowest = max(figures.slowest, took)

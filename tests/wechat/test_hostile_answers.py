@@ -33,7 +33,7 @@ def test_the_key_of_a_token_server_is_masked() -> None:
 
 
 def test_an_openid_that_ends_with_a_dash_is_masked() -> None:
-    """An OpenID is told by its alphabet, whose last character may be a dash."""
+    """An OpenID is recognised by its alphabet, whose last character may be a dash."""
     openid = "oCFBU6" + "x" * 21 + "-"
     for errmsg in (f"no user {openid}", f"no user {openid}, sorry"):
         assert openid not in str(refusal(errmsg))

@@ -35,7 +35,7 @@ ANSWERS = {
     "compressed": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
     + b"Content-Length: %d\r\n\r\n" % len(ZIPPED)
     + ZIPPED,
-    "its length told twice": PLAIN.replace(LENGTH, LENGTH * 2),
+    "two lengths": PLAIN.replace(LENGTH, LENGTH * 2),
     "a header in two lines": PLAIN.replace(LENGTH, b"X-A: b\r\n c\r\n" + LENGTH),
     "behind an interim one": b"HTTP/1.1 100 Continue\r\n\r\n" + PLAIN,
     "without a body": b"HTTP/1.1 204 No Content\r\n\r\n",

@@ -156,7 +156,7 @@ def test_an_intruder_now_and_then_ends_the_run_before_the_quota_is_burnt(
 
 
 class Source:
-    """A token source that counts, and says what it was told to say."""
+    """A token source that counts, and returns the given values."""
 
     def __init__(self, *values: str, shared: bool = True) -> None:
         self.shared = shared
