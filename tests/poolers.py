@@ -40,7 +40,7 @@ def require_pgbouncer() -> str:
 class Pooler:
     """A PgBouncer on a free port of this machine, before all databases of a server.
 
-    Whoever comes is let in, as the user of the server's URL.
+    Every client is accepted, as the user of the server's URL.
     """
 
     def __init__(self, server: str, mode: str = "transaction", **settings: int | str) -> None:
@@ -146,7 +146,7 @@ class Pooler:
 
 
 def _owner(folder: str) -> pwd.struct_passwd:
-    """Return whom PgBouncer runs as: ourselves, or instead of root who owns the server's socket."""
+    """Return the user that PgBouncer runs as: ours, or for root the socket's owner."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid())
     uid = Path(folder).stat().st_uid if folder.startswith("/") else 0

@@ -62,7 +62,7 @@ def serve(path: str) -> None:
         listener.bind(path)
         listener.listen(16)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forked
-        print("ready", flush=True)  # noqa: T201 - to whom has started this
+        print("ready", flush=True)  # noqa: T201 - to the process that started this
         while True:
             client, _ = listener.accept()
             with client:

@@ -10,7 +10,7 @@ SECTIONS = {
     "sweeps": "how often, how much",
     "trust": "when to believe the list",
     "token": "where the token comes from",
-    "notices": "who is told when runs fail, and when they succeed again",
+    "notices": "messages when runs fail, and when they succeed again",
     "metrics": "metrics",
     "retention": "what is kept",
     "rest": "the rest",

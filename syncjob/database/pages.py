@@ -142,7 +142,7 @@ def save(
 
 
 def _is_contradicted(clock: DatabaseClock) -> ColumnElement[bool]:
-    """Return the condition of a follower about whom the list is not believed for now.
+    """Return the condition of a follower for which the list is not believed for now.
 
     WeChat's answer said that they had left while the list still had them. The list may go on to
     have them, for ever or until they are back: it is believed again, and WeChat asked, once a day.
@@ -246,7 +246,7 @@ def forget_unstored(tx: Transaction, sweep: Sweep) -> None:
 def _subscribe_again(tx: Transaction, sweep: Sweep, openids: Sequence[str]) -> int:
     """Subscribe again those marked as gone that this sweep lists for the first time; count them.
 
-    Except those about whom the list is not believed, and those that this sweep added: the answer
+    Except those for which the list is not believed, and those that this sweep added: the answer
     that marked those is as new as the list. All others become due for enrichment: only WeChat's
     answer opens another follow period, since the list may lag behind.
     """

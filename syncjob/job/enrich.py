@@ -19,7 +19,7 @@ NOT_HELD = HeldPages()
 class Enrichment:
     """Stores answers about followers, and notes what they amount to.
 
-    Somebody who is missing from the answers stays unenriched, and the next run asks again; one whom
+    Somebody who is missing from the answers stays unenriched, and the next run asks again; one that
     WeChat refuses is put into quarantine. `counted_as` is what the step counts its profiles as.
     """
 
@@ -30,7 +30,7 @@ class Enrichment:
     def saving(
         self, answers: Answers, *, confirmed: bool, held: HeldPages = NOT_HELD
     ) -> Callable[[], AnswersSaved]:
-        """Return the transaction that stores them; `held` names those whom it adds."""
+        """Return the transaction that stores them; `held` names those that it adds."""
         job = self._job
 
         def save() -> AnswersSaved:

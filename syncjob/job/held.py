@@ -104,7 +104,7 @@ class HeldPeople:
                 page.progress_at = time.monotonic()
 
     def get_rest(self, page: Page) -> Sequence[str] | None:
-        """Return those whom the page itself must store; None: all."""
+        """Return the OpenIDs that the page itself must store; None: all."""
         if not page.is_held:
             return None
         return [

@@ -119,7 +119,7 @@ class AskLoop(Generic[S]):
         return len(self._batches) * self._batch_size < PREFETCH
 
     def run(self, chunks: Iterable[tuple[Sequence[str], Question]]) -> None:
-        """Ask about everybody whom the chunks name and store the answers; raise what fails."""
+        """Ask about all OpenIDs of the chunks and store the answers; raise what fails."""
         for openids, question in chunks:
             self.put(openids, question)
             while not self.has_room and self.failure is None:

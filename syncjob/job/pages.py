@@ -224,7 +224,7 @@ class Pages:
         self._loop.put(taken)
 
     def saving(self, answers: Answers, *, confirmed: bool) -> Callable[[], SavedFor]:
-        """Return the transaction that stores answers, and adds those whom held pages list."""
+        """Return the transaction that stores answers, and adds those that held pages list."""
         held = self._held.of(answers)
         save = self._enrichment.saving(answers, confirmed=confirmed, held=held)
         return lambda: SavedFor(held, save())

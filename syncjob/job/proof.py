@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def prove_unfollows(job: Job) -> None:
-    """Step: ask about everybody whom the last sealed sweep did not list; store what that proves.
+    """Step: ask about followers that the last sealed sweep did not list; store the outcome.
 
     `subscribe: 0`: gone. `subscribe: 1`: the list lags behind. Anything else: not decided, and
     asked again, by user/info alone, if the next sweep does not list them either; after a pause

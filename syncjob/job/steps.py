@@ -35,7 +35,7 @@ def require_decision(job: Job) -> None:
 STEPS: tuple[Callable[[Job], None], ...] = (
     probe,
     start_backfill,
-    prove_unfollows,  # whom an interrupted run or an approval left to be asked about
+    prove_unfollows,  # those that an interrupted run or an approval left to be asked about
     sweep_list,
     prove_unfollows,
     enrich,

@@ -290,7 +290,7 @@ class Account:
         """Return the user's JSON object as text, with raw bytes as lone surrogates.
 
         `batch`: as in batchget, where `blank` and `hide_unionid` apply. An index of None is an
-        unknown user, whom WeChat reports as unfollowed.
+        unknown user, which WeChat reports as unfollowed.
         """
         if index is None:
             return self._profiles.unfollowed(openid, None)

@@ -195,7 +195,7 @@ def test_another_account_than_the_simulators_is_refused(shell: Shell) -> None:
 
 
 def test_a_refused_rehearsal_sends_no_notice(shell: Shell, production: str) -> None:
-    """Who has named the wrong database sits before the terminal."""
+    """The wrong database is reported on the terminal, not by a notice."""
     ran = shell.run(
         "syncjob simulate -- env SYNCJOB_ON_FAILURE='touch told' syncjob sync",
         SYNCJOB_DATABASE_URL=production,

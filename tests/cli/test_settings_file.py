@@ -261,5 +261,5 @@ def test_a_file_that_never_ends_is_refused() -> None:
     [("appid", "APPID"), ("lang", "LANG"), ("APP_SECRET", "APPSECRET"), ("api-url", "API_URL")],
 )
 def test_the_nearest_name_is_found_without_the_prefix(key: str, near: str) -> None:
-    """Who leaves SYNCJOB_ out learns the whole name."""
+    """A name without SYNCJOB_ gets an error with the whole name."""
     assert refused(f"{key} = 'x'").endswith(f"has {key!r}; did you mean SYNCJOB_{near}?")

@@ -157,7 +157,7 @@ def test_an_unreadable_system_file_says_to_run_as_the_jobs_user() -> None:
 def test_an_error_of_the_default_database_says_that_it_is_the_default(
     serve: Callable[..., World], capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    """Who forgot the file in a new shell is not sent to make a database in the current folder."""
+    """Without the file in a new shell, no database is made in the current folder."""
     wechat = serve(1)
     assert wechat.run(command) == 4
     first = capsys.readouterr().err.splitlines()[0]

@@ -361,10 +361,10 @@ ODD = {
 def set_for(origin: str, query: Query, database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Set odd values by that source; return what to add to the URL."""
     if origin in ("DATABASE", "ROLE"):
-        whom = f'DATABASE "{database}"' if origin == "DATABASE" else "ROLE postgres"
+        owner = f'DATABASE "{database}"' if origin == "DATABASE" else "ROLE postgres"
         within = "" if origin == "DATABASE" else f' IN DATABASE "{database}"'
         for name, value in ODD.items():
-            query(f"ALTER {whom}{within} SET {name} = '{value}'")
+            query(f"ALTER {owner}{within} SET {name} = '{value}'")
     elif origin == "variables":
         monkeypatch.setenv("PGDATESTYLE", "German")
         monkeypatch.setenv("PGTZ", "America/St_Johns")

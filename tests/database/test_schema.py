@@ -190,7 +190,7 @@ def test_the_database_refuses_rows_that_break_invariants(query: Query, statement
 
 
 def test_rows_that_the_check_would_refuse_are_repaired(databases: Databases) -> None:
-    """Whoever was gone without an end gets one, not before they came; all others stay as they are.
+    """A gone follower without an end gets one, not before their beginning; all others stay.
 
     A late answer could make such rows, until revision 0008.
     """

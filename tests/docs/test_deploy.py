@@ -32,7 +32,7 @@ UNITS = ["syncjob.service", "syncjob@.service"]
 
 
 def test_every_file_is_known_here() -> None:
-    """Whoever adds one adds its check."""
+    """A new one needs a check of its own."""
     assert {path.name for path in DEPLOY.iterdir()} == {
         *UNITS,
         "syncjob.timer",

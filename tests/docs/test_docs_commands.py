@@ -223,7 +223,7 @@ class Stage:
         self.stdin.write_text(fresh + "\n")
 
     def churn(self) -> None:
-        """Let five leave and three follow, and one come back whom a run had seen leave."""
+        """Let five leave and three follow, and one come back that a run had seen leave."""
         account = self.simulator.account
         first, *rest = list(account.openids())[:6]
         account.unfollow(first)

@@ -157,7 +157,7 @@ def test_a_copy_is_refused_while_a_run_is_at_work(
 def test_a_fresh_sync_loses_what_the_page_says(
     lively: World, database_url: str, other_kind: str
 ) -> None:
-    """Who left, earlier periods and first_seen_at are not to be had from WeChat again."""
+    """Unfollows, earlier periods and first_seen_at cannot be fetched from WeChat again."""
     old = rows(database_url)
     lively.set(SYNCJOB_DATABASE_URL=other_kind)
     assert lively.run("sync") == 0

@@ -96,7 +96,7 @@ class Deeds:
         self._each(k, None, lambda openid: self.account.refuse(openid, errcode, batches=batches))
 
     def vanish(self, k: int) -> None:
-        """WeChat refuses to speak of someone whom the list does not show, gone or not."""
+        """WeChat refuses to speak of somebody that the list does not show, gone or not."""
         if k % 2:
             self._each(k, True, self.account.unfollow, self.account.refuse)
         else:

@@ -144,7 +144,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(k=number, waits=st.lists(st.sampled_from((2, 3, 4, 4, 5)), min_size=3, max_size=5))
     def fade(self, k: int, waits: list[int]) -> None:
-        """WeChat refuses to speak of somebody whom the list does not show, run after run."""
+        """WeChat refuses to speak of somebody that the list does not show, run after run."""
         self.history.do("vanish", k)
         for wait in waits:
             self.history.wait(wait)

@@ -101,7 +101,7 @@ def test_an_overtaken_run_that_would_start_a_sweep_is_lost(begin: Callable[..., 
 
 
 def test_a_return_during_the_proof_lies_within_its_bounds(begin: Callable[..., History]) -> None:
-    """Who comes back between the answer about them and its storing followed after that answer."""
+    """A return between an answer and its storing lies after that answer."""
     for moment in range(30):
         history = begin(4, timeless=1)
         history.run()

@@ -97,7 +97,7 @@ def read_tables(engine: Engine, appid: str, at: float) -> Tables:
 
 @dataclass
 class Lags:
-    """What the list has said of whom and when: where it lags behind the truth, so may the bounds.
+    """What the list has shown, and when: where it lags behind the truth, so may the bounds.
 
     `listings` are the moments at which an answer that was then stored listed the person; `asked`
     those at which WeChat was asked about them alone, with the request; `people`
@@ -188,7 +188,7 @@ def check_sealed(tables: Tables, count: int, share: float) -> None:
 
 
 def check_parked(before: Tables, after: Tables, lags: Lags) -> None:
-    """Check that the sweep which parked has marked none of those whom it did not list."""
+    """Check that the sweep which parked has marked none of those it did not list."""
     sweep = [sweep for sweep in after.sweeps if sweep["status"] == "sealed"][-1]
     start, end = _unix(sweep["started_at"]), _unix(sweep["finished_at"])
     for openid in before.subscribed - after.subscribed:
@@ -257,7 +257,7 @@ def check_periods(openid: str, recorded: list[Row], account: Account, lags: Lags
         ]
         stayed = None
         if refused and not ends:
-            # Of whom WeChat refuses to speak nobody can know whether they are still there.
+            # Whether a refused OpenID still follows cannot be known.
             follows = [n for n in starts if true[n][1] is None or true[n][1] > unfollowed_before]
             assert follows, f"neither there nor gone within the bounds: {words}"
             first = stayed = follows[0]

@@ -52,7 +52,7 @@ def test_a_bounded_backfill_is_not_over(world: Callable[..., World], query: Quer
 def test_bounds_hold_for_those_who_are_missing_too(
     world: Callable[..., World], query: Query
 ) -> None:
-    """Whoever is not asked about stays a candidate for the next run."""
+    """A candidate that was not asked about stays one for the next run."""
     wechat = world(300, page_size=100)
     wechat.set(SYNCJOB_SWEEP_EVERY="0", SYNCJOB_BATCH_SIZE="10", SYNCJOB_MAX_UNFOLLOW="100%")
     assert wechat.run("sync") == 0
@@ -133,7 +133,7 @@ def test_a_dry_run_says_what_a_run_would_do_and_does_nothing(
 def test_now_lists_although_no_sweep_is_due(
     world: Callable[..., World], query: Query, concurrency: str
 ) -> None:
-    """Who follows since the last sweep is there after it; without it the run asks nothing."""
+    """With it new followers are stored; without it the run asks nothing."""
     wechat = world(120, page_size=50)
     wechat.set(SYNCJOB_CONCURRENCY=concurrency, SYNCJOB_SWEEP_EVERY="30d")
     assert wechat.run("sync", "--now") == 0

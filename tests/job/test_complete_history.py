@@ -76,7 +76,7 @@ def test_while_no_sweep_is_sealed_nothing_is_complete(
 def test_a_sweep_of_several_runs_counts_from_its_end(
     world: Callable[..., World], query: Query, count: Told
 ) -> None:
-    """Whoever left before their page was read is unknown, however long ago the sweep began."""
+    """A follower who left before their page was read is unknown, whenever the sweep began."""
     wechat = world(300, page_size=100)
     assert wechat.run("sync", "--max-pages", "1") == 0
     query("UPDATE sweeps SET started_at = '2026-01-01 00:00:00'")

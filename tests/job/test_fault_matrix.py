@@ -126,7 +126,7 @@ def test_a_fault_ends_as_it_must_heals_and_lets_nothing_out(
         SYNCJOB_CONCURRENCY="1",
         SYNCJOB_SWEEP_EVERY="0",
     )
-    if case.endpoint == "user/info":  # asked only about those whom a batch does not confirm
+    if case.endpoint == "user/info":  # asked only about those that a batch does not confirm
         for index in (1, 11):
             account.blank(account.openid(index))
     wechat.simulator.faults.add(f"{case.endpoint}={case.what}{PATTERNS[case.pattern]}")

@@ -46,7 +46,7 @@ def count_writes(query: Query, database_url: str) -> None:
 def test_each_follower_is_written_once(
     world: Callable[..., World], query: Query, database_url: str, concurrency: int
 ) -> None:
-    """Whoever is answered about in time has one INSERT, and no row of theirs is written again."""
+    """A follower answered about in time has one INSERT, and the row is not written again."""
     wechat = world(2_300, page_size=500)
     wechat.set(SYNCJOB_CONCURRENCY=str(concurrency))
     count_writes(query, database_url)

@@ -154,7 +154,7 @@ def test_a_list_that_lagged_is_a_sighting_once_wechat_says_so(
 
 
 def test_an_unfollow_is_not_before_the_follow(story: Story, periods: Periods) -> None:
-    """Who followed after the last sweep that could have had them left after they followed."""
+    """A follow after the last sweep that could have listed it: the end lies after the follow."""
     story.at(1).sweep("oB")
     story.at(3).sweep("oA", "oB")
     story.at(4).answer("oA", START + 2 * HOUR)
@@ -230,7 +230,7 @@ def test_a_return_between_two_looks_is_told_by_its_time(story: Story, periods: P
 
 
 def test_the_count_of_a_day_is_a_range_where_the_bounds_leave_one(story: Story) -> None:
-    """Who certainly followed is the least, who may have is the most."""
+    """Certain followers are the lower bound, possible ones the upper."""
     story.at(1).sweep("oA", "oB", "oC")
     story.answer("oA", START - 5 * HOUR)
     story.answer("oB", START - 5 * HOUR)

@@ -257,7 +257,7 @@ def test_whoever_is_left_out_is_asked_about_once_a_run(
 def test_a_list_that_starts_over_waits_for_what_was_asked_before(
     world: Callable[..., World], query: Query
 ) -> None:
-    """An answer from before a sweep, stored behind it, would vouch for whom that did not list."""
+    """An answer from before a sweep must not vouch for followers that the sweep did not list."""
     wechat = world(100, page_size=50)
     wechat.set(SYNCJOB_BATCH_SIZE="10")
     wechat.simulator.faults.add("user/get=40003@2")

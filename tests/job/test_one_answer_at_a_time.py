@@ -26,7 +26,7 @@ def follower(openid: str) -> UserInfo:
 
 
 def test_a_late_answer_does_not_overwrite_that_they_left(store: Store, query: Query) -> None:
-    """Whoever is marked as gone is subscribed by the list or a confirmed answer, by no batch."""
+    """A follower marked as gone is subscribed by the list or a confirmed answer, by no batch."""
     account = store.accounts.save("wx1")
     run = store.runs.start(account.id, "sync", holder="me", abandon_after=timedelta(minutes=3))
     sweep = store.sweeps.start(run.id, account.id)

@@ -25,7 +25,7 @@ def synced(wechat: World) -> World:
 
 
 def subscribed(query: Query) -> set[str]:
-    """Who is subscribed in the table."""
+    """Return the subscribed OpenIDs of the table."""
     return {openid for (openid,) in query("SELECT openid FROM followers WHERE subscribe")}
 
 
@@ -36,7 +36,7 @@ def list_calls(wechat: World, since: int = 0) -> list[str | None]:
 
 
 def test_tourze_chunks_do_not_exclude_each_other(world: Callable[..., World], query: Query) -> None:
-    """Who left is concluded from the whole list; the pages and batches of the others are not it."""
+    """An unfollow is concluded from the whole list, never from single pages or batches."""
     wechat = synced(world(450, page_size=150))
     gone = {wechat.account.openid(n) for n in (0, 120, 240, 360)}
     for openid in gone:

@@ -47,7 +47,7 @@ def test_jeewx_answers_are_matched_by_openid(
 def test_wechat_django_a_finished_list_is_read_anew(
     world: Callable[..., World], query: Query
 ) -> None:
-    """Who follows in front of an old cursor is found, and who left behind it is seen to be gone."""
+    """A follower before an old cursor is found, and one who left behind it is marked as gone."""
     wechat = synced(world(300, page_size=100))
     cursor = query("SELECT next_openid FROM sweeps")[0][0]
     calls = wechat.simulator.count("user/get")

@@ -54,7 +54,7 @@ def test_a_run_makes_the_calls_that_were_planned(
 def test_a_plan_says_that_the_list_is_not_due(
     world: Callable[..., World], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who follows since the last sweep is not added by the next run, and when is said."""
+    """New followers since the last sweep are not added by the next run; the plan says when."""
     wechat = world(30)
     assert wechat.run("sync") == 0
     wechat.account.follow(8)

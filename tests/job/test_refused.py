@@ -38,7 +38,7 @@ class Scene:
 
     @property
     def gone(self) -> dict[str, str]:
-        """Who is marked as gone, and for which reason."""
+        """Return the followers marked as gone, with the reason."""
         return dict(
             self.query("SELECT openid, unsubscribe_reason FROM followers WHERE NOT subscribe")
         )
@@ -174,7 +174,7 @@ def test_it_is_seen_everywhere(scene: Callable[..., Scene]) -> None:
         "1.0"
     ]
 
-    here.sweep()  # user/info has the last word of whom batches leave out
+    here.sweep()  # user/info decides about OpenIDs that batches leave out
     assert here.gone == {silent: "answered"}
 
 
@@ -220,7 +220,7 @@ def test_an_answer_that_cannot_be_read_is_no_refusal(scene: Callable[..., Scene]
 
 
 def test_an_answer_has_the_last_word(scene: Callable[..., Scene], query: Query) -> None:
-    """Whoever is answered about after two refusals is what the answer says."""
+    """An answer after two refusals decides."""
     here = scene(60)
     gone, there = here.vanish(7), here.vanish(8)
     here.account.refollow(there)
@@ -269,7 +269,7 @@ def test_new_ones_are_still_guarded(scene: Callable[..., Scene]) -> None:
 
 
 def test_listed_again_who_was_ended_returns(scene: Callable[..., Scene], query: Query) -> None:
-    """Who was there all along never left; who follows again has a second period."""
+    """One who was there all along never left; one who follows again has a second period."""
     here = scene(60)
     stayed, returned = here.account.openid(7), here.vanish(8)
     here.account.hide(stayed)

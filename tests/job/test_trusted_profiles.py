@@ -202,7 +202,7 @@ def test_profiles_are_refreshed_so_many_a_run(world: Callable[..., World], query
 
 
 def test_a_refresh_finds_who_left(world: Callable[..., World], query: Query) -> None:
-    """A refreshed follower of whom WeChat says `subscribe: 0`, twice, is marked as gone."""
+    """A refreshed follower with `subscribe: 0` in two answers is marked as gone."""
     wechat = world(10)
     wechat.set(SYNCJOB_REFRESH_AFTER="1d")
     wechat.run("sync")

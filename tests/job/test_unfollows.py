@@ -1,4 +1,4 @@
-"""Who is gone: only whom a sealed sweep missed and WeChat itself calls unfollowed."""
+"""Unfollows: only followers that a sealed sweep missed and WeChat itself calls unfollowed."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -112,7 +112,7 @@ def test_no_answer_decides_nothing_and_the_next_sweep_asks_again(
 ) -> None:
     """No entry, or 40003: nobody is marked; asked again after a later sweep, not before.
 
-    Whoever is refused waits for the pause of the quarantine as well.
+    A refused candidate waits for the pause of the quarantine as well.
     """
     wechat = synced(100)
     openid = wechat.account.openid(5)
@@ -184,7 +184,7 @@ def test_too_many_are_parked_until_somebody_decides(
 def test_approved_ones_are_still_asked_about_one_by_one(
     synced: Callable[..., World], query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After `approve` the next run marks those whom WeChat calls gone, and only those."""
+    """After `approve` the next run marks those that WeChat calls gone, and only those."""
     wechat = synced(150)
     leave(wechat, 120)
     for n in range(120, 130):

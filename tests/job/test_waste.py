@@ -105,7 +105,7 @@ def test_settling_ends_with_the_first_refusal_that_lasts(
 def test_a_database_that_fails_ends_the_calls(
     world: Callable[..., World], query: Query, concurrency: str
 ) -> None:
-    """Who cannot store any answer asks for no more of them."""
+    """A run that cannot store answers asks for no more of them."""
     wechat = world(20_000, latency=0.02)
     wechat.set(SYNCJOB_CONCURRENCY=concurrency)
 
@@ -189,7 +189,7 @@ def test_known_followers_who_are_all_refused_end_a_run_soon(
 def test_refused_candidates_are_not_everybody(
     world: Callable[..., World], query: Query, concurrency: str
 ) -> None:
-    """Where WeChat answers about others, those whom it refuses are taken one by one."""
+    """Where WeChat answers about others, refused OpenIDs are taken one by one."""
     wechat = world(1_000)
     wechat.set(SYNCJOB_CONCURRENCY=concurrency, SYNCJOB_SWEEP_EVERY="0")
     assert wechat.run("sync") == 0

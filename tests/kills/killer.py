@@ -242,7 +242,7 @@ def cursor_of(request: Request) -> str:
 
 
 def people_of(request: Request) -> set[str]:
-    """Return whom a call asks about."""
+    """Return the OpenIDs that a call asks about."""
     alone = request.params.get("openid")
     return {*request.openids, *([alone] if alone else [])}
 

@@ -78,7 +78,7 @@ def change_everybody(stage: Stage, url: str) -> None:
 
 
 def fill_the_first_schema(stage: Stage, url: str) -> None:
-    """Begin with the tables of the first revision, and people in them, one of whom has left."""
+    """Begin with the tables of the first revision, and followers in them, one of them gone."""
     engine = open_engine(url, create=True)
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))

@@ -72,7 +72,7 @@ def test_a_stored_token_whose_time_is_up_is_replaced(
 def test_a_stored_token_does_not_cover_up_that_the_secret_is_wrong(
     ready: Callable[..., World], sqlite_query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whoever pastes a wrong one sees it at the next run; the right one finds its token again."""
+    """A wrong one fails at the next run; the right one finds its token again."""
     wechat = ready()
     wechat.set(SYNCJOB_SWEEP_EVERY="0")
     assert wechat.run("sync") == 0
