@@ -51,6 +51,7 @@ def open_job(settings: Settings) -> Iterator[Job]:
                 settings.database_url.reveal(),
                 name=f"syncjob/{settings.account.appid}",
                 only_account=settings.only_account,
+                patience=settings.database_patience,
             )
         )
         account = store.accounts.save(settings.account.appid)

@@ -20,7 +20,11 @@ def open_database(context: click.Context) -> Iterator[tuple["Store", str | None]
     settings = settings_of(context).database()
     from syncjob.database.store import open_store
 
-    with open_store(settings.database_url.reveal(), only_account=settings.only_account) as store:
+    with open_store(
+        settings.database_url.reveal(),
+        only_account=settings.only_account,
+        patience=settings.database_patience,
+    ) as store:
         yield store, settings.appid
 
 

@@ -234,6 +234,7 @@ def _dry_run(context: click.Context, *, now: bool) -> None:
         settings.database_url.reveal(),
         name=f"syncjob/{settings.account.appid}",
         only_account=settings.only_account,
+        patience=settings.database_patience,
     ) as store:
         found = intend(
             store,

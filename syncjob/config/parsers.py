@@ -75,6 +75,20 @@ def timeout(value: str) -> float:
     return found
 
 
+def patience(value: str) -> float:
+    """Parse a duration of at most two minutes; return seconds.
+
+    After three minutes without a heartbeat a run counts as dead.
+    """
+    try:
+        found = seconds(value)
+    except ValueError:
+        found = -1
+    if not 0 <= found <= 120:
+        raise ValueError("a time of at most 2m, such as 60s")
+    return found
+
+
 def max_age(value: str) -> timedelta:
     """Parse a duration that is not zero."""
     try:

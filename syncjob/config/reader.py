@@ -80,6 +80,7 @@ class SettingsReader:
         self._require_sound()
         return DatabaseSettings(
             self._read(DATABASE_URL),
+            self._read(SHARED["database_patience"]),
             self._read(APPID, required=False),
             simulated.account_of(self._environ),
         )

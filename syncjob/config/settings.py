@@ -194,10 +194,11 @@ class Settings:
         file_example="/etc/syncjob/database-url",
         help_en="`postgresql://user@host/database` or `sqlite:////absolute/path.db`. "
         "Percent-encode `@ : / #` in a password. After a `?`: options of libpq only "
-        "(`?sslmode=require&connect_timeout=5`), for SQLite `mode=ro`",
+        "(`?sslmode=require&connect_timeout=5`), for SQLite `mode=ro` and `timeout=60` (seconds to "
+        "wait for another program's write; 30 by default)",
         help_zh="`postgresql://user@host/database` 或 `sqlite:////absolute/path.db`。密码里的 `@ : "
         "/ #` 要做百分号编码。`?` 后面只能写 libpq 的选项（`?sslmode=require&connect_timeou"
-        "t=5`），SQLite 可写 `mode=ro`",
+        "t=5`），SQLite 可写 `mode=ro` 和 `timeout=60`（等别的程序写完多少秒，默认 30）",
         see="databases",
     )
     api_url: str = setting(
@@ -259,6 +260,15 @@ class Settings:
         help_en="the time that one call may take for its whole answer; connecting may take 5 s "
         "more",
         help_zh="一次调用收完整个响应可以用多久；建立连接可以再用 5 秒",
+    )
+    database_patience: float = setting(
+        "SYNCJOB_DATABASE_PATIENCE",
+        parsers.patience,
+        "60s",
+        section="rest",
+        help_en="how long a database that restarts, fails over or has no free session is tried "
+        "again, at most `2m`",
+        help_zh="数据库重启、主备切换或没有空闲会话时重试多久，最多 `2m`",
     )
     metrics_file: Path | None = setting(
         "SYNCJOB_METRICS_FILE",
@@ -334,6 +344,7 @@ class DatabaseSettings:
     """
 
     database_url: Secret
+    database_patience: float
     appid: str | None
     only_account: str | None = None
 

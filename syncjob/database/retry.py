@@ -20,8 +20,7 @@ from syncjob.interruption import interruption
 
 logger = logging.getLogger(__name__)
 
-# Seconds: a server that restarts is back by then; silent runs live for three minutes.
-RETRY_SECONDS = 60.0
+PATIENCE = 60.0  # seconds; a server that restarts is back by then
 LONGEST_PAUSE = 5.0
 
 T = TypeVar("T")
@@ -35,8 +34,8 @@ class Busy(Undone):
     """The server accepts no session now: it starts, or all its sessions are taken."""
 
 
-def retrying(step: Callable[[], T], when: type[Undone] = Undone) -> T:
-    """Run the step; repeat it while it raises `when`, for RETRY_SECONDS at most.
+def retrying(step: Callable[[], T], patience: float, when: type[Undone] = Undone) -> T:
+    """Run the step; repeat it while it raises `when`, for `patience` seconds at most.
 
     With exponential backoff and full jitter. Of a step that never succeeds the last error is
     raised.
@@ -54,7 +53,7 @@ def retrying(step: Callable[[], T], when: type[Undone] = Undone) -> T:
     retry = Retrying(
         retry=retry_if_exception_type(when),
         wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE),
-        stop=stop_any(stop_before_delay(RETRY_SECONDS), _NoTimeLeft()),
+        stop=stop_any(stop_before_delay(patience), _NoTimeLeft()),
         before_sleep=_log,
         sleep=time.sleep,
         reraise=True,

@@ -17,7 +17,7 @@ from syncjob.database.quotas import Quotas
 from syncjob.database.removal import Removal
 from syncjob.database.reports import Reports
 from syncjob.database.retention import Retention
-from syncjob.database.retry import Busy, retrying
+from syncjob.database.retry import PATIENCE, Busy, retrying
 from syncjob.database.runs import Runs
 from syncjob.database.schema import require_current, require_only
 from syncjob.database.sweeps import Sweeps
@@ -84,13 +84,15 @@ def open_store(
     *,
     name: str = "syncjob",
     only_account: str | None = None,
+    patience: float = PATIENCE,
     clock: Clock | None = None,
 ) -> Store:
     """Open the store of a database whose schema is current.
 
     Raises DatabaseError (SchemaNotCurrent among them) before anything is touched. PostgreSQL's
-    sessions are called `name`; `clock` replaces the database's clock, for tests. A database that
-    holds another account than `only_account` is refused with RehearsalRefused; None: none is.
+    sessions are called `name`. A transaction is repeated for `patience` seconds after a failure
+    that passes by itself. `clock` replaces the database's clock, for tests. A database that holds
+    another account than `only_account` is refused with RehearsalRefused; None: none is.
     """
     engine = open_engine(database_url, name=name)
 
@@ -101,8 +103,8 @@ def open_store(
 
     try:
         # Whatever else than Busy keeps it closed, such as a wrong address, is reported at once.
-        retrying(check, when=Busy)
+        retrying(check, patience, when=Busy)
     except BaseException:
         engine.dispose()
         raise
-    return Store(Database(engine, clock))
+    return Store(Database(engine, clock, patience=patience))

@@ -17,7 +17,7 @@ from syncjob.database.clock import Clock, DatabaseClock
 from syncjob.database.dialects import dialect_of
 from syncjob.database.dialects.base import Dialect
 from syncjob.database.engine import reading, writing
-from syncjob.database.retry import retrying
+from syncjob.database.retry import PATIENCE, retrying
 from syncjob.errors import DatabaseError
 
 P = ParamSpec("P")
@@ -43,10 +43,16 @@ class Transaction:
 
 
 class Database:
-    """Runs steps, each in one transaction; repeats those of which certainly nothing was stored."""
+    """Runs steps, each in one transaction; repeats those of which certainly nothing was stored.
 
-    def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
+    For `patience` seconds at most.
+    """
+
+    def __init__(
+        self, engine: Engine, clock: Clock | None = None, *, patience: float = PATIENCE
+    ) -> None:
         self.engine = engine
+        self._patience = patience
         self.dialect = dialect_of(engine)
         self.clock = DatabaseClock(self.dialect, clock)
 
@@ -57,11 +63,11 @@ class Database:
             with reading(self.engine) as connection:
                 return step(Transaction(connection, self.dialect, self.clock))
 
-        return retrying(attempt)
+        return retrying(attempt, self._patience)
 
     def write(self, step: Callable[[Transaction], T]) -> T:
         """Run a step that writes: it is stored whole, or not at all."""
-        return retrying(functools.partial(self._write, step))
+        return retrying(functools.partial(self._write, step), self._patience)
 
     def write_new(self, step: Callable[[Transaction, bool], T]) -> T:
         """Run a step that inserts rows: with `assume_new`, and again without if a row is not new.
@@ -76,7 +82,7 @@ class Database:
             except (IntegrityError, NotNew):  # nothing of it is stored
                 return self._write(lambda tx: step(tx, False))
 
-        return retrying(attempt)
+        return retrying(attempt, self._patience)
 
     def _write(self, step: Callable[[Transaction], T]) -> T:
         with writing(self.engine) as connection:

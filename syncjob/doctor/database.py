@@ -29,10 +29,11 @@ def check_database(url: str, *, name: str) -> tuple[Health | None, list[Finding]
         health = get_health(url, name=name)
     except (DatabaseError, SettingsError) as error:
         return None, [from_error("database", error)]
-    return health, list(_judge(health))
+    return health, list(judge(health))
 
 
-def _judge(health: Health) -> Iterator[Finding]:
+def judge(health: Health) -> Iterator[Finding]:
+    """Yield what the database's health means for a run."""
     kind = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}[health.kind]
     through = POOLERS[health.pooling] if health.pooling else ""
     yield ok("database", f"{kind} {health.version} answers{through}, {health.size / MIB:,.0f} MiB")

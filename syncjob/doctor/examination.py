@@ -100,7 +100,12 @@ class Examination:
             yield unchecked("history", "the database cannot be used")
             return
         try:
-            with open_store(url, name=name, only_account=settings.only_account) as store:
+            with open_store(
+                url,
+                name=name,
+                only_account=settings.only_account,
+                patience=settings.database_patience,
+            ) as store:
                 yield from self._history(store, appid, job)
         except SyncjobError as error:
             yield from_error("history", error)

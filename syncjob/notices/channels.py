@@ -74,8 +74,11 @@ class Webhook:
 
     name = "webhook"
 
-    def __init__(self, url: Secret, setting: WebhookFormat) -> None:
+    def __init__(
+        self, url: Secret, setting: WebhookFormat, *, timeout: float = WEBHOOK_TIMEOUT
+    ) -> None:
         self._url = url
+        self._timeout = timeout
         self._form = form_of(url.reveal(), setting)
         self._host = urlsplit(url.reveal()).hostname
         self.shown = f"webhook ({self._host}, {self._form})"
@@ -88,10 +91,10 @@ class Webhook:
         begun = monotonic()
         try:
             try:
-                answer = self._send(notice, WEBHOOK_TIMEOUT)
+                answer = self._send(notice, self._timeout)
             except RequestFailed:
-                left = WEBHOOK_TIMEOUT - (monotonic() - begun)
-                if left < WEBHOOK_TIMEOUT / 2:
+                left = self._timeout - (monotonic() - begun)
+                if left < self._timeout / 2:
                     raise
                 answer = self._send(notice, left)
         except (RequestFailed, SettingsError) as error:

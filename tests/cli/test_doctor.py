@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ import pytest
 import trustme
 from sqlalchemy import create_engine, make_url, text
 
-from syncjob.doctor import database as doctor_database
+from syncjob.database.health import get_health
+from syncjob.doctor.database import LEAST_FREE, judge
+from syncjob.doctor.findings import Level
 from syncjob.doctor.schedule import check_schedule
 from tests.conftest import Databases, World
 from tests.job.test_runs import signal_at, start
@@ -355,16 +358,20 @@ def test_missing_rights_of_the_role_are_named(
     the_one(look(), level, *words)
 
 
-def test_the_holder_of_a_lock_is_named(
-    postgresql: tuple[str, Callable[[], Told]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With what a session calls itself, and how to end it."""
+def test_the_holder_of_a_lock_is_named(postgresql: tuple[str, Callable[[], Told]]) -> None:
+    """With what a session calls itself, and how to end it, once it is held for long."""
     url, look = postgresql
-    monkeypatch.setattr(doctor_database, "LONG_HELD", timedelta(0))
     with connected(f"{url}&application_name=nightly", autocommit=False) as other:
         other.execute(text("LOCK TABLE followers IN SHARE MODE"))
-        the_one(look(), "warning", "nightly (pid", "ShareLock on followers", "pg_terminate_backend")
-    assert bad(look()) == []
+        health = get_health(url, name="doctor")
+        assert bad(look()) == []
+    (blocker,) = health.blockers
+    later = replace(health, blockers=[replace(blocker, since=timedelta(seconds=21))])
+    (finding,) = (found for found in judge(later) if found.check == "locks")
+    assert finding.level == Level.WARNING
+    assert "nightly (pid" in finding.what
+    assert "ShareLock on followers" in finding.what
+    assert "pg_terminate_backend" in finding.cure
 
 
 def test_an_encoding_without_chinese_is_named(
@@ -396,12 +403,14 @@ def test_a_program_that_holds_the_sqlite_file_is_warned_of(
         other.execute("ROLLBACK")
 
 
-def test_a_full_disk_is_warned_of(
-    healthy: World, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_warned_of(sqlite_url: str) -> None:
     """Beside a SQLite file."""
-    monkeypatch.setattr(doctor_database, "LEAST_FREE", 1 << 60)
-    assert the_one(doctor("--offline")[1], "warning", "are free beside")["check"] == "disk"
+    health = get_health(sqlite_url, name="doctor")
+    assert [found.level for found in judge(health) if found.check == "disk"] == [Level.OK]
+    full = judge(replace(health, free=LEAST_FREE - 1))
+    (finding,) = (found for found in full if found.check == "disk")
+    assert finding.level == Level.WARNING
+    assert "are free beside" in finding.what
 
 
 def test_a_sqlite_file_that_this_user_may_not_write_is_named(

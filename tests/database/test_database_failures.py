@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import make_url
 
 from syncjob.database import engine
-from syncjob.database.dialects import postgresql
 from syncjob.database.schema import upgrade
 from syncjob.job.job import Plan
 from syncjob.simulator import Request
@@ -97,13 +96,12 @@ def test_a_lasting_failure_ends_with_exit_code_4_and_the_cure(
     query: Query,
     pauses: list[float],
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
     sqlstate: str,
     cure: str,
 ) -> None:
     """Once it is fixed, the next run completes the work."""
-    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
     wechat = world(2_000, page_size=1_000)
+    wechat.set(SYNCJOB_DATABASE_PATIENCE="0")
     fail(query, "followers", "INSERT", sqlstate, times=1_000)
 
     assert wechat.run("sync") == 4
@@ -207,9 +205,12 @@ def test_a_held_lock_ends_the_run_after_the_timeout(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Exit code 4 with where to look, and the next run completes the work."""
-    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
-    monkeypatch.setitem(postgresql.TIMEOUTS, "lock_timeout", "50ms")
     wechat = world(300)
+    wechat.set(
+        SYNCJOB_DATABASE_URL=f"{database_url}{'&' if '?' in database_url else '?'}"
+        "options=-c%20lock_timeout=50ms",
+        SYNCJOB_DATABASE_PATIENCE="0",
+    )
     with psycopg.connect(database_url.replace("postgresql+psycopg", "postgresql")) as other:
         other.execute("LOCK TABLE followers IN ACCESS EXCLUSIVE MODE")
         assert wechat.run("sync") == 4
@@ -264,10 +265,11 @@ def test_a_server_that_does_not_come_back_ends_the_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With exit code 4; when it is back, the next run abandons the dead one and goes on."""
-    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
     upgrade(server.url)
     wechat = serve(2_000, page_size=500)
-    wechat.set(SYNCJOB_DATABASE_URL=server.url, SYNCJOB_CONCURRENCY="1")
+    wechat.set(
+        SYNCJOB_DATABASE_URL=server.url, SYNCJOB_CONCURRENCY="1", SYNCJOB_DATABASE_PATIENCE="0"
+    )
     wechat.simulator.on_request = lambda request: (
         server.stop() if len(wechat.simulator.requests) == 10 else None
     )
@@ -325,8 +327,7 @@ def test_a_role_that_is_always_refused_ends_with_the_cure(
 ) -> None:
     """After the retries; a wrong name at once."""
     wechat = world(50)
-    wechat.set(SYNCJOB_DATABASE_URL=limited)
-    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.2)
+    wechat.set(SYNCJOB_DATABASE_URL=limited, SYNCJOB_DATABASE_PATIENCE="0.2")
     with psycopg.connect(limited):
         assert wechat.run("sync") == 4
     said = capsys.readouterr().err

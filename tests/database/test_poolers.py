@@ -247,10 +247,10 @@ def test_a_pooler_without_room_is_waited_for(
         wechat.set(SYNCJOB_DATABASE_URL=pooler.url(database_url))
         other = connect(pooler.url(database_url))
         other.execute("SELECT 1")
-        monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.2)
+        wechat.set(SYNCJOB_DATABASE_PATIENCE="0.2")
         assert wechat.run("status") == 4
         assert "max_client_conn" in capsys.readouterr().err
-        monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 60.0)
+        wechat.set(SYNCJOB_DATABASE_PATIENCE="60")
         monkeypatch.setattr("syncjob.database.retry.time.sleep", lambda seconds: other.close())
         assert wechat.run("status") == 0
 
@@ -323,8 +323,8 @@ def test_all_sessions_taken_for_too_long_name_the_pool(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """PgBouncer's query_wait_timeout: the pool is too small."""
-    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.2)
     wechat = serve(5)
+    wechat.set(SYNCJOB_DATABASE_PATIENCE="0.2")
     settings = {"default_pool_size": 1, "query_wait_timeout": 1}
     with Pooler(postgresql_server, **settings) as pooler:
         url = pooler.url(database_url)

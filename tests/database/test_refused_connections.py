@@ -76,8 +76,8 @@ def say(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
     """Open a database that refuses; return the error, of exit code 4."""
-    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 0.0)
     wechat = serve()
+    wechat.set(SYNCJOB_DATABASE_PATIENCE="0")
 
     def look(url: str) -> str:
         wechat.set(SYNCJOB_DATABASE_URL=url)
@@ -146,10 +146,12 @@ def test_a_passing_refusal_in_another_language_is_waited_for(
     """All sessions are taken: the run begins when one of them has ended."""
     pauses: list[float] = []
     monkeypatch.setattr("syncjob.database.retry.time.sleep", pauses.append)
-    monkeypatch.setattr("syncjob.database.retry.RETRY_SECONDS", 1.0)
     with refusing("对不起, 已经有太多的客户", severity="致命错误") as port:
         wechat = serve()
-        wechat.set(SYNCJOB_DATABASE_URL=f"postgresql://job@127.0.0.1:{port}/crm")
+        wechat.set(
+            SYNCJOB_DATABASE_URL=f"postgresql://job@127.0.0.1:{port}/crm",
+            SYNCJOB_DATABASE_PATIENCE="1s",
+        )
         assert wechat.run("status") == 4
     assert pauses
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from syncjob.database.dialects import sqlite
 from syncjob.simulator import Request
 from tests.conftest import World
 from tests.job.test_runs import SYNCJOB
@@ -43,8 +42,8 @@ def test_a_file_that_another_program_holds_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The run waits for it, then gives up; once it is free, the next run does all."""
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 100)
     wechat = ready(200)
+    wechat.set(SYNCJOB_DATABASE_URL=f"{sqlite_url}?timeout=0.1")
     other = sqlite3.connect(path_of(sqlite_url), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 

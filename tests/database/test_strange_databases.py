@@ -202,13 +202,12 @@ def test_the_doctor_names_a_file_that_is_locked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Locked for reading too, as only a file without WAL mode can be."""
-    monkeypatch.setattr("syncjob.database.dialects.sqlite.BUSY_TIMEOUT", 100)
     wechat = serve(3)
     path = make_url(sqlite_url).database or ""
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("PRAGMA journal_mode = DELETE")
     other.execute("BEGIN EXCLUSIVE")
-    wechat.set(SYNCJOB_DATABASE_URL=sqlite_url)
+    wechat.set(SYNCJOB_DATABASE_URL=f"{sqlite_url}?timeout=0.1")
     assert wechat.run("doctor", "--offline") == 1
     assert "another program holds it" in capsys.readouterr().out
     other.execute("ROLLBACK")

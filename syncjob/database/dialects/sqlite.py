@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -42,9 +43,9 @@ from syncjob.model.user_info import UserInfo
 if TYPE_CHECKING:
     import sqlite3
 
-BUSY_TIMEOUT = 30_000  # milliseconds that SQLite waits for another program's write to end
+BUSY_TIMEOUT = 30.0  # seconds that SQLite waits for another program's write to end
 # How long SQLite waits for that at a time: Python handles no signal meanwhile.
-BUSY_SLICE = 200  # milliseconds
+BUSY_SLICE = 0.2  # seconds
 # Pages of SQLite's log between two checkpoints: 64 MB. Rows come in no order, so that each group
 # of them changes the same pages again; at a checkpoint these are written, and awaited, once.
 CHECKPOINT_EVERY = 16_000
@@ -73,11 +74,10 @@ class SQLite(Dialect):
         """Return an engine; with `create`, make a file that does not exist."""
         url = parse_sqlite(database_url)
         require_file(url, create=create)
-        engine = create_engine(
-            url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT / 1000}
-        )
-        event.listen(engine, "connect", _prepare)
-        event.listen(engine, "begin", _begin)
+        timeout = float(str(url.query.get("timeout", BUSY_TIMEOUT)))
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": timeout})
+        event.listen(engine, "connect", partial(_prepare, timeout))
+        event.listen(engine, "begin", partial(_begin, timeout))
         return engine
 
     def place_of(self, connection: Connection) -> str:
@@ -137,10 +137,10 @@ class SQLite(Dialect):
 DIALECT = SQLite()
 
 
-def _prepare(connection: "sqlite3.Connection", _record: object) -> None:
+def _prepare(timeout: float, connection: "sqlite3.Connection", _record: object) -> None:
     # The driver's own transaction control would commit before DDL; _begin does it instead.
     connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+    connection.execute(f"PRAGMA busy_timeout = {timeout * 1000:.0f}")
     # WAL is written into the file, and another program's file is not ours to change.
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'syncjob_version'").fetchone():
         # While another program writes, SQLite refuses the change at once. It is a matter of speed:
@@ -152,15 +152,15 @@ def _prepare(connection: "sqlite3.Connection", _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
 
 
-def _begin(connection: Connection) -> None:
+def _begin(timeout: float, connection: Connection) -> None:
     # A transaction that means to write takes the lock at once: one that starts by reading and
     # then finds the lock taken cannot wait for it, SQLite fails it on the spot.
     session: Any = connection.connection.driver_connection
     if not connection.get_execution_options().get("writes", False):
         session.execute("BEGIN")
         return
-    until = time.monotonic() + BUSY_TIMEOUT / 1000
-    session.execute(f"PRAGMA busy_timeout = {min(BUSY_TIMEOUT, BUSY_SLICE)}")
+    until = time.monotonic() + timeout
+    session.execute(f"PRAGMA busy_timeout = {min(timeout, BUSY_SLICE) * 1000:.0f}")
     try:
         while True:
             try:
@@ -170,7 +170,7 @@ def _begin(connection: Connection) -> None:
                 if "locked" not in str(error) or time.monotonic() >= until:
                     raise
     finally:
-        session.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+        session.execute(f"PRAGMA busy_timeout = {timeout * 1000:.0f}")
 
 
 # --- staging -------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from sqlalchemy import URL
 from syncjob.errors import DatabaseError, SettingsError
 
 OPTIONS = {"mode": ("ro", "rw", "rwc"), "cache": ("private",), "uri": ("true", "1")}
+TIMEOUT = "timeout"  # the driver's: seconds to wait for another program's write to end
+LONGEST_TIMEOUT = 120
 # SQLite's own options that would lose or hide what other programs write.
 HARMFUL = {"immutable", "nolock", "vfs", "psow", "modeof"}
 
@@ -57,15 +59,21 @@ def path_of(url: URL) -> Path:
 def _options(query: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in OPTIONS:
+        if name not in (*OPTIONS, TIMEOUT):
             where = " (SQLite's, which would lose what others write)" if name in HARMFUL else ""
             raise SettingsError(
                 f"SYNCJOB_DATABASE_URL has the option {name!r}{where}; expected none, or of "
-                f"{', '.join(sorted(OPTIONS))}; a ? in a file's name is written %3F"
+                f"{', '.join(sorted((*OPTIONS, TIMEOUT)))}; a ? in a file's name is written %3F"
             )
         if name in options:
             raise SettingsError(f"SYNCJOB_DATABASE_URL has the option {name!r} twice")
-        if value not in OPTIONS[name]:
+        if name == TIMEOUT:
+            if not re.fullmatch(r"\d{1,3}(\.\d+)?", value) or float(value) > LONGEST_TIMEOUT:
+                raise SettingsError(
+                    f"SYNCJOB_DATABASE_URL has timeout={value!r}; expected seconds, at most "
+                    f"{LONGEST_TIMEOUT}"
+                )
+        elif value not in OPTIONS[name]:
             raise SettingsError(
                 f"SYNCJOB_DATABASE_URL has {name}={value!r}; expected one of "
                 f"{', '.join(OPTIONS[name])}"
