@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+EVERY     ?=
 HISTORIES ?= 10000
 SEED   ?= 1
 ANSWERS   ?= 100000
@@ -45,8 +46,8 @@ $(VENV)/installed: pyproject.toml
 demo: setup ## See the job work: 23 000 made-up followers into a SQLite file
 	@$(BIN)/python examples/demo.py
 
-test: setup ## Run all tests, on SQLite, PostgreSQL and, where it is installed, PgBouncer
-	$(BIN)/python -m pytest --numprocesses auto --quiet
+test: setup ## Run all tests, on SQLite, PostgreSQL and, where it is installed, PgBouncer (EVERY=1: each case on each)
+	$(BIN)/python -m pytest --numprocesses auto --quiet $(if $(filter 1,$(EVERY)),--every-database)
 
 lowest: $(LOWEST)/installed ## Run the main tests on the lowest versions that pyproject.toml allows
 	$(LOWEST)/bin/python -m pytest --numprocesses auto --quiet $(LOWEST_TESTS)

@@ -64,6 +64,7 @@ def server() -> Iterator[Server]:
 
 
 _TESTS = itertools.count(1)
+KINDS = ("sqlite", "postgresql")
 
 
 class Databases:
@@ -161,14 +162,51 @@ def pooled_databases(
         databases.drop_all()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that runs everything on every database."""
+    parser.addoption(
+        "--every-database",
+        action="store_true",
+        help="run tests on every database that are marked to run on one",
+    )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Start two workers a core: for half of the time, tests wait for a process or a time limit."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that asks for a database on both kinds, and some behind a pooler as well."""
     has_its_own = "databases" in vars(metafunc.module)
     if "databases" in metafunc.fixturenames and not has_its_own:
-        kinds = ["sqlite", "postgresql"]
+        kinds = list(KINDS)
         if metafunc.definition.get_closest_marker("pooled"):
             kinds.append("pooled")
         metafunc.parametrize("databases", kinds, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave each case of a test that is marked `one_database` on one kind, each kind in turn.
+
+    A test that the command line names is left as it is.
+    """
+    if config.getoption("every_database") or any("::" in argument for argument in config.args):
+        return
+    cases: dict[tuple[Path, str], list[pytest.Item]] = {}  # each on all kinds
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        kind = parameters and parameters.params.get("databases")
+        if kind and item.get_closest_marker("one_database"):
+            case = item.nodeid.replace(kind, "", 1)
+            cases.setdefault((item.path, case), []).append(item)
+    dropped: list[pytest.Item] = []
+    for number, case in enumerate(cases.values()):
+        chosen = number % len(case)
+        dropped += case[:chosen] + case[chosen + 1 :]
+    config.hook.pytest_deselected(items=dropped)
+    left_out = set(dropped)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -252,7 +290,7 @@ def _collecting() -> Iterator[None]:
     thresholds = gc.get_threshold()
     yield
     gc.set_threshold(*thresholds)
-    if next(_TESTS) % 25 == 0:
+    if next(_TESTS) % 50 == 0:
         gc.unfreeze()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # of calls that were left behind

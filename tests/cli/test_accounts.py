@@ -24,6 +24,8 @@ from syncjob.job.run import ABANDON_AFTER
 from syncjob.model.accounts import Account
 from tests.conftest import World
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 # The tables that `busy_life` leaves rows in. That a new one is emptied is tested without it.
 LIVED_IN = {

@@ -9,6 +9,8 @@ import pytest
 from syncjob.job.job import Plan
 from tests.conftest import World
 
+pytestmark = pytest.mark.one_database
+
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """Return what was logged; each line must be an object."""

@@ -15,6 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import World
 from tests.job.test_runs import signal_at, start
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 FILE = Path("syncjob.prom")
 

@@ -13,6 +13,8 @@ from tests.job.test_runs import signal_at, start
 from tests.loopback import answering
 from tests.notices import NOTICES, WRITE_DOWN, Operator, events
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 UNCERTIFIED, LIMITED, UNKNOWN, BUSY = (f"user/get={code}" for code in (48001, 50002, 12345, -1))
 

@@ -15,6 +15,8 @@ from tests.conftest import World
 from tests.loopback import answering
 from tests.notices import WRITE_DOWN, Operator, events
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 DOWN = "postgresql://127.0.0.1:1/crm"
 STATE = Path("state")

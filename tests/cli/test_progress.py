@@ -15,6 +15,8 @@ from syncjob.cli.progress import ProgressBars
 from syncjob.job.job import Plan
 from tests.conftest import World
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -16,6 +16,8 @@ from syncjob.database.tables import metadata
 from tests.conftest import Databases, World
 from tests.warm import warm_syncjob
 
+pytestmark = pytest.mark.one_database
+
 # Every command that opens the database.
 COMMANDS = [
     *("migrate", "sync", "sync --now", "sync --dry-run", "backfill", "plan", "status", "runs"),

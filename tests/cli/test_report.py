@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import World
 from tests.job.test_runs import signal_at
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 SCHEMA = json.loads(files("syncjob.cli").joinpath("report.schema.json").read_text("utf-8"))
 FILE = Path("report.json")

@@ -16,6 +16,8 @@ from tests.conftest import Databases
 from tests.histories.props import Database
 from tests.histories.stage import History
 
+pytestmark = pytest.mark.one_database
+
 NOBODY = SweepRules(DEFAULT_RULES.max_drift, Allowance(0, 0), DEFAULT_RULES.max_age)
 
 

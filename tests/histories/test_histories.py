@@ -1,4 +1,4 @@
-"""Forty random histories on each kind of database; `make soak` plays as many as one likes."""
+"""Twenty random histories on each kind of database; `make soak` plays as many as one likes."""
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -9,7 +9,7 @@ from tests.histories.machine import Histories
 from tests.histories.stage import Database
 
 # The parts can run side by side: calls at a time, and how many histories.
-PARTS = ((1, 13), (1, 13), (8, 7), (32, 7))
+PARTS = ((1, 10), (8, 6), (32, 4))
 STEADY = settings(
     derandomize=True,
     stateful_step_count=8,

@@ -9,6 +9,8 @@ import pytest
 from tests.conftest import World
 from tests.job.test_sync_job import assert_equals_truth
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 
 

@@ -19,6 +19,8 @@ from syncjob.model.user_info import UserInfo
 from tests.conftest import World
 from tests.job.test_sync_job import assert_equals_truth
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 
 

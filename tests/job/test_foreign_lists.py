@@ -11,6 +11,8 @@ import requests
 
 from tests.conftest import World
 
+pytestmark = pytest.mark.one_database
+
 Worlds = Callable[..., World]
 Query = Callable[..., list[Any]]
 

@@ -15,6 +15,8 @@ from tests.cli.test_metrics import measured
 from tests.conftest import World
 from tests.notices import Operator, events
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 FOLLOWERS = 3000
 RUNS = 4000

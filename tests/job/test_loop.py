@@ -17,6 +17,8 @@ from syncjob.model.user_info import UserInfo
 from syncjob.simulator import Request
 from tests.conftest import World
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 LONG = 20.0  # seconds; nothing below waits that long unless it fails
 

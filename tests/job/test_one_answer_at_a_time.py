@@ -17,6 +17,8 @@ from syncjob.model.user_info import UserInfo
 from tests.ages import age
 from tests.conftest import World
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 
 

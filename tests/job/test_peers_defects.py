@@ -14,6 +14,8 @@ from syncjob.simulator import Request
 from tests.conftest import World
 from tests.job.test_sync_job import assert_equals_truth, rows
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 
 

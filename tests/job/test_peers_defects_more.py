@@ -12,6 +12,8 @@ from tests.conftest import World
 from tests.job.test_peers_defects import Query, list_calls, subscribed, synced
 from tests.job.test_sync_job import assert_equals_truth, rows
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.mark.parametrize("profiles", ["today", "docs"])
 def test_jeewx_empty_nicknames_are_not_fetched_for_ever(

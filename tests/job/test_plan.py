@@ -11,6 +11,8 @@ import pytest
 from syncjob.job.forecast import SECONDS_A_FOLLOWER
 from tests.conftest import World
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 
 

@@ -9,6 +9,8 @@ import pytest
 from tests.cli.test_metrics import measured, read
 from tests.conftest import World
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 
 

@@ -15,6 +15,8 @@ from syncjob.wechat.quotas import Quotas
 from tests.conftest import World
 from tests.job.test_sync_job import assert_equals_truth
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 USER_GET = "/cgi-bin/user/get"
 

@@ -9,6 +9,8 @@ import pytest
 from tests.ages import age
 from tests.conftest import World
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 DETAILS = ("user/info", "user/info/batchget")
 

@@ -61,6 +61,7 @@ def business_calls(wechat: World) -> int:
     return wechat.simulator.count("user/get") + wechat.simulator.count("user/info/batchget")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("concurrency", [1, 8, 32])
 @pytest.mark.parametrize("command", ["sync", "backfill"])
 def test_killed_in_the_second_page_and_again_in_enrichment_it_repeats_next_to_nothing(

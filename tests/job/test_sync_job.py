@@ -11,7 +11,7 @@ from syncjob.database.tables import followers as followers_table
 from syncjob.simulator import Simulator
 from tests.conftest import World
 
-pytestmark = pytest.mark.pooled
+pytestmark = [pytest.mark.pooled, pytest.mark.one_database]
 
 Query = Callable[..., list[Any]]
 

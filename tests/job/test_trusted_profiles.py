@@ -11,7 +11,7 @@ from syncjob.model.pseudonyms import Pseudonyms
 from tests.conftest import World
 from tests.job.test_sync_job import assert_equals_truth
 
-pytestmark = pytest.mark.pooled
+pytestmark = [pytest.mark.pooled, pytest.mark.one_database]
 
 Query = Callable[..., list[Any]]
 

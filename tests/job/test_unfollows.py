@@ -12,7 +12,7 @@ from syncjob.model.replies import FollowerPage
 from syncjob.model.runs import Traffic
 from tests.conftest import World
 
-pytestmark = pytest.mark.pooled
+pytestmark = [pytest.mark.pooled, pytest.mark.one_database]
 
 Query = Callable[..., list[Any]]
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import World
 
+pytestmark = pytest.mark.one_database
+
 Query = Callable[..., list[Any]]
 
 CONCURRENCY = ["1", "8", "32"]

@@ -13,6 +13,8 @@ from syncjob.model.user_info import UserInfo
 from tests.conftest import World
 from tests.gateway import gateway
 
+pytestmark = pytest.mark.one_database
+
 WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "code and data": lambda answer: {"code": 0, "data": answer},
     "code, message and data": lambda answer: {"code": "0", "message": "ok", "data": answer},
