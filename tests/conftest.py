@@ -27,6 +27,18 @@ from syncjob.simulator import Account, Simulator
 from tests.poolers import MISSING, Pooler, find_pgbouncer
 from tests.servers import Server, forgo_durability
 
+# Where files are not written to a disk; small ones are those of containers.
+MEMORY = Path("/dev/shm")
+MEMORY_NEEDED = 4 << 30  # bytes
+if (
+    "TMPDIR" not in os.environ
+    and os.access(MEMORY, os.W_OK)
+    and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+    and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED
+):
+    # Half of the time of the suite was spent on waiting for a disk.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
 # The same examples every time, and no limit that a busy machine breaks.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("steady")
@@ -86,29 +98,40 @@ class Databases:
             template = self._folder / "template.db"
             if not template.exists():
                 upgrade(f"sqlite:///{template}")
-            path = self._folder / f"{uuid4().hex}.db"
-            shutil.copy(template, path)
-            return f"sqlite:///{path}"
+            url = self.make_empty()
+            shutil.copy(template, url.removeprefix("sqlite:///"))
+            return url
         if not self._template:
-            self._template = f"template_{uuid4().hex}"
-            self._create(self._template)
-            upgrade(self._direct(self._template))
+            name = f"template_{uuid4().hex}"
+            self._create(name)
+            upgrade(self._direct(name))
+            self._template = self._made.pop()
         return self.make_empty(template=self._template)
 
     def make_empty(self, template: str = "template0") -> str:
         """Return the URL of a new database without tables (or a copy of the template)."""
         name = f"test_{uuid4().hex}"
         if self.kind == "sqlite":
+            self._made.append(name)
             return f"sqlite:///{self._folder / name}.db"
         self._create(name, template)
         return self._url(name)
 
-    def drop_all(self) -> None:
-        """Drop what was made on somebody else's server; one of our own goes as a whole."""
-        if not os.environ.get("SYNCJOB_TEST_DATABASE_URL"):
-            return
+    def drop(self) -> None:
+        """Drop what was made, but for the template."""
         for name in self._made:
-            self._on_server(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            if self.kind == "sqlite":
+                for ending in ("", "-wal", "-shm"):
+                    (self._folder / f"{name}.db{ending}").unlink(missing_ok=True)
+            else:
+                self._on_server(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self._made.clear()
+
+    def close(self) -> None:
+        """Drop everything."""
+        self.drop()
+        if self._template:
+            self._on_server(f'DROP DATABASE IF EXISTS "{self._template}"')
 
     def _create(self, name: str, template: str = "template0") -> None:
         self._on_server(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
@@ -147,7 +170,7 @@ def postgresql_databases(
     """Makes databases on the PostgreSQL server."""
     databases = Databases("postgresql", tmp_path_factory.mktemp("postgresql"), postgresql_server)
     yield databases
-    databases.drop_all()
+    databases.close()
 
 
 @pytest.fixture(scope="session")
@@ -159,7 +182,7 @@ def pooled_databases(
         folder = tmp_path_factory.mktemp("pooled")
         databases = Databases("postgresql", folder, postgresql_server, pooler)
         yield databases
-        databases.drop_all()
+        databases.close()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -172,7 +195,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Start two workers a core: for half of the time, tests wait for a process or a time limit."""
+    """Start two workers a core: tests often wait for a process or a time limit."""
     return 2 * (os.cpu_count() or 1)
 
 
@@ -216,10 +239,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def databases(request: pytest.FixtureRequest) -> Databases:
+def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
     """Both kinds, one after the other; see pytest_generate_tests."""
     made: Databases = request.getfixturevalue(f"{request.param}_databases")
-    return made
+    yield made
+    made.drop()
 
 
 @pytest.fixture
@@ -229,9 +253,10 @@ def database_url(databases: Databases) -> str:
 
 
 @pytest.fixture
-def sqlite_url(sqlite_databases: Databases) -> str:
+def sqlite_url(sqlite_databases: Databases) -> Iterator[str]:
     """A fresh SQLite file with the current schema, for what does not depend on the database."""
-    return sqlite_databases.make()
+    yield sqlite_databases.make()
+    sqlite_databases.drop()
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ def test_an_appid_and_a_secret_are_enough() -> None:
             quota_reserve=0.2,
         ),
         database_url=Secret("sqlite:///syncjob.db"),
+        database_patience=60.0,
         api_url="https://api.weixin.qq.com",
         batch_size=100,
         concurrency=8,
@@ -85,6 +86,8 @@ TAKEN: list[tuple[str, str, str, object]] = [
     ("SYNCJOB_REFRESH_AFTER", "30d", "refresh_after", timedelta(days=30)),
     ("SYNCJOB_REFRESH_AFTER", "off", "refresh_after", None),
     ("SYNCJOB_REFRESH_LIMIT", "500", "refresh_limit", 500),
+    ("SYNCJOB_DATABASE_PATIENCE", "0", "database_patience", 0.0),
+    ("SYNCJOB_DATABASE_PATIENCE", "2m", "database_patience", 120.0),
     ("SYNCJOB_APPID", "gh_0123-AZ", "appid", "gh_0123-AZ"),
     ("SYNCJOB_APPID", " wx1 ", "appid", "wx1"),
     ("SYNCJOB_APPSECRET", " s\n", "appsecret", Secret("s")),
@@ -286,7 +289,9 @@ def test_another_setting_is_no_misspelling() -> None:
 
 def test_the_database_settings_need_no_account() -> None:
     """The database's settings are read without AppID and secret, and checked all the same."""
-    assert SettingsReader({}).database() == DatabaseSettings(Secret("sqlite:///syncjob.db"), None)
+    assert SettingsReader({}).database() == DatabaseSettings(
+        Secret("sqlite:///syncjob.db"), 60.0, None
+    )
     assert SettingsReader({"SYNCJOB_APPID": "wx1"}).database().appid == "wx1"
     with pytest.raises(SettingsError, match="SYNCJOB_APPID is 'wx 1'"):
         SettingsReader({"SYNCJOB_APPID": "wx 1"}).database()

@@ -89,7 +89,7 @@ def test_no_repr_holds_a_secret() -> None:
         job(SYNCJOB_TOKEN_SOURCE="url", SYNCJOB_TOKEN_URL="https://hunter2@tokens/?key=hunter2"),
         job(SYNCJOB_TOKEN_SOURCE="command", SYNCJOB_TOKEN_COMMAND="curl -H hunter2"),
         job(SYNCJOB_TOKEN_SOURCE="fixed", SYNCJOB_ACCESS_TOKEN="hunter2"),
-        DatabaseSettings(Secret("postgresql://me:hunter2@db/crm"), "wx1"),
+        DatabaseSettings(Secret("postgresql://me:hunter2@db/crm"), 60.0, "wx1"),
         SettingsReader(
             {
                 "SYNCJOB_WEBHOOK_URL": "https://bot/hunter2",

@@ -363,9 +363,12 @@ def test_the_holder_of_a_lock_is_named(postgresql: tuple[str, Callable[[], Told]
     url, look = postgresql
     with connected(f"{url}&application_name=nightly", autocommit=False) as other:
         other.execute(text("LOCK TABLE followers IN SHARE MODE"))
+        # The job's role may not see for how long.
+        the_one(look(), "warning", "nightly (pid", "ShareLock on followers", "pg_terminate_backend")
         health = get_health(url, name="doctor")
-        assert bad(look()) == []
+    assert bad(look()) == []
     (blocker,) = health.blockers
+    assert [found for found in judge(health) if found.check == "locks"] == []
     later = replace(health, blockers=[replace(blocker, since=timedelta(seconds=21))])
     (finding,) = (found for found in judge(later) if found.check == "locks")
     assert finding.level == Level.WARNING
@@ -430,7 +433,7 @@ def test_a_sqlite_file_that_this_user_may_not_write_is_named(
         "print([f.what for f in found if f.level == Level.FAULT])"
     )
     for folder in path.parents:
-        if str(folder).startswith("/tmp/") and folder.owner() == "root":
+        if len(folder.parts) > 3 and folder.owner() == "root":
             folder.chmod(folder.stat().st_mode | 0o005)
     path.chmod(0o644)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
