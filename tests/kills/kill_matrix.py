@@ -96,7 +96,7 @@ def play(cell: Cell, server: str | None, folder: str, every: int) -> Figures:
     except Exception:  # noqa: BLE001 - reported, with the others
         return Figures(differences=[f"{cell}: {traceback.format_exc()}"])
     finally:
-        databases.drop_all()
+        databases.close()
 
 
 def report(done: Mapping[Cell, Figures], seconds: float) -> int:
