@@ -70,7 +70,7 @@ fuzz: setup ## Read ANSWERS=100000 broken answers of each endpoint
 	$(BIN)/python tests/wechat/fuzz.py --answers $(ANSWERS) --seed $(SEED)
 
 fault-matrix: setup ## Play each fault at each endpoint, once, in a burst and for ever
-	SYNCJOB_FAULTS=all $(BIN)/python -m pytest --numprocesses auto --quiet tests/job/test_fault_matrix.py \
+	SYNCJOB_FAULTS=all $(BIN)/python -m pytest --numprocesses auto --quiet --every-database tests/job/test_fault_matrix.py \
 		--junitxml build/fault-matrix.xml
 	@grep -oE 'name="searched" value="[0-9]+"' build/fault-matrix.xml | tr -dc '0-9\n' \
 		| awk '{ sum += $$1 } END { print sum " bytes searched for canaries in " NR " runs" }'
