@@ -47,7 +47,7 @@ demo: setup ## See the job work: 23 000 made-up followers into a SQLite file
 	@$(BIN)/python examples/demo.py
 
 test: setup ## Run all tests, on SQLite, PostgreSQL and, where it is installed, PgBouncer (EVERY=1: each case on each)
-	$(BIN)/python -m pytest --numprocesses auto --quiet $(if $(filter 1,$(EVERY)),--every-database)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal --quiet $(if $(filter 1,$(EVERY)),--every-database)
 
 lowest: $(LOWEST)/installed ## Run the main tests on the lowest versions that pyproject.toml allows
 	$(LOWEST)/bin/python -m pytest --numprocesses auto --quiet $(LOWEST_TESTS)

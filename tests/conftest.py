@@ -199,8 +199,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Start two workers a core: tests often wait for a process or a time limit."""
-    return 2 * (os.cpu_count() or 1)
+    """Start three workers a core: tests often wait for a process or a time limit."""
+    return 3 * (os.cpu_count() or 1)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
