@@ -65,7 +65,7 @@ class Evidence:
         """Note that a call about these was answered."""
         with self._changed:
             self._answers += 1
-            self._answered = openids[:2]
+            self._answered = openids[:KNOWN]
             self._failed = self._alone = 0
             if self._hunter is not None:
                 self._changed.notify_all()
@@ -104,7 +104,7 @@ class Evidence:
 
         About a few known followers first, then about `others`.
         """
-        known = list(dict.fromkeys([*self._answered, *self._get_controls()]))[:KNOWN]
+        known = list(dict.fromkeys(mixed(self._answered, self._get_controls())))[:KNOWN]
         far = [others[-1], others[len(others) // 2], others[0]] if others else []
         with self._changed:
             chosen = [o for o in dict.fromkeys([*known, *far]) if o not in self._culprits]
@@ -157,6 +157,14 @@ class Evidence:
         except Exception:  # noqa: BLE001 - raised where the wait is over
             return True
         return self._hunter is None or (self._answers > 0 and self._failed < FAILED)
+
+
+def mixed(answered: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Return OpenIDs for control questions: two that were answered, others, the rest of the first.
+
+    In an account whose first page is not stored yet there are no others.
+    """
+    return [*answered[:2], *others, *answered[2:]]
 
 
 def _may_pass(error: WeChatError) -> bool:

@@ -487,3 +487,16 @@ def test_single_profiles_without_a_unionid_are_no_news(
     assert wechat.run("sync") == 0
     assert "unionids" not in capsys.readouterr().err
     assert query("SELECT unionids_missing_at FROM accounts") == [(None,)]
+
+
+def test_three_failures_at_the_start_of_a_first_sync_are_not_everybodys(
+    world: Callable[..., World],
+) -> None:
+    """Before its first page is stored, followers that were just answered about are controls."""
+    wechat = world(25, page_size=10)
+    wechat.set(SYNCJOB_CONCURRENCY="1", SYNCJOB_BATCH_SIZE="20")
+    for index in (1, 11):
+        wechat.account.blank(wechat.account.openid(index))
+    wechat.simulator.faults.add("user/info=47001@1-3")
+
+    assert wechat.run("sync") == 0
