@@ -27,7 +27,7 @@ from syncjob.simulator import Account, Simulator
 from tests.poolers import MISSING, Pooler, find_pgbouncer
 from tests.servers import Server, forgo_durability
 
-# Where files are not written to a disk; small ones are those of containers.
+# Files there are never written to a disk. In a container it is often too small.
 MEMORY = Path("/dev/shm")
 MEMORY_NEEDED = 4 << 30  # bytes
 if (
@@ -36,7 +36,6 @@ if (
     and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
     and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED
 ):
-    # Half of the time of the suite was spent on waiting for a disk.
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 # The same examples every time, and no limit that a busy machine breaks.
@@ -194,10 +193,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-database",
         action="store_true",
-        help="run tests on every database that are marked to run on one",
+        help="run each case of tests marked one_database on every database",
     )
 
 
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody calls it
 def pytest_xdist_auto_num_workers() -> int:
     """Start three workers a core: tests often wait for a process or a time limit."""
     return 3 * (os.cpu_count() or 1)
@@ -220,20 +220,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if config.getoption("every_database") or any("::" in argument for argument in config.args):
         return
-    cases: dict[tuple[Path, str], list[pytest.Item]] = {}  # each on all kinds
+    kinds_of: dict[tuple[Any, ...], list[pytest.Item]] = {}  # a case's items, one for each kind
     for item in items:
         parameters = getattr(item, "callspec", None)
-        kind = parameters and parameters.params.get("databases")
-        if kind and item.get_closest_marker("one_database"):
-            case = item.nodeid.replace(kind, "", 1)
-            cases.setdefault((item.path, case), []).append(item)
+        if parameters and "databases" in parameters.params and _runs_on_one(item):
+            others = ((name, n) for name, n in parameters.indices.items() if name != "databases")
+            case = (item.path, getattr(item, "originalname", ""), *sorted(others))
+            kinds_of.setdefault(case, []).append(item)
     dropped: list[pytest.Item] = []
-    for number, case in enumerate(cases.values()):
-        chosen = number % len(case)
-        dropped += case[:chosen] + case[chosen + 1 :]
+    for number, kinds in enumerate(kinds_of.values()):
+        chosen = number % len(kinds)
+        dropped += kinds[:chosen] + kinds[chosen + 1 :]
     config.hook.pytest_deselected(items=dropped)
     left_out = set(dropped)
     items[:] = [item for item in items if item not in left_out]
+
+
+def _runs_on_one(item: pytest.Item) -> bool:
+    return item.get_closest_marker("one_database") is not None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -111,8 +111,8 @@ EXAMPLES
 def remove(context: click.Context, appid: str, erase: bool, yes: bool, dry_run: bool) -> None:
     """Remove an account, with everything of it in every table.
 
-    One that has followers only with --erase, after you have typed the AppID. Ends with 75 while a
-    run of it is running. Stop its timer or its line of cron first: the next run would add it again.
+    One that has followers only with --erase, after you have typed the AppID. Ends with 75 during a
+    run of it. Stop its timer or its line of cron first: the next run would add it again.
     """
     from syncjob.job.removal import remove_account, require_removable
 

@@ -163,6 +163,8 @@ class Examination:
         if self._account is None:
             return
         url = settings.database_url.reveal()
-        with open_store(url, name=f"syncjob/{settings.account.appid}") as store:
+        with open_store(
+            url, name=f"syncjob/{settings.account.appid}", patience=settings.database_patience
+        ) as store:
             own = OwnList(store, self._account, get_token_source=lambda: token_source)
             own.require_own("", page)

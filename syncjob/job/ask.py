@@ -15,7 +15,7 @@ from syncjob.errors import (
     NoSuchUser,
     WeChatError,
 )
-from syncjob.job.evidence import Evidence, mixed
+from syncjob.job.evidence import Evidence, control_openids
 from syncjob.job.moves import Moves
 from syncjob.model.answers import Answers, Refusal, UnionidConflict
 from syncjob.model.pseudonyms import Pseudonyms
@@ -118,7 +118,7 @@ class Asker:
         return f"its unionid is in doubt: {', '.join(values)}"
 
     def _known(self) -> Sequence[str]:
-        return mixed(self.batches.answered, self._get_controls())
+        return control_openids(self.batches.answered, self._get_controls())
 
 
 def ask(asker: Asker, openids: Sequence[str]) -> Answers:

@@ -104,7 +104,7 @@ class Evidence:
 
         About a few known followers first, then about `others`.
         """
-        known = list(dict.fromkeys(mixed(self._answered, self._get_controls())))[:KNOWN]
+        known = list(dict.fromkeys(control_openids(self._answered, self._get_controls())))[:KNOWN]
         far = [others[-1], others[len(others) // 2], others[0]] if others else []
         with self._changed:
             chosen = [o for o in dict.fromkeys([*known, *far]) if o not in self._culprits]
@@ -159,7 +159,7 @@ class Evidence:
         return self._hunter is None or (self._answers > 0 and self._failed < FAILED)
 
 
-def mixed(answered: Sequence[str], others: Sequence[str]) -> list[str]:
+def control_openids(answered: Sequence[str], others: Sequence[str]) -> list[str]:
     """Return OpenIDs for control questions: two that were answered, others, the rest of the first.
 
     In an account whose first page is not stored yet there are no others.

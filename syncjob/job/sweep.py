@@ -26,7 +26,7 @@ def sweep_list(job: Job) -> None:
 
     Whoever is due is asked about meanwhile. A cursor that WeChat refuses starts the list over,
     once, after all answers are stored: none from before a sweep may be stored after it, or it would
-    speak for a follower that the sweep did not list. What the pages of a discarded sweep brought
+    speak for a follower that the sweep did not list. What the pages of a discarded sweep added
     stays stored. Raises ForeignList where a page is not of the account's own list. Where the bounds
     of the run end it, the sweep stays open for the next run.
     """

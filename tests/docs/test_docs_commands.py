@@ -262,7 +262,7 @@ DEEDS: dict[str, Callable[[Stage], None]] = {
     ),
     "the website has listed all day": Stage.spend,
     "a few people come and go": Stage.churn,
-    "somebody is to be told of failures": Stage.accept_notices,
+    "a channel for notices is set up": Stage.accept_notices,
     "the settings are edited": Stage.edit,
     "the job has run": Stage.install,
 }

@@ -107,7 +107,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(changes=changes, waits=number)
     def live(self, changes: list[tuple[str, int]], waits: int) -> None:
-        """Things happen while no run is running, and time passes."""
+        """Things happen between two runs, and time passes."""
         for name, k in changes:
             self.history.do(name, k)
         self.history.wait(waits)
