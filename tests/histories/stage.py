@@ -235,7 +235,9 @@ class History:
                 over.set()
             # A process that died has no threads; these must not meet the next run's clock.
             for thread in set(threading.enumerate()) - others:
-                if thread.name.startswith(("ask-", "store-", "list-", "call-", "beat-")):
+                is_ours = thread.name.startswith(("ask-", "store-", "list-", "call-", "beat-"))
+                # One that another run is about to start is listed, and cannot be joined yet.
+                if is_ours and thread.is_alive():
                     thread.join(5)
             transport.close()
             self._holder = holder
