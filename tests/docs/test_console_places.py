@@ -17,7 +17,7 @@ TEXTS = [
     for path in [*ROOT.glob("*.md"), *(file for name in NAMES for file in (ROOT / name).rglob("*"))]
     if path.suffix in {".md", ".py", ".toml", ".yml", ".yaml", ".json", ".service", ""}
     and path.is_file()
-    and "__pycache__" not in path.parts
+    and not {"__pycache__", ".venv"} & {*path.parts}
     and path.name != "CHANGELOG.md"  # it says what was
 ]
 
