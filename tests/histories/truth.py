@@ -258,7 +258,13 @@ def check_periods(openid: str, recorded: list[Row], account: Account, lags: Lags
         stayed = None
         if refused and not ends:
             # Whether a refused OpenID still follows cannot be known.
-            follows = [n for n in starts if true[n][1] is None or true[n][1] > unfollowed_before]
+            follows = [
+                number
+                for number, (since, until) in enumerate(true)
+                if number >= starts[0]  # a later one, if a short absence was never seen
+                and since <= unfollowed_before
+                and (until is None or until > unfollowed_before)
+            ]
             assert follows, f"neither there nor gone within the bounds: {words}"
             first = stayed = follows[0]
             continue
