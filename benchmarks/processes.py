@@ -35,7 +35,8 @@ class Usage:
 
 def environment(**more: str) -> dict[str, str]:
     """Return the environment of a program, without the settings of the shell."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "MALLOC_ARENA_MAX") if name in os.environ}
+    names = ("PATH", "HOME", "TMPDIR", "MALLOC_ARENA_MAX")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     # dlt would send telemetry.
     fixed = {"LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1", "RUNTIME__DLTHUB_TELEMETRY": "false"}
     return {**kept, **fixed, **more}
